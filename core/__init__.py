@@ -1,0 +1,1 @@
+"""camfleet.core: what supervisor and workers share; imports neither of them."""

@@ -1,0 +1,30 @@
+# RTCP (RFC 3550 6): compound SR + SDES(CNAME) and BYE out, receiver reports and feedback in. All sizes include the
+# 4-byte $ header, so that the result can stand in front of RTP packets in a frame block.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    MAX_CNAME_SIZE = 64
+    RTCP_BYE_SIZE_MAX = 4 + 8 + 8 + 10 + 64 + 4 + 8       # RR (empty) + SDES + BYE
+
+cdef struct SenderReportSource:
+    uint32_t ssrc
+    uint8_t channel           # of the $ header: the RTCP channel, 1 for the first track
+    uint8_t cname_size
+    uint8_t cname[64]
+
+cdef size_t sender_report_size(const SenderReportSource *source) noexcept nogil
+cdef int64_t write_sender_report(const SenderReportSource *source, uint64_t ntp, uint32_t rtp_timestamp, uint32_t packets,
+                                 uint32_t octets, uint8_t *out, size_t capacity) noexcept nogil
+cdef int64_t write_bye(const SenderReportSource *source, uint8_t *out, size_t capacity) noexcept nogil
+
+# What one incoming compound packet says about us.
+cdef struct RTCPReport:
+    bint receiver_report      # a report block about `ssrc` was found
+    uint8_t fraction_lost
+    uint32_t cumulative_lost
+    uint32_t jitter
+    bint key_frame_wanted     # PLI (RFC 4585 6.3.1) or FIR (RFC 5104 4.3.1)
+    bint bye
+# Returns the number of RTCP packets understood, or ERROR_INVALID for a malformed compound (the caller counts and ignores it).
+cdef int parse_rtcp(const uint8_t *data, size_t size, uint32_t ssrc, RTCPReport *report) noexcept nogil

@@ -1,0 +1,63 @@
+# One TLS connection after its handshake (RFC 8446 5-6, RFC 5246 6): both directions, alerts, KeyUpdate. Sans-I/O:
+# records and `now_ns` come in, plaintext and records go out. No GIL, no allocation per record.
+#
+# Ordered by flow: life, incoming, outgoing, move.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from camfleet.core.tls.record cimport TrafficState
+
+cdef enum:
+    RECEIVED_NOTHING = 0      # a record without application data was handled (KeyUpdate, warning, empty record)
+    RECEIVED_DATA = 1         # plaintext is at the given place
+    RECEIVED_CLOSE = 2        # close_notify: the peer will send nothing more
+
+cdef struct KeyUpdatePolicy:
+    uint64_t records_soft     # send our KeyUpdate from this many records under one key (2^22)
+    uint64_t records_hard     # never seal or open more under one key (2^24)
+    int64_t period_ns         # send our KeyUpdate when a key is this old (6 h)
+    int64_t spacing_ns        # never more than one of ours per this time (10 s)
+    uint32_t flood_count      # a peer that sends more KeyUpdates than this ...
+    int64_t flood_window_ns   # ... within this time is closed
+
+cdef struct TLSSession:
+    TrafficState sending
+    TrafficState receiving
+    KeyUpdatePolicy policy
+    uint8_t alert_to_send     # description to send after a negative return, 0 = none
+    uint8_t alert_received    # description of the peer's last alert, 0xFF = none
+    bint close_sent
+    bint close_received
+    bint answer_due           # the peer asked for a KeyUpdate and has not got it yet
+    int64_t last_update_ns    # when the sending key began
+    # the rest is private to session.pyx: reassembly of a handshake message, flood window, counters
+    uint8_t handshake[8]
+    uint8_t handshake_size
+    int64_t flood_since_ns
+    uint32_t flood_updates
+    uint32_t warnings
+    uint32_t empty_records
+
+# --- life
+cdef void session_wipe(TLSSession *session) noexcept nogil     # also frees the cipher contexts; safe on zeroed memory
+
+# --- incoming. `record` is one whole record (5-byte header included), decrypted in place.
+# Returns RECEIVED_* or a negative status; then `alert_to_send` says what to tell the peer before closing.
+cdef int session_receive(TLSSession *session, uint8_t *record, size_t size, int64_t now_ns,
+                         uint8_t **plaintext, size_t *plaintext_size) noexcept nogil
+# Size of the record that begins at `data` (header included), 0 = header incomplete, negative = not a valid record header.
+cdef int64_t record_size(const uint8_t *data, size_t size) noexcept nogil
+
+# --- outgoing. All return bytes written to `out` or a negative status.
+cdef size_t session_seal_bound(const TLSSession *session, size_t size) noexcept nogil
+# Application data in records of up to 16 KiB; a due KeyUpdate (ours or an answer) goes first. size may be 0: then
+# only what is due is written.
+cdef int64_t session_seal(TLSSession *session, const uint8_t *data, size_t size, uint8_t *out, size_t capacity,
+                          int64_t now_ns) noexcept nogil
+cdef int64_t session_seal_alert(TLSSession *session, uint8_t level, uint8_t description,
+                                uint8_t *out, size_t capacity) noexcept nogil
+
+# --- move: the whole state as bytes, so that another process can go on. Layout private to session.pyx.
+cdef enum:
+    SESSION_EXPORT_MAX = 512
+cdef int64_t session_export(const TLSSession *session, uint8_t *out, size_t capacity, int64_t now_ns) noexcept nogil
+cdef int session_import(TLSSession *session, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil

@@ -1,0 +1,72 @@
+from typing import Self
+
+class TLSError(Exception):
+    """A fatal condition of the session. `alert` is the description to send (0: none), `name` its RFC 8446 6 name."""
+
+    alert: int
+    name: str
+
+class Session:
+    """The Python form of a TLSSession, for the supervisor's first-request phase, tests and benchmarks."""
+
+    @classmethod
+    def from_secrets(
+        cls,
+        *,
+        version: int,
+        suite: int,
+        sending_secret: bytes,
+        receiving_secret: bytes,
+        sending_iv: bytes = b"",
+        receiving_iv: bytes = b"",
+        sending_sequence: int = 0,
+        receiving_sequence: int = 0,
+        now_ns: int = 0,
+    ) -> Self:
+        """TLS 1.3: traffic secrets, no IVs. TLS 1.2: write keys and fixed IVs of the key block.
+
+        `version` is 0x0303 or 0x0304 and `suite` the registered number. Raises ValueError for anything unsupported.
+        """
+
+    @classmethod
+    def from_export(cls, data: bytes, now_ns: int = 0) -> Self: ...
+    def set_policy(
+        self,
+        *,
+        records_soft: int | None = None,
+        records_hard: int | None = None,
+        period_s: float | None = None,
+        spacing_s: float | None = None,
+    ) -> None: ...
+    def receive(self, record: bytes, now_ns: int) -> bytes | None:
+        """Open one whole record: application data (may be empty: nothing to deliver) or None on close_notify.
+
+        Raises TLSError, with the alert to send, on anything that ends the session.
+        """
+
+    def seal(self, data: bytes, now_ns: int) -> bytes:
+        """Records of `data`, a due KeyUpdate first. Raises TLSError at the limit of a key."""
+
+    def seal_alert(self, description: int) -> bytes:
+        """A close_notify (0) or a fatal alert as one record."""
+
+    def export(self, now_ns: int) -> bytes:
+        """The whole state; this object must not be used afterwards (one writer per connection)."""
+
+    def wipe(self) -> None: ...
+    @property
+    def answer_due(self) -> bool: ...
+    @property
+    def alert_received(self) -> int | None: ...
+    @property
+    def sending_sequence(self) -> int: ...
+    @property
+    def receiving_sequence(self) -> int: ...
+
+def record_size(data: bytes) -> int:
+    """Size of the record that begins at `data`, header included; 0 while the header is incomplete.
+
+    Raises TLSError(record_overflow or unexpected_message) for what cannot be a record after the handshake.
+    """
+
+def alert_name(description: int) -> str: ...

@@ -1,0 +1,73 @@
+"""What a worker must know of its camera, in units; the configuration file's words stop at supervisor/config."""
+
+import hashlib
+
+import msgspec
+
+
+class VideoSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One encoder's settings."""
+
+    codec: str = "h264"
+    width: int = 1280
+    height: int = 720
+    fps: int = 30
+    bitrate_bps: int = 2_000_000
+    gop: int = 60
+    encoder: str = "auto"
+
+
+class TestLive(msgspec.Struct, frozen=True, tag="testlive", tag_field="kind", forbid_unknown_fields=True):
+    """A test pattern with wall clock and frame number."""
+
+    __test__ = False  # pytest would collect the name
+
+
+class FileLive(msgspec.Struct, frozen=True, tag="filelive", tag_field="kind", forbid_unknown_fields=True):
+    """A media file in an endless loop; the path is absolute."""
+
+    path: str
+
+
+Source = TestLive | FileLive
+
+
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stream of a camera. `video` absent means: pass the source's H.264 through (only sources that have it)."""
+
+    id: str
+    source: Source
+    video: VideoSpec | None = None
+    # Where a joiner starts when no key frame can be forced: at the newest one, or at the next ("live").
+    join: str = "newest"
+    # The encoder stays on for this long after the last reader has gone: a reconnect then finds a running stream.
+    linger_s: float = 10.0
+
+    @property
+    def kind(self) -> str:
+        """The last part of the stream's URL, as in /ipc1-stream1/testlive."""
+        return str(self.source.__struct_config__.tag)
+
+
+class UserSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A user as the RTSP side needs it: HA1 = H(name ":" realm ":" password) of RFC 7616 3.4.2, in lower-case hex."""
+
+    name: str
+    ha1_md5: str
+    ha1_sha256: str = ""
+
+
+class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera: one worker process."""
+
+    id: str
+    name: str
+    streams: tuple[StreamSpec, ...]
+    realm: str = "camfleet"
+    sha256: bool = False  # offer Digest SHA-256 after MD5; FFmpeg fails on it (interop 61), so it is opt-in
+    max_sessions: int = 1000
+    session_timeout_s: int = 60
+
+    def digest(self) -> str:
+        """A fingerprint of the settings: a worker that runs with another one must be replaced."""
+        return hashlib.sha256(msgspec.msgpack.encode(self)).hexdigest()[:16]

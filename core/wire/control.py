@@ -1,0 +1,210 @@
+"""Orders and news between supervisor and workers, one msgpack message per ZeroMQ frame.
+
+    supervisor (ROUTER, ipc://RUN/bus.sock)                    worker (DEALER)
+                                   <--  Hello                  at start and after every reconnect
+    Configure                      -->                         camera, users, nonce key
+    Adopt (+ record by fdpass)     -->
+                                   <--  Adopted | Refused
+                                   <--  HandBack (+ record by fdpass) | Ended
+    Ping                           -->  Pong                   both watch for silence
+    StatsRequest                   -->  Stats
+    LockedOut                      -->  all workers
+                                   <--  LoginFailed
+    Stop                           -->                         goodbye to the readers, then exit
+
+A command-line client is a DEALER too; it may only say StatusRequest and is answered with Status.
+A message of another WIRE_VERSION or an unknown type raises; the receiver logs it and drops it.
+Largest message: a Stats of 10,000 readers, about 4 MB. Typical Adopt: 600 bytes.
+"""
+
+from typing import Any
+
+import msgspec
+
+from .camera import CameraSpec, UserSpec
+
+WIRE_VERSION = 1
+MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="t", forbid_unknown_fields=True):
+    """Base of all messages; the tag is the class name."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """An address and port of TCP; IPv6 without brackets and scope."""
+
+    host: str
+    port: int
+
+
+class TLSInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What status shows of a TLS session; nothing secret."""
+
+    version: str  # "TLSv1.3"
+    suite: str  # "TLS_AES_128_GCM_SHA256"
+    group: str = ""
+    server_name: str = ""
+    certificate_fingerprint: str = ""  # SHA-256, hex
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """One client connection, by the random 63-bit id of its first hand-off; hand-back keeps the id."""
+
+    handoff: int
+    peer: Endpoint
+    local: Endpoint
+    tls: TLSInfo | None = None
+
+
+# ---------------------------------------------------------------- worker to supervisor
+
+
+class Hello(Message):
+    """First message on a connection. `spec_digest` is empty before the first Configure."""
+
+    version: int
+    camera: str
+    pid: int
+    spec_digest: str = ""
+    connections: list[Connection] = []
+
+
+class Adopted(Message):
+    handoff: int
+
+
+class Refused(Message):
+    handoff: int
+    reason: str
+
+
+class HandBack(Message):
+    """The connection asks for another camera; its descriptor and TLS state come by fdpass."""
+
+    connection: Connection
+    received: bytes  # plaintext from the first byte of the request that names the other camera
+
+
+class Ended(Message):
+    """A connection is closed; counted for the limits per address."""
+
+    handoff: int
+    reason: str
+
+
+class Pong(Message):
+    id: int
+
+
+class LoginFailed(Message):
+    address: str
+    user: str
+
+
+class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    kind: str
+    state: str  # "idle" | "starting" | "running" | "failed: ..."
+    codec: str
+    width: int
+    height: int
+    fps: float  # measured over the last seconds, 0 while idle
+    bitrate_bps: int  # measured
+    encoder: str
+    frames: int
+    key_frames: int
+
+
+class ReaderStats(msgspec.Struct, frozen=True, kw_only=True):
+    connection: Connection
+    user: str
+    stream: str
+    state: str  # "ready" | "playing" | "paused"
+    transport: str  # "tcp"
+    bytes_sent: int
+    frames_sent: int
+    frames_skipped: int
+    age_s: float
+
+
+class Stats(Message):
+    id: int
+    camera: str
+    streams: list[StreamStats]
+    readers: list[ReaderStats]
+    connections: int
+
+
+# ---------------------------------------------------------------- supervisor to worker
+
+
+class Configure(Message):
+    """The whole truth for a worker. The nonce key is shared so that a Digest nonce survives a hand-back."""
+
+    version: int
+    camera: CameraSpec
+    users: list[UserSpec]
+    nonce_key: bytes
+    orphan_timeout_s: float = 300.0  # end when no supervisor has been heard for this long
+
+
+class Adopt(Message):
+    """Joined with the HandoffRecord of the same id."""
+
+    connection: Connection
+    received: bytes  # plaintext read so far, from the first byte of the request that names this camera
+
+
+class Ping(Message):
+    id: int
+
+
+class StatsRequest(Message):
+    id: int
+
+
+class LockedOut(Message):
+    """Refuse logins of this user from this address for so long."""
+
+    address: str
+    user: str
+    seconds: float
+
+
+class Stop(Message):
+    deadline_s: float = 2.0
+
+
+# ---------------------------------------------------------------- command line
+
+
+class StatusRequest(Message):
+    version: int
+
+
+class Status(Message):
+    """The JSON text of `camfleet status --json`."""
+
+    json: bytes
+
+
+_MESSAGES = (
+    Hello | Adopted | Refused | HandBack | Ended | Pong | LoginFailed | Stats
+    | Configure | Adopt | Ping | StatsRequest | LockedOut | Stop | StatusRequest | Status
+)  # fmt: skip
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(_MESSAGES)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """One message as bytes."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """The message in `data`; raises msgspec.DecodeError or ValidationError on anything else."""
+    if len(data) > MAX_MESSAGE_SIZE:
+        raise msgspec.ValidationError(f"message of {len(data)} bytes, at most {MAX_MESSAGE_SIZE}")
+    message: Message = _decoder.decode(data)
+    return message
