@@ -1,0 +1,1 @@
+"""The only room of core that touches descriptors: the fan-out engine and the passing of descriptors."""

@@ -1,0 +1,99 @@
+from typing import NamedTuple
+
+from camfleet.core.ring.stream import MediaStream
+
+class Received(NamedTuple):
+    """RTSP text (and whatever follows it until `consumed(at_boundary=True)`), already decrypted."""
+
+    client: int
+    data: bytes
+
+class Ready(NamedTuple):
+    """A reader's first frame is known: answer PLAY with these values, then call `play`."""
+
+    client: int
+    sequence: int
+    rtp_timestamp: int
+
+class Closed(NamedTuple):
+    """The connection is gone and its descriptor closed. `reason` is one of the words in fanout.pyx, `detail` for logs."""
+
+    client: int
+    reason: str
+    detail: str
+    bytes_sent: int
+    frames_sent: int
+    frames_skipped: int
+
+class Released(NamedTuple):
+    """A connection given up for a hand-back: descriptor, exported TLS session (empty: plain), unread ciphertext."""
+
+    client: int
+    descriptor: int
+    session: bytes
+    unread: bytes
+
+Event = Received | Ready | Closed | Released
+
+class ReaderCounters(NamedTuple):
+    client: int
+    bytes_sent: int
+    frames_sent: int
+    frames_skipped: int
+    bytes_received: int
+    playing: bool
+    fraction_lost: int  # of the last receiver report, /256
+    last_received_ns: int  # monotonic; any byte from the peer, and bytes that it acknowledged, are life
+    lag_ns: int
+
+class FanOut:
+    """The one owner of every adopted descriptor. `run` is the body of a thread that never holds the GIL.
+
+    All other methods may be called from any Python thread; they only queue a command. Commands of one client are
+    carried out in order. A command for a client that is already closed is ignored.
+    """
+
+    def __init__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None:
+        """Close every descriptor at once and let `run` return. For an orderly end `close` each client before."""
+
+    def add_stream(self, stream: MediaStream) -> None: ...
+    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"") -> int:
+        """Take over a connected socket; returns the client id. `session` as of core.tls.Session.export, empty for plain.
+
+        Raises ValueError when the session cannot be imported; the descriptor is then still the caller's.
+        """
+
+    def send(self, client: int, data: bytes) -> None:
+        """Queue RTSP text; it leaves at the next frame boundary."""
+
+    def consumed(self, client: int, total: int, at_boundary: bool) -> None:
+        """Flow control: `total` bytes of the client's Received data have been parsed since adoption; `at_boundary`:
+        nothing is left over, so the next `$` begins an interleaved frame that the engine may handle itself."""
+
+    def prepare(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int) -> None:
+        """Find the first frame for this reader (design section 4, joining); a Ready event follows."""
+
+    def play(self, client: int, reply: bytes) -> None:
+        """After Ready: send the PLAY answer, then media."""
+
+    def pause(self, client: int) -> None: ...
+    def end(self, client: int) -> None:
+        """Stop the media with an RTCP BYE; the connection stays."""
+
+    def close(self, client: int, data: bytes = b"") -> None:
+        """Orderly end: `data`, RTCP BYE when playing, close_notify, FIN; bounded by one second."""
+
+    def release(self, client: int) -> None:
+        """Give the connection up at a boundary for a hand-back; a Released event (or Closed) follows."""
+
+    def set_key_update_policy(self, *, records_soft: int, spacing_s: float) -> None:
+        """For tests: lower the KeyUpdate limits of sessions adopted from now on."""
+
+    def events(self) -> list[Event]: ...
+    def readers(self) -> list[ReaderCounters]: ...

@@ -1,0 +1,47 @@
+from collections.abc import Buffer
+from typing import NamedTuple
+
+class StreamCounters(NamedTuple):
+    frames: int
+    key_frames: int
+    bytes: int  # of frame blocks, $ and RTP headers included
+    packets: int
+    last_key_frame_ns: int  # monotonic time of pushing, 0 = none yet
+    largest_key_frame: int
+    readers: int
+
+class MediaStream:
+    """What all readers of one stream share: SSRC, sequence, timestamps; where a pipeline thread puts access units."""
+
+    def __init__(
+        self,
+        *,
+        ntp_offset_ns: int,
+        cname: bytes,
+        join: str = "force",
+        payload_type: int = 96,
+        ssrc: int | None = None,
+        sequence: int | None = None,
+        timestamp: int | None = None,
+    ) -> None:
+        """`join`: "force" (an encoder of ours answers `take_key_frame_request`), "newest" or "live" (pass-through).
+
+        `ntp_offset_ns` maps the monotonic capture clock to Unix time. SSRC, first sequence number and timestamp base
+        are random unless given.
+        """
+
+    ssrc: int
+    payload_type: int
+    def push(self, access_unit: Buffer, capture_ns: int, now_ns: int) -> int:
+        """Packetize one H.264 access unit (Annex B) and show it to all fan-out threads; returns the block's bytes.
+
+        `capture_ns`: presentation time on the monotonic clock; RTP and NTP time come from it. `now_ns`: the time now.
+        The GIL is released. Only one thread may push. Raises ValueError on a malformed access unit; nothing is sent then.
+        """
+
+    def take_key_frame_request(self) -> bool:
+        """True once after somebody wanted a key frame; the pipeline asks before it encodes a frame."""
+
+    def request_key_frame(self) -> None: ...
+    def rtp_timestamp(self, capture_ns: int) -> int: ...
+    def counters(self) -> StreamCounters: ...
