@@ -26,6 +26,10 @@ from .camera import CameraSpec, UserSpec
 WIRE_VERSION = 1
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
+# How a worker ends; 0 is an orderly end, anything else but these a crash.
+EXIT_BOOT_FAILED = 3  # it never came to serve: the settings or the machine are wrong, a quick retry will not help
+EXIT_LOCKED = 4  # another worker holds RUN/<camera>.lock: wait for its Hello instead
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="t", forbid_unknown_fields=True):
     """Base of all messages; the tag is the class name."""

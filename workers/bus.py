@@ -1,0 +1,116 @@
+"""The worker's end of the bus: a ZeroMQ DEALER that never blocks. The only importer of ZeroMQ in workers/.
+
+Who is there is told by the socket's monitor: after every ZMTP handshake, with the first supervisor or with the next
+one, the worker says Hello, and again every second until a word comes back. IMMEDIATE keeps news out of the pipe
+while nobody is connected: what a dead supervisor should have heard is in the next Hello.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from camfleet.core.wire import control
+
+log = logging.getLogger(__name__)
+
+RECONNECT_INTERVAL_MS = 100
+HELLO_INTERVAL_NS = 1_000_000_000
+# Messages waiting in each direction; a supervisor that does not read costs news, never memory or time.
+HIGH_WATER_MARK = 1000
+# Messages per turn of the loop: a flood on the bus must not starve the clients.
+BATCH = 64
+
+
+class Bus:
+    """Messages in by `received`, out by `send`; both on the event loop's thread."""
+
+    def __init__(
+        self, path: Path, *, hello: Callable[[], control.Hello], received: Callable[[control.Message], None]
+    ) -> None:
+        self._hello = hello
+        self._received = received
+        self._loop = asyncio.get_running_loop()
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.IMMEDIATE, 1)
+        self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.MAXMSGSIZE, control.MAX_MESSAGE_SIZE)
+        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_INTERVAL_MS)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self._monitor.set(zmq.LINGER, 0)
+        self._unanswered_since_ns: int | None = None
+        self.last_heard_ns = time.monotonic_ns()
+        self._closed = False
+        self._socket.connect(f"ipc://{path}")
+        for zmq_socket in (self._socket, self._monitor):
+            self._loop.add_reader(zmq_socket.get(zmq.FD), self._drain)
+        self._drain()
+
+    def send(self, message: control.Message) -> bool:
+        """Queue one message; False when no supervisor is connected or it does not read."""
+        sent = False
+        # Asking for EVENTS makes ZeroMQ look at its mailbox, which a plain send does only now and then.
+        if not self._closed and self._events() & zmq.POLLOUT:
+            try:
+                self._socket.send(control.encode(message), zmq.NOBLOCK)
+                sent = True
+            except zmq.Again:
+                pass
+        # The descriptor that asyncio watches is edge-triggered and the lines above may have eaten the edge.
+        if not self._closed and self._events() & zmq.POLLIN:
+            self._loop.call_soon(self._drain)
+        return sent
+
+    def tick(self, now_ns: int) -> None:
+        """Repeat an unanswered Hello."""
+        if self._unanswered_since_ns is not None and now_ns - self._unanswered_since_ns >= HELLO_INTERVAL_NS:
+            self._say_hello(now_ns)
+
+    def close(self) -> None:
+        self._closed = True
+        for zmq_socket in (self._socket, self._monitor):
+            self._loop.remove_reader(zmq_socket.get(zmq.FD))
+        self._socket.disable_monitor()
+        self._monitor.close()
+        self._socket.close()
+        self._context.term()
+
+    def _events(self) -> int:
+        return int(self._socket.get(zmq.EVENTS))
+
+    def _drain(self) -> None:
+        if self._closed:
+            return
+        while self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+            recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            self._say_hello(time.monotonic_ns())
+        for _ in range(BATCH):
+            if self._closed or not self._events() & zmq.POLLIN:
+                return
+            self._take(self._socket.recv_multipart(zmq.NOBLOCK))
+        self._loop.call_soon(self._drain)
+
+    def _take(self, frames: list[bytes]) -> None:
+        try:
+            (data,) = frames
+            message = control.decode(data)
+        except ValueError as error:
+            log.warning("message of %d frames dropped: %s", len(frames), error)
+            return
+        self.last_heard_ns = time.monotonic_ns()
+        self._unanswered_since_ns = None
+        try:
+            self._received(message)
+        except Exception:  # one bad order must not end the camera
+            log.exception("order %s failed", type(message).__name__)
+
+    def _say_hello(self, now_ns: int) -> None:
+        self._unanswered_since_ns = now_ns
+        self.send(self._hello())
