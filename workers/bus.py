@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
-
 from camfleet.core.wire import control
+from zmq.utils.monitor import recv_monitor_message
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class Bus:
         self._closed = False
         self._socket.connect(f"ipc://{path}")
         for zmq_socket in (self._socket, self._monitor):
-            self._loop.add_reader(zmq_socket.get(zmq.FD), self._drain)
+            self._loop.add_reader(zmq_socket.FD, self._drain)
         self._drain()
 
     def send(self, message: control.Message) -> bool:
@@ -76,19 +75,19 @@ class Bus:
     def close(self) -> None:
         self._closed = True
         for zmq_socket in (self._socket, self._monitor):
-            self._loop.remove_reader(zmq_socket.get(zmq.FD))
+            self._loop.remove_reader(zmq_socket.FD)
         self._socket.disable_monitor()
         self._monitor.close()
         self._socket.close()
         self._context.term()
 
     def _events(self) -> int:
-        return int(self._socket.get(zmq.EVENTS))
+        return int(self._socket.EVENTS)
 
     def _drain(self) -> None:
         if self._closed:
             return
-        while self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+        while self._monitor.EVENTS & zmq.POLLIN:
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._say_hello(time.monotonic_ns())
         for _ in range(BATCH):
