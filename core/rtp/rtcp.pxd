@@ -1,11 +1,18 @@
-# RTCP (RFC 3550 6): compound SR + SDES(CNAME) and BYE out, receiver reports and feedback in. All sizes include the
-# 4-byte $ header, so that the result can stand in front of RTP packets in a frame block.
+# RTCP (RFC 3550 6): compound SR + SDES(CNAME) and BYE out, receiver reports and feedback in. All sizes of what goes out
+# include the 4-byte $ header, so that the result can stand in front of RTP packets in a frame block.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
+    RTCP_SR = 200
+    RTCP_RR = 201
+    RTCP_SDES = 202
+    RTCP_BYE = 203
+    RTCP_APP = 204
+    RTCP_PSFB = 206           # RFC 4585 6.3, payload-specific feedback
     MAX_CNAME_SIZE = 64
-    RTCP_BYE_SIZE_MAX = 4 + 8 + 8 + 10 + 64 + 4 + 8       # RR (empty) + SDES + BYE
+    # $ + RR without blocks + SDES (header, SSRC, item of 64 octets, terminator, padding) + BYE
+    RTCP_BYE_SIZE_MAX = 4 + 8 + (4 + 4 + 2 + 64 + 2) + 8
 
 cdef struct SenderReportSource:
     uint32_t ssrc
@@ -13,6 +20,7 @@ cdef struct SenderReportSource:
     uint8_t cname_size
     uint8_t cname[64]
 
+# Both writers return bytes written, ERROR_SHORT, or ERROR_INVALID for a CNAME over MAX_CNAME_SIZE.
 cdef size_t sender_report_size(const SenderReportSource *source) noexcept nogil
 cdef int64_t write_sender_report(const SenderReportSource *source, uint64_t ntp, uint32_t rtp_timestamp, uint32_t packets,
                                  uint32_t octets, uint8_t *out, size_t capacity) noexcept nogil
@@ -22,9 +30,10 @@ cdef int64_t write_bye(const SenderReportSource *source, uint8_t *out, size_t ca
 cdef struct RTCPReport:
     bint receiver_report      # a report block about `ssrc` was found
     uint8_t fraction_lost
-    uint32_t cumulative_lost
+    int32_t cumulative_lost   # 24 bits, signed: duplicates make it negative (RFC 3550 6.4.1)
     uint32_t jitter
-    bint key_frame_wanted     # PLI (RFC 4585 6.3.1) or FIR (RFC 5104 4.3.1)
-    bint bye
-# Returns the number of RTCP packets understood, or ERROR_INVALID for a malformed compound (the caller counts and ignores it).
+    bint key_frame_wanted     # PLI (RFC 4585 6.3.1) or FIR (RFC 5104 4.3.1) about `ssrc`
+    bint bye                  # of somebody else than `ssrc`
+# `data`: one datagram, or the content of one $ frame without its header. Returns the number of RTCP packets in it, or
+# ERROR_INVALID for a malformed compound; then the report is empty (the caller counts and ignores it).
 cdef int parse_rtcp(const uint8_t *data, size_t size, uint32_t ssrc, RTCPReport *report) noexcept nogil

@@ -9,13 +9,18 @@
 # |                           timestamp                           |
 # |           synchronization source (SSRC) identifier            |
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from camfleet.core.octets cimport OctetWriter, put_u8, put_u16, put_u32
 
 cdef enum:
     INTERLEAVED_HEADER_SIZE = 4
     RTP_HEADER_SIZE = 12
-    # 1472 - 12: the largest datagram that fits 1500 - 20 - 8, less nothing else; see MAX_RTP_SIZE
-    MAX_RTP_SIZE = 1440       # RTP header included; below 1500 - 40 (IPv6) - 8 and below every client's 1500-byte buffer
+    # RTP header included: 1500 - 40 (IPv6) - 8 (UDP) = 1452, and room for 12 bytes more (SRTP tag, tunnels).
+    # gortsplib: 1472 at most for TCP too, as some clients read into 1500-byte buffers.
+    MAX_RTP_SIZE = 1440
+    MAX_PAYLOAD_SIZE = 1440 - 12
+    # Packets of one access unit: half of the sequence numbers, or a receiver could not order them.
+    MAX_PACKETS = 32_768
 
 cdef struct RTPStream:
     uint32_t ssrc
@@ -25,6 +30,18 @@ cdef struct RTPStream:
     uint32_t packets          # sent so far, modulo 2^32, for sender reports
     uint32_t octets           # payload octets sent so far, modulo 2^32
 
-# `$` header + RTP header for a payload of `payload_size`; advances sequence and counters. Returns bytes written (16).
-cdef size_t write_headers(RTPStream *stream, uint32_t timestamp, bint marker, size_t payload_size,
-                          uint8_t *out) noexcept nogil
+
+# `$` header + RTP header for a payload of `payload_size`, which the caller puts next; advances sequence and counters.
+cdef inline void put_headers(RTPStream *stream, uint32_t timestamp, bint marker, size_t payload_size,
+                             OctetWriter *out) noexcept nogil:
+    put_u8(out, c'$')
+    put_u8(out, stream.channel)
+    put_u16(out, <uint16_t>(RTP_HEADER_SIZE + payload_size))
+    put_u8(out, 2 << 6)
+    put_u8(out, (0x80 if marker else 0) | stream.payload_type)
+    put_u16(out, stream.sequence)
+    put_u32(out, timestamp)
+    put_u32(out, stream.ssrc)
+    stream.sequence += 1
+    stream.packets += 1
+    stream.octets += <uint32_t>payload_size

@@ -1,0 +1,1 @@
+"""The conversions of clock.pxd for Python callers."""
