@@ -1,0 +1,22 @@
+"""RTSP 1.0 (RFC 2326) as a server, sans-I/O: bytes and `now_ns` in, bytes and events out."""
+
+from .connection import ServerConnection
+from .digest import Authenticator
+from .events import Describe, Event, LoginFailed, OtherCamera, Pause, Play, Setup, Teardown
+from .lockout import Lockout
+from .url import StreamPath
+
+__all__ = [
+    "Authenticator",
+    "Describe",
+    "Event",
+    "Lockout",
+    "LoginFailed",
+    "OtherCamera",
+    "Pause",
+    "Play",
+    "ServerConnection",
+    "Setup",
+    "StreamPath",
+    "Teardown",
+]

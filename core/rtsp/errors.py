@@ -1,0 +1,19 @@
+"""Two roots: our mistake and the peer's."""
+
+
+class LocalProtocolError(Exception):
+    """The caller answered what was not asked, or something that cannot be said."""
+
+
+class RemoteProtocolError(Exception):
+    """The peer's bytes are not RTSP as we accept it.
+
+    `status` is the answer; `framing_lost`: the next message cannot be found, so answer and close. `cseq` is the
+    request's, where it could be read. The text names the rule and holds no byte of the peer's.
+    """
+
+    def __init__(self, status: int, text: str, *, framing_lost: bool = False, cseq: str | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.framing_lost = framing_lost
+        self.cseq = cseq

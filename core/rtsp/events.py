@@ -1,0 +1,66 @@
+"""What a ServerConnection cannot decide alone. Each event but LoginFailed waits for exactly one answer."""
+
+from dataclasses import dataclass
+
+from .headers.range import Range
+from .headers.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Answer with `describe` or `refuse`."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Answer with `accept_setup` (usually with `transport.channels`, which are free and consecutive) or `refuse`."""
+
+    stream: str
+    track: int
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Answer with `accept_play` or `refuse`. `range` is well-formed; absent: from where the stream is."""
+
+    stream: str
+    range: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Answer with `accept` or `refuse`."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Teardown:
+    """Answer with `accept`; the session is over, the connection may set up another one."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCamera:
+    """The request is for another camera, nobody has been authenticated for it yet.
+
+    Give the connection away with `received`: all bytes from the first one of that request on (bytes that come later are
+    added to `ServerConnection.leftover`), or answer with `unknown_camera`.
+    """
+
+    camera: str
+    received: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed:
+    """For the log and the other processes; answered already. `user` is what the client claimed, made printable."""
+
+    user: str
+
+
+Event = Describe | Setup | Play | Pause | Teardown | OtherCamera | LoginFailed
