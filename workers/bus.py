@@ -25,6 +25,10 @@ HIGH_WATER_MARK = 1000
 BATCH = 64
 
 
+def _events(zmq_socket: zmq.Socket[bytes]) -> int:
+    return int(zmq_socket.get(zmq.EVENTS))
+
+
 class Bus:
     """Messages in by `received`, out by `send`; both on the event loop's thread."""
 
@@ -49,21 +53,21 @@ class Bus:
         self._closed = False
         self._socket.connect(f"ipc://{path}")
         for zmq_socket in (self._socket, self._monitor):
-            self._loop.add_reader(zmq_socket.FD, self._drain)
+            self._loop.add_reader(zmq_socket, self._drain)
         self._drain()
 
     def send(self, message: control.Message) -> bool:
         """Queue one message; False when no supervisor is connected or it does not read."""
         sent = False
         # Asking for EVENTS makes ZeroMQ look at its mailbox, which a plain send does only now and then.
-        if not self._closed and self._events() & zmq.POLLOUT:
+        if not self._closed and _events(self._socket) & zmq.POLLOUT:
             try:
                 self._socket.send(control.encode(message), zmq.NOBLOCK)
                 sent = True
             except zmq.Again:
                 pass
         # The descriptor that asyncio watches is edge-triggered and the lines above may have eaten the edge.
-        if not self._closed and self._events() & zmq.POLLIN:
+        if not self._closed and _events(self._socket) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
         return sent
 
@@ -75,23 +79,20 @@ class Bus:
     def close(self) -> None:
         self._closed = True
         for zmq_socket in (self._socket, self._monitor):
-            self._loop.remove_reader(zmq_socket.FD)
+            self._loop.remove_reader(zmq_socket)
         self._socket.disable_monitor()
         self._monitor.close()
         self._socket.close()
         self._context.term()
 
-    def _events(self) -> int:
-        return int(self._socket.EVENTS)
-
     def _drain(self) -> None:
         if self._closed:
             return
-        while self._monitor.EVENTS & zmq.POLLIN:
+        while _events(self._monitor) & zmq.POLLIN:
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._say_hello(time.monotonic_ns())
         for _ in range(BATCH):
-            if self._closed or not self._events() & zmq.POLLIN:
+            if self._closed or not _events(self._socket) & zmq.POLLIN:
                 return
             self._take(self._socket.recv_multipart(zmq.NOBLOCK))
         self._loop.call_soon(self._drain)
