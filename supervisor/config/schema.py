@@ -1,0 +1,361 @@
+"""All settings of the configuration file: design section 6 as types. A key or section that is not here is refused."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from .section import Check, Complaint, Section
+from .values import Addresses, Bitrate
+
+RTSPS = Literal["off", "available", "default", "required"]
+
+# Ids stand in URLs (/ipc1-stream1/testlive, where "-" separates camera and stream) and in file names.
+Id = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_]{1,32}\Z",
+        description="Unique; stands in the URLs: `/<camera>-<stream>/<source>`.",
+        extra={"allowed": 'up to 32 letters, digits and "_" (no "-": it separates camera and stream in a URL)'},
+    ),
+]
+_LINE = r"^[^\x00-\x1f\x7f-\x9f]{%s}\Z"
+
+
+def _ports(_: Path, rtsps: str, rtsp_port: int, rtsps_port: int) -> Iterator[Complaint]:
+    plain_port = 0 if rtsps == "required" else rtsp_port
+    tls_port = 0 if rtsps == "off" else rtsps_port
+    if plain_port and plain_port == tls_port:
+        yield Complaint("rtsps_port", f"{tls_port} is the rtsp_port too", "two different ports")
+    if not plain_port and not tls_port:
+        name = "rtsps_port" if rtsps == "required" else "rtsp_port"
+        yield Complaint(name, f'no port is open with rtsps = "{rtsps}"', "a port of its own from 1 to 65535")
+
+
+class Server(Section, frozen=True, kw_only=True):
+    """Listeners and the place of everything that is kept."""
+
+    host: Annotated[
+        Addresses,
+        Meta(
+            description="Addresses to listen on; the default is every IPv4 and IPv6 address of the host.",
+            extra={"allowed": "an IPv4 or IPv6 address, or a list of different ones"},
+        ),
+    ] = Addresses(("0.0.0.0", "::"))
+    rtsp_port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port of plain RTSP, which also serves a TLS client; 0 = closed.")
+    ] = 8554
+    rtsps_port: Annotated[int, Meta(ge=0, le=65535, description="Port of RTSP over TLS only; 0 = closed.")] = 8322
+    rtsps: Annotated[
+        RTSPS,
+        Meta(
+            description="`off`: no TLS. `available`: both, and URLs given out are `rtsp://`. `default`: both, and URLs "
+            "given out are `rtsps://`. `required`: the plain port stays closed."
+        ),
+    ] = "default"
+    state_dir: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Folder of certificates, keys, sockets and identity; a relative path starts at the "
+            "configuration file. `--state-dir` goes before it. Absent: `/var/lib/camfleet` for root, else "
+            "`$XDG_STATE_HOME/camfleet`.",
+            extra={"allowed": "a path"},
+        ),
+    ] = ""
+
+    checks: ClassVar = (Check(("rtsps", "rtsp_port", "rtsps_port"), _ports),)
+
+
+def _certificate_pair(folder: Path, certificate: str, private_key: str) -> Iterator[Complaint]:
+    if bool(certificate) != bool(private_key):
+        key = "private_key" if certificate else "certificate"
+        yield Complaint(key, "is missing", "certificate and private_key together, or neither")
+    for key, path in (("certificate", certificate), ("private_key", private_key)):
+        if Path(path).is_absolute():
+            yield from _readable(folder, key, path)
+
+
+class TLS(Section, frozen=True, kw_only=True):
+    """The global certificate. Without one, a self-signed one is made at the first start."""
+
+    certificate: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="PEM file of the certificate and its chain; a relative path starts at `certs/` in the "
+            "state folder. Absent: `ssl.ca` there.",
+            extra={"allowed": "a path"},
+        ),
+    ] = ""
+    private_key: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="PEM file of its private key, likewise. Absent: `ssl.key` there.",
+            extra={"allowed": "a path"},
+        ),
+    ] = ""
+
+    checks: ClassVar = (Check(("certificate", "private_key"), _certificate_pair),)
+
+
+class Digest(Section, frozen=True, kw_only=True):
+    """A user's HA1 instead of the password: the hash of `name:camfleet:password`."""
+
+    md5: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{32}\Z",
+            description="MD5, the only algorithm that FFmpeg knows.",
+            extra={"allowed": "32 lower-case hex digits", "secret": True},
+        ),
+    ]
+    sha256: Annotated[
+        str,
+        Meta(
+            pattern=r"^([0-9a-f]{64})?\Z",
+            description="SHA-256, for cameras with `digest_sha256`.",
+            extra={"allowed": "64 lower-case hex digits", "secret": True},
+        ),
+    ] = ""
+
+
+def read_password_file(path: Path) -> str:
+    """The first and only line of a password file. Raises ValueError with the reason."""
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not UTF-8 text") from None
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise ValueError(f"{path}: is empty")
+    if len(password) > 256 or not password.isprintable():
+        raise ValueError(f"{path}: is not one line of at most 256 printable characters")
+    return password
+
+
+def _one_secret(_: Path, *secrets: object) -> Iterator[Complaint]:
+    given = sum(bool(secret) for secret in secrets)
+    if given != 1:
+        wrong = "has no password" if not given else f"has {given} of password, password_file and digest"
+        yield Complaint("", wrong, "exactly one of password, password_file, digest")
+
+
+def _password_file(folder: Path, path: str) -> Iterator[Complaint]:
+    if path:
+        try:
+            read_password_file(folder / path)
+        except ValueError as error:
+            yield Complaint("password_file", str(error), "a readable file with the password as its only line")
+
+
+class User(Section, frozen=True, kw_only=True):
+    """Who may watch. Without any, a user `viewer` is made at the first start; its password is shown once."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r'^[^\x00-\x1f\x7f-\x9f:"\\]{1,64}\Z',
+            description="Unique.",
+            extra={"allowed": 'up to 64 characters without control characters, ":", "\\" and \'"\''},
+        ),
+    ]
+    password: Annotated[
+        str,
+        Meta(
+            pattern=_LINE % "1,256",
+            description="The password in clear.",
+            extra={"allowed": "1 to 256 characters without control characters", "secret": True},
+        ),
+    ] = ""
+    password_file: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="A file whose only line is the password; a relative path starts at the configuration file.",
+            extra={"allowed": "a path"},
+        ),
+    ] = ""
+    digest: Annotated[Digest, Meta(description="What Digest keeps of the password.")] | None = None
+
+    unique: ClassVar = "name"
+    checks: ClassVar = (
+        Check(("password", "password_file", "digest"), _one_secret),
+        Check(("password_file",), _password_file),
+    )
+
+
+class TestLive(Section, tag="testlive", tag_field="kind", frozen=True, kw_only=True):
+    """A test pattern with the wall clock and the frame number burnt in."""
+
+    __test__ = False  # pytest would collect the name
+
+
+def _readable(folder: Path, key: str, path: str) -> Iterator[Complaint]:
+    file = folder / path
+    try:
+        with file.open("rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                yield Complaint(key, f"{file} is not a regular file", "a file")
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        yield Complaint(key, f"{file}: {reason}", "a file that can be read")
+
+
+class FileLive(Section, tag="filelive", tag_field="kind", frozen=True, kw_only=True):
+    """A media file in an endless loop."""
+
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="MP4, MKV or TS file; a relative path starts at the configuration file.",
+            extra={"allowed": "a path"},
+        ),
+    ]
+
+    checks: ClassVar = (Check(("path",), lambda folder, path: _readable(folder, "path", path)),)
+
+
+class Video(Section, frozen=True, kw_only=True):
+    """What the encoder makes. `filelive` without it passes the file's H.264 through as it is."""
+
+    codec: Annotated[Literal["h264"], Meta(description="Video codec.")] = "h264"
+    width: Annotated[int, Meta(ge=64, le=4096, multiple_of=2, description="Picture width.")] = 1280
+    height: Annotated[int, Meta(ge=64, le=4096, multiple_of=2, description="Picture height.")] = 720
+    fps: Annotated[int, Meta(ge=1, le=120, description="Frames per second.")] = 30
+    bitrate: Annotated[
+        Bitrate,
+        Meta(
+            description="Bits per second that the encoder aims at.",
+            extra={"allowed": 'bits per second from "16k" to "100M", as in 2000000, "2000k" or "2M"'},
+        ),
+    ] = Bitrate(2_000_000)
+    gop: Annotated[int, Meta(ge=1, le=3600, description="Frames from one key frame to the next.")] = 60
+    encoder: Annotated[
+        Literal["auto", "libx264"], Meta(description="Encoder; `camfleet encoders` lists those of this host.")
+    ] = "auto"
+
+
+class Stream(Section, frozen=True, kw_only=True):
+    """One stream of a camera: `stream1` is the main one by custom, `stream2` the small one."""
+
+    id: Id
+    source: Annotated[TestLive | FileLive, Meta(description="Where the pictures come from.")]
+    video: (
+        Annotated[Video, Meta(description="The encoder's settings. Absent: the defaults, or pass-through.")] | None
+    ) = None
+    join: Annotated[
+        Literal["newest", "live"],
+        Meta(
+            description="Where a joiner of a pass-through stream starts: at the newest key frame, at once but late "
+            "by its age, or at the next one."
+        ),
+    ] = "newest"
+    linger_s: Annotated[
+        float,
+        Meta(ge=0, le=86400, description="The encoder stays on for so long after the last reader, in seconds."),
+    ] = 10.0
+
+    unique: ClassVar = "id"
+
+
+class Camera(Section, frozen=True, kw_only=True):
+    """One camera: one worker process."""
+
+    id: Id
+    name: Annotated[
+        str,
+        Meta(
+            pattern=_LINE % "0,64",
+            description="For people. Absent: the id.",
+            extra={"allowed": "up to 64 characters without control characters"},
+        ),
+    ] = ""
+    streams: Annotated[
+        tuple[Stream, ...],
+        Meta(min_length=1, description="Its streams.", extra={"allowed": "one [[cameras.streams]] or more"}),
+    ]
+    digest_sha256: Annotated[bool, Meta(description="Offer Digest SHA-256 after MD5. FFmpeg cannot log in then.")] = (
+        False
+    )
+
+    unique: ClassVar = "id"
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """What one peer, and all of them, may take. Over a limit a client gets a clear RTSP error; others feel nothing."""
+
+    handshake_timeout_s: Annotated[
+        float,
+        Meta(ge=0.1, le=600, description="From the accepted connection to the end of the TLS handshake, in seconds."),
+    ] = 5.0
+    first_request_timeout_s: Annotated[
+        float,
+        Meta(ge=0.1, le=600, description="From there to the first request that names a camera, in seconds."),
+    ] = 10.0
+    connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Connections in all; each costs a descriptor.")
+    ] = 20_000
+    connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="Connections from one address. A recorder behind it may play every camera."
+        ),
+    ] = 4_000
+    pending_per_address: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Of these, connections that have not yet come to a camera."),
+    ] = 500
+    sessions_per_camera: Annotated[int, Meta(ge=1, le=100_000, description="Readers of one camera.")] = 1_000
+    sessions: Annotated[int, Meta(ge=1, le=1_000_000, description="Readers of all cameras.")] = 10_000
+    session_timeout_s: Annotated[
+        int, Meta(ge=5, le=3600, description="A session without any sign of life ends after so long, in seconds.")
+    ] = 60
+    reader_stall_timeout_s: Annotated[
+        float,
+        Meta(ge=1, le=600, description="A reader to whom nothing could be written for so long is closed, in seconds."),
+    ] = 10.0
+    login_failures: Annotated[
+        int, Meta(ge=1, le=10_000, description="Failed logins of one user from one address before a lock-out.")
+    ] = 10
+    login_failure_window_s: Annotated[
+        float, Meta(ge=1, le=86400, description="Failures older than this are forgotten, in seconds.")
+    ] = 60.0
+    lockout_s: Annotated[
+        float, Meta(ge=0, le=86400, description="How long such a user is refused from that address, in seconds.")
+    ] = 60.0
+
+
+class Workers(Section, frozen=True, kw_only=True):
+    """Life of the worker processes."""
+
+    orphan_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86400,
+            description="Streams go on for so long without a supervisor, then the worker ends, in seconds.",
+        ),
+    ] = 300.0
+    silence_timeout_s: Annotated[
+        float,
+        Meta(ge=1, le=600, description="A worker that has not answered for so long is replaced, in seconds."),
+    ] = 10.0
+
+
+class Document(Section, frozen=True, kw_only=True):
+    """The whole file. Everything may be absent: the empty file serves one test camera."""
+
+    server: Annotated[Server, Meta()] = Server()
+    tls: Annotated[TLS, Meta()] = TLS()
+    users: Annotated[tuple[User, ...], Meta(extra={"allowed": "[[users]] tables"})] = ()
+    cameras: Annotated[tuple[Camera, ...], Meta(extra={"allowed": "[[cameras]] tables"})] = ()
+    limits: Annotated[Limits, Meta()] = Limits()
+    workers: Annotated[Workers, Meta()] = Workers()

@@ -1,0 +1,131 @@
+"""What the supervisor runs by: the document's words resolved into units, paths and wire types."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from camfleet.core import wire
+from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec, VideoSpec
+from camfleet.supervisor.credentials import REALM, user_spec
+
+from . import schema
+from .read import ConfigurationError, Problem, read
+from .schema import RTSPS, Camera, Document, Limits, Stream, User, Video, Workers
+from .values import Bitrate
+
+# What an empty configuration serves.
+TEST_CAMERA = Camera(
+    id="ipc1",
+    name="Test camera",
+    streams=(
+        Stream(id="stream1", source=schema.TestLive()),
+        Stream(
+            id="stream2",
+            source=schema.TestLive(),
+            video=Video(width=640, height=360, fps=15, gop=30, bitrate=Bitrate(500_000)),
+        ),
+    ),
+)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One valid configuration."""
+
+    file: Path | None  # None: no configuration file
+    hosts: tuple[str, ...]  # addresses to listen on; IPv6 without brackets; "::" is IPv6 only
+    rtsp_port: int  # 0: closed
+    rtsps_port: int  # 0: closed
+    rtsps: RTSPS
+    state_dir: Path | None  # as configured
+    certificate: Path  # certificate and private_key: relative to the state folder's certs/
+    private_key: Path
+    users: tuple[UserSpec, ...]  # empty: the state folder's generated user
+    cameras: tuple[CameraSpec, ...]
+    limits: Limits
+    workers: Workers
+
+
+def load(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """The settings in `file`, or the defaults, with `overrides` of [server] on top. Raises ConfigurationError."""
+    document = read(file, overrides)
+    folder = file.absolute().parent if file else Path.cwd()
+    return resolve(document, file, folder)
+
+
+def check(file: Path) -> list[Problem]:
+    """Everything that is wrong with `file`; empty when it can be served."""
+    try:
+        load(file)
+    except ConfigurationError as error:
+        return error.problems
+    return []
+
+
+def resolve(document: Document, file: Path | None, folder: Path) -> Settings:
+    server = document.server
+    return Settings(
+        file=file,
+        hosts=tuple(server.host),
+        rtsp_port=0 if server.rtsps == "required" else server.rtsp_port,
+        rtsps_port=0 if server.rtsps == "off" else server.rtsps_port,
+        rtsps=server.rtsps,
+        state_dir=folder / server.state_dir if server.state_dir else None,
+        certificate=Path(document.tls.certificate or "ssl.ca"),
+        private_key=Path(document.tls.private_key or "ssl.key"),
+        users=tuple(_user(user, folder) for user in document.users),
+        cameras=tuple(_camera(camera, document.limits, folder) for camera in document.cameras or (TEST_CAMERA,)),
+        limits=document.limits,
+        workers=document.workers,
+    )
+
+
+def _user(user: User, folder: Path) -> UserSpec:
+    if user.digest is not None:
+        return UserSpec(name=user.name, ha1_md5=user.digest.md5, ha1_sha256=user.digest.sha256)
+    if user.password_file:
+        return user_spec(user.name, schema.read_password_file(folder / user.password_file))
+    return user_spec(user.name, user.password)
+
+
+def _camera(camera: Camera, limits: Limits, folder: Path) -> CameraSpec:
+    return CameraSpec(
+        id=camera.id,
+        name=camera.name or camera.id,
+        streams=tuple(_stream(stream, folder) for stream in camera.streams),
+        realm=REALM,
+        sha256=camera.digest_sha256,
+        max_sessions=limits.sessions_per_camera,
+        session_timeout_s=limits.session_timeout_s,
+        stall_timeout_s=limits.reader_stall_timeout_s,
+    )
+
+
+def _stream(stream: Stream, folder: Path) -> StreamSpec:
+    source: wire.TestLive | wire.FileLive
+    video = stream.video
+    if isinstance(stream.source, schema.FileLive):
+        source = wire.FileLive(str((folder / stream.source.path).resolve()))
+    else:
+        source = wire.TestLive()
+        video = video or Video()  # a pattern has nothing to pass through
+    return StreamSpec(
+        id=stream.id,
+        source=source,
+        video=_video(video) if video else None,
+        join=stream.join,
+        linger_s=stream.linger_s,
+    )
+
+
+def _video(video: Video) -> VideoSpec:
+    return VideoSpec(
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        fps=video.fps,
+        bitrate_bps=int(video.bitrate),
+        gop=video.gop,
+        encoder=video.encoder,
+    )

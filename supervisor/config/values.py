@@ -1,0 +1,59 @@
+"""Value types of the configuration file that are written otherwise than they are kept."""
+
+import ipaddress
+import re
+from typing import Any, Self
+
+_BITRATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([kM]?)")
+_UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
+
+
+class Bitrate(int):
+    """Bits per second, written 2000000, "2000k" or "2M"; the prefixes are decimal, as in FFmpeg's -b:v."""
+
+    MIN = 16_000
+    MAX = 100_000_000
+
+    @classmethod
+    def parse(cls, raw: Any) -> Self:
+        """Raises ValueError for anything but a bitrate within the limits."""
+        if isinstance(raw, bool) or not isinstance(raw, int | str):
+            raise ValueError("not a bitrate")
+        match = _BITRATE.fullmatch(raw) if isinstance(raw, str) else None
+        if isinstance(raw, str) and match is None:
+            raise ValueError("not a bitrate")
+        # A float is exact here: at most nine digits.
+        bits = round(float(match[1]) * _UNITS[match[2]]) if match else int(raw)
+        if not cls.MIN <= bits <= cls.MAX:
+            raise ValueError("out of range")
+        return cls(bits)
+
+    def __str__(self) -> str:
+        for unit, factor in (("M", 1_000_000), ("k", 1_000)):
+            if self % factor == 0:
+                return f"{int(self) // factor}{unit}"
+        return str(int(self))
+
+
+class Addresses(tuple[str, ...]):
+    """IP addresses to listen on, written as one string or a list of them."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: Any) -> Self:
+        """Raises ValueError for an empty list, a repetition, or anything that is not an IPv4 or IPv6 address."""
+        texts = [raw] if isinstance(raw, str) else raw
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("not a list of addresses")
+        found = [str(ipaddress.ip_address(text)) for text in texts]
+        if len(set(found)) < len(found):
+            raise ValueError("an address twice")
+        return cls(found)
+
+
+def decode(kind: type, raw: Any) -> Any:
+    """msgspec's hook for types that it does not know."""
+    if kind in (Bitrate, Addresses):
+        return kind.parse(raw)
+    raise NotImplementedError(kind)
