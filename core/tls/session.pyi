@@ -1,10 +1,7 @@
 from typing import Self
 
-class TLSError(Exception):
-    """A fatal condition of the session. `alert` is the description to send (0: none), `name` its RFC 8446 6 name."""
-
-    alert: int
-    name: str
+from .alert import TLSError as TLSError
+from .alert import alert_name as alert_name
 
 class Session:
     """The Python form of a TLSSession, for the supervisor's first-request phase, tests and benchmarks."""
@@ -23,7 +20,9 @@ class Session:
         receiving_sequence: int = 0,
         now_ns: int = 0,
     ) -> Self:
-        """TLS 1.3: traffic secrets, no IVs. TLS 1.2: write keys and fixed IVs of the key block.
+        """TLS 1.3: traffic secrets, no IVs. TLS 1.2: write keys and fixed IVs of the key block. Behind the 4 bytes of
+        an AES-GCM `sending_iv` may stand the 8 bytes of explicit nonce that the library's record 0 (our Finished)
+        carried: then ours go on counting from there and none can come twice (RFC 5288 3).
 
         `version` is 0x0303 or 0x0304 and `suite` the registered number. Raises ValueError for anything unsupported.
         """
@@ -51,11 +50,13 @@ class Session:
         """A close_notify (0) or a fatal alert as one record."""
 
     def export(self, now_ns: int) -> bytes:
-        """The whole state; this object must not be used afterwards (one writer per connection)."""
+        """The whole state; this object is wiped, as a connection has one writer. Raises TLSError when it is over."""
 
     def wipe(self) -> None: ...
     @property
-    def answer_due(self) -> bool: ...
+    def answer_due(self) -> bool:
+        """The peer waits for an answer (KeyUpdate, no_renegotiation): `seal(b"", now_ns)` gives it."""
+
     @property
     def alert_received(self) -> int | None: ...
     @property
@@ -68,5 +69,3 @@ def record_size(data: bytes) -> int:
 
     Raises TLSError(record_overflow or unexpected_message) for what cannot be a record after the handshake.
     """
-
-def alert_name(description: int) -> str: ...

@@ -1,0 +1,160 @@
+"""Seal and open one record. The cipher's key is already set; a record costs one IV and no allocation.
+
+TLS 1.3 (RFC 8446 5.2)                              TLS 1.2 AEAD (RFC 5246 6.2.3.3)
+
++------+--------+--------+                          +------+--------+--------+
+|  23  | 0x0303 | length |  additional data         | type | 0x0303 | length |  additional data is
++------+--------+--------+------------------+       +------+--------+--------+    sequence | type | version | size
+| TLSInnerPlaintext:                        |       | explicit nonce (8), AES-GCM only |
+|   content | type (1) | zeros              |       +----------------------------------+
++-------------------------------------------+       | content                          |
+| tag (16)                                  |       +----------------------------------+
++-------------------------------------------+       | tag (16)                         |
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
+from camfleet.core.status cimport ERROR_BAD_MAC, ERROR_CRYPTO, ERROR_INVALID, ERROR_LIMIT, ERROR_SHORT
+from camfleet.core.tls.libcrypto cimport (
+    EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex,
+    EVP_CipherInit_ex, EVP_CipherUpdate, ERR_clear_error,
+)
+from camfleet.core.tls.traffic cimport TLS_1_2, TLS_1_3, TrafficState
+
+cdef extern from "<endian.h>" nogil:
+    uint16_t htobe16(uint16_t value)
+    uint64_t htobe64(uint64_t value)
+    uint64_t be64toh(uint64_t value)
+
+cdef enum:
+    NONCE_SIZE = 12
+    MAX_ADDITIONAL_SIZE = 8 + 1 + 2 + 2
+
+cdef uint64_t LAST_SEQUENCE = <uint64_t>-1
+
+
+cdef int64_t record_size(const uint8_t *data, size_t size) noexcept nogil:
+    cdef int64_t ciphertext_size
+    if size < RECORD_HEADER_SIZE:
+        return 0
+    # legacy_record_version "MUST be ignored for all purposes" (RFC 8446 5.1); it is authenticated all the same.
+    if data[0] < CONTENT_CHANGE_CIPHER_SPEC or data[0] > CONTENT_APPLICATION_DATA:
+        return ERROR_INVALID
+    ciphertext_size = (data[3] << 8) | data[4]
+    if ciphertext_size > MAX_CIPHERTEXT_SIZE:
+        return ERROR_LIMIT
+    return RECORD_HEADER_SIZE + ciphertext_size
+
+
+cdef size_t seal_overhead(const TrafficState *state) noexcept nogil:
+    return RECORD_HEADER_SIZE + state.explicit_nonce + (state.version == TLS_1_3) + TAG_SIZE
+
+
+cdef inline void write_nonce(const TrafficState *state, uint8_t *nonce) noexcept nogil:
+    """RFC 8446 5.3 and RFC 7905 2: static IV XOR sequence. RFC 5288 3: salt, then a counter of our choice."""
+    cdef uint64_t low
+    memcpy(nonce, state.iv, NONCE_SIZE)
+    memcpy(&low, &nonce[4], 8)
+    if state.explicit_nonce:
+        low = htobe64(be64toh(low) + state.sequence)
+    else:
+        low ^= htobe64(state.sequence)
+    memcpy(&nonce[4], &low, 8)
+
+
+cdef inline int write_additional(const TrafficState *state, const uint8_t *header, size_t size,
+                                 uint8_t *out) noexcept nogil:
+    """Additional data of a record with `size` bytes of plaintext; see the drawing. Returns its size."""
+    cdef uint64_t sequence = htobe64(state.sequence)
+    cdef uint16_t length = htobe16(<uint16_t>size)
+    if state.version == TLS_1_3:
+        memcpy(out, header, RECORD_HEADER_SIZE)
+        return RECORD_HEADER_SIZE
+    memcpy(out, &sequence, 8)
+    memcpy(&out[8], header, 3)
+    memcpy(&out[11], &length, 2)
+    return MAX_ADDITIONAL_SIZE
+
+
+cdef int64_t seal_record(TrafficState *state, uint8_t content_type, const uint8_t *data, size_t size,
+                         uint8_t *out, size_t capacity) noexcept nogil:
+    cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>state.cipher
+    cdef size_t record = seal_overhead(state) + size
+    cdef uint16_t length = htobe16(<uint16_t>(record - RECORD_HEADER_SIZE))
+    cdef uint8_t nonce[NONCE_SIZE]
+    cdef uint8_t additional[MAX_ADDITIONAL_SIZE]
+    cdef uint8_t *body = out + RECORD_HEADER_SIZE
+    cdef int written
+    if size > MAX_PLAINTEXT_SIZE:
+        return ERROR_INVALID
+    if capacity < record:
+        return ERROR_SHORT
+    if state.sequence == LAST_SEQUENCE:
+        return ERROR_LIMIT
+
+    out[0] = <uint8_t>CONTENT_APPLICATION_DATA if state.version == TLS_1_3 else content_type
+    out[1] = TLS_1_2 >> 8
+    out[2] = TLS_1_2 & 0xFF
+    memcpy(&out[3], &length, 2)
+    write_nonce(state, nonce)
+    memcpy(body, &nonce[NONCE_SIZE - state.explicit_nonce], state.explicit_nonce)
+    body += state.explicit_nonce
+
+    if (EVP_CipherInit_ex(cipher, NULL, NULL, NULL, nonce, -1) != 1
+            or EVP_CipherUpdate(cipher, NULL, &written, additional, write_additional(state, out, size, additional)) != 1
+            or (size > 0 and EVP_CipherUpdate(cipher, body, &written, data, <int>size) != 1)
+            or (state.version == TLS_1_3
+                and EVP_CipherUpdate(cipher, body + size, &written, &content_type, 1) != 1)
+            or EVP_CipherFinal_ex(cipher, body, &written) != 1
+            or EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, out + record - TAG_SIZE) != 1):
+        ERR_clear_error()
+        return ERROR_CRYPTO
+    state.sequence += 1
+    return record
+
+
+cdef int64_t open_record(TrafficState *state, uint8_t *record, size_t size, uint8_t *content_type,
+                         uint8_t **plaintext) noexcept nogil:
+    cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>state.cipher
+    cdef uint8_t nonce[NONCE_SIZE]
+    cdef uint8_t additional[MAX_ADDITIONAL_SIZE]
+    cdef uint8_t *body = record + RECORD_HEADER_SIZE + state.explicit_nonce
+    cdef int64_t inner = <int64_t>size - RECORD_HEADER_SIZE - state.explicit_nonce - TAG_SIZE
+    cdef int written
+    # RFC 8446 5.2: opaque_type is always application_data; a change_cipher_spec after the handshake is not welcome (5).
+    if state.version == TLS_1_3 and record[0] != CONTENT_APPLICATION_DATA:
+        return ERROR_INVALID
+    if inner < 0:
+        return ERROR_BAD_MAC  # no room for a tag: RFC 5116 2.2 calls that FAIL like any other forgery
+    if state.sequence == LAST_SEQUENCE:
+        return ERROR_LIMIT
+
+    write_nonce(state, nonce)
+    memcpy(&nonce[NONCE_SIZE - state.explicit_nonce], record + RECORD_HEADER_SIZE, state.explicit_nonce)
+    if (EVP_CipherInit_ex(cipher, NULL, NULL, NULL, nonce, -1) != 1
+            or EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, body + inner) != 1
+            or EVP_CipherUpdate(cipher, NULL, &written, additional,
+                                write_additional(state, record, inner, additional)) != 1
+            or (inner > 0 and EVP_CipherUpdate(cipher, body, &written, body, <int>inner) != 1)):
+        ERR_clear_error()
+        return ERROR_CRYPTO
+    if EVP_CipherFinal_ex(cipher, body, &written) != 1:
+        ERR_clear_error()
+        return ERROR_BAD_MAC
+    state.sequence += 1
+
+    plaintext[0] = body
+    content_type[0] = record[0]
+    if state.version == TLS_1_3:
+        # RFC 8446 5.4: the content type is the last octet that is not zero. 5.2: at most 2^14 + 1 with padding.
+        if inner > MAX_PLAINTEXT_SIZE + 1:
+            return ERROR_LIMIT
+        while inner > 0 and body[inner - 1] == 0:
+            inner -= 1
+        if inner == 0:
+            return ERROR_INVALID
+        inner -= 1
+        content_type[0] = body[inner]
+    elif inner > MAX_PLAINTEXT_SIZE:
+        return ERROR_LIMIT
+    return inner
