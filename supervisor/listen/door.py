@@ -1,0 +1,118 @@
+"""The way in: accept, limits, first bytes, handshake; what comes through is a Channel."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+from camfleet.core.wire.control import Endpoint
+from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, export
+
+from .budget import Budget, Lease, OverLimitError
+from .channel import HEADER_SIZE, Channel, RecordReader, SessionBrokenError, hang_up, read_some
+from .first_bytes import Protocol, classify
+from .journal import Journal
+from .tcp import Listener
+
+
+class TurnedAwayError(Exception):
+    """A connection that gets no Channel: the word to count it by, and what may still be said to it."""
+
+    def __init__(self, reason: str, detail: str, farewell: bytes = b"") -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.farewell = farewell
+
+
+class Door:
+    """Gives each Channel to `serve`, in a task of its own.
+
+    `serve` detaches the channel or closes it, or leaves that to the door; it may let OSError out.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Channel], Awaitable[None]],
+        budget: Budget,
+        journal: Journal,
+        *,
+        handshake_timeout_s: float = 5.0,
+    ) -> None:
+        self._serve = serve
+        self._budget = budget
+        self._journal = journal
+        self._handshake_timeout_s = handshake_timeout_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, listener: Listener) -> None:
+        """Accept until cancelled."""
+        while True:
+            sock, peer = await listener.accept()
+            try:
+                lease = self._budget.admit(peer.host)
+            except OverLimitError as error:
+                sock.close()
+                self._note("over limit", peer, str(error))
+                continue
+            task = asyncio.create_task(self._welcome(sock, peer, lease, listener))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End every connection that is still on this side."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _welcome(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> None:
+        channel = None
+        try:
+            async with asyncio.timeout(self._handshake_timeout_s):
+                channel = await self._open(sock, peer, lease, listener)
+            await self._serve(channel)
+        except TurnedAwayError as error:
+            self._note(error.reason, peer, str(error))
+            await hang_up(sock, error.farewell)
+        except TimeoutError:
+            self._note("timeout", peer, f"no handshake within {self._handshake_timeout_s:g} s")
+        except SessionBrokenError as error:
+            self._note(f"TLS {error}", peer, "the session ended before it had a camera")
+        except OSError:  # gone; a port scan or a health check is no news
+            self._journal.counts["gone"] += 1
+        finally:
+            if channel is not None:
+                await channel.close()
+            else:
+                sock.close()
+                lease.release()
+
+    async def _open(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> Channel:
+        first = b""
+        while (protocol := classify(first)) is None:
+            first += await read_some(sock, HEADER_SIZE - len(first))
+        if protocol is Protocol.TLS and listener.context is not None:
+            return await self._handshake(sock, peer, lease, listener.context, first)
+        if protocol is Protocol.RTSP and not listener.secure:
+            return Channel(sock, peer, lease, received=first)
+        if protocol is Protocol.RTSP:
+            raise TurnedAwayError("plain text on the TLS port", "its URL must begin with rtsps://")
+        raise TurnedAwayError("neither TLS nor RTSP", f"began with {first.hex()}")
+
+    async def _handshake(
+        self, sock: socket.socket, peer: Endpoint, lease: Lease, context: ServerContext, first: bytes
+    ) -> Channel:
+        loop = asyncio.get_running_loop()
+        reader = RecordReader(sock, first)
+        driver = Driver(context)
+        try:
+            while not driver.complete:
+                driver.receive_record(await reader.read(driver.record_size))
+                await loop.sock_sendall(sock, driver.data_to_send())
+        except HandshakeError as error:
+            reason = f"TLS handshake {error.alert}" if error.alert else "TLS handshake"
+            raise TurnedAwayError(reason, str(error), driver.data_to_send()) from None
+        session, tls = export(driver, time.monotonic_ns())
+        return Channel(sock, peer, lease, session=session, tls=tls)
+
+    def _note(self, reason: str, peer: Endpoint, detail: str) -> None:
+        self._journal.note(reason, f"{peer.host}:{peer.port}", detail, time.monotonic_ns())

@@ -1,0 +1,117 @@
+"""The server's side of a TLS handshake as a machine: records in, records out, no socket and no clock.
+
+It takes one record at a time. More would let the library swallow what follows the client's Finished, its first request
+as a rule, and that would be lost to the session exported afterwards.
+
+    ClientHello  -> [receive_record] ->  ServerHello .. Finished           not complete
+    Finished     -> [receive_record] ->  NewSessionTicket ..               complete: export()
+"""
+
+from camfleet.core.tls.session import alert_name
+from OpenSSL import SSL
+
+from .context import ServerContext, Witness, error_text
+
+# Everything a client may send before the handshake is complete. A ClientHello with X25519MLKEM768, a ticket and padding
+# has about 2.5 KB; a HelloRetryRequest doubles that, and records of one byte each make it six times as much.
+MAX_HANDSHAKE_SIZE = 32 * 1024
+
+_HEADER_SIZE = 5
+_APPLICATION_DATA = 23
+_DRAIN_SIZE = 65_536
+
+
+class HandshakeError(Exception):
+    """The handshake has failed; what `data_to_send` still gives is the alert that tells the client.
+
+    `alert` is its RFC 8446 6 name, or the name of the alert that the client sent; empty: none.
+    """
+
+    def __init__(self, alert: str, reason: str) -> None:
+        super().__init__(reason)
+        self.alert = alert
+
+
+class Driver:
+    """One handshake. The caller reads one record, gives it in, sends what comes out; its deadline is the caller's."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self.context = context
+        self.complete = False
+        self.exported = False
+        self.records_sent = 0  # under the server's application key: session tickets (TLS 1.3)
+        self.witness = Witness()
+        self._connection = SSL.Connection(context.library_context, None)
+        self._connection.set_app_data(self.witness)
+        self._connection.set_accept_state()
+        self._received_size = 0
+        self._outgoing = b""
+
+    def record_size(self, data: bytes) -> int:
+        """Size of the record that begins at `data`, header included; 0 while the header is incomplete."""
+        if len(data) < _HEADER_SIZE:
+            return 0
+        size = _HEADER_SIZE + int.from_bytes(data[3:5])
+        if self._received_size + size > MAX_HANDSHAKE_SIZE:
+            raise HandshakeError("", f"more than {MAX_HANDSHAKE_SIZE} bytes before the handshake was complete")
+        return size
+
+    def receive_record(self, record: bytes) -> None:
+        """Take exactly one whole record."""
+        if self.complete or len(record) != self.record_size(record):
+            raise ValueError("one whole record at a time, until complete")
+        self._received_size += len(record)
+        self._connection.bio_write(record)
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            self._outgoing += self._drain()
+        except SSL.Error as error:
+            self._outgoing += self._drain()
+            raise self._failure(error) from None
+        else:
+            # Only the client's Finished gets here, so what leaves now follows the server's Finished. In TLS 1.3 its
+            # protected records have the application key: RFC 8446 4.6.1 and the drawing in section 2.
+            last = self._drain()
+            self.records_sent = sum(kind == _APPLICATION_DATA for kind in _content_types(last))
+            self._outgoing += last
+            self.complete = True
+
+    def data_to_send(self) -> bytes:
+        """What must go to the client now; it is handed out once."""
+        data, self._outgoing = self._outgoing, b""
+        return data
+
+    def take(self) -> SSL.Connection:
+        """The finished connection for its export, once. Raises ValueError in any other state."""
+        if not self.complete or self.exported:
+            raise ValueError("the handshake is not complete, or its session is already exported")
+        self.exported = True
+        return self._connection
+
+    def _drain(self) -> bytes:
+        """Everything the library has written: a flight is larger than one read when the certificate chain is long."""
+        data = b""
+        while True:
+            try:
+                data += self._connection.bio_read(_DRAIN_SIZE)
+            except SSL.WantReadError:
+                return data
+
+    def _failure(self, error: SSL.Error) -> HandshakeError:
+        if self.witness.alert is None:
+            return HandshakeError("", error_text(error))
+        name = alert_name(self.witness.alert)
+        if self.witness.alert_by_peer:
+            return HandshakeError(name, f"the client refused: {name}")
+        return HandshakeError(name, error_text(error))
+
+
+def _content_types(records: bytes) -> list[int]:
+    """The type of each of a row of whole records."""
+    found = []
+    position = 0
+    while position < len(records):
+        found.append(records[position])
+        position += _HEADER_SIZE + int.from_bytes(records[position + 3 : position + 5])
+    return found
