@@ -1,5 +1,6 @@
 """The names and addresses by which clients may call this machine, for the certificate's SAN."""
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -25,7 +26,7 @@ _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
 
 
 def host_names() -> list[str]:
-    """"localhost", the host's name, and its full name where the resolver knows it."""
+    """ "localhost", the host's name, and its full name where the resolver knows it."""
     name = socket.gethostname()
     try:
         full = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3]
@@ -38,19 +39,15 @@ def host_names() -> list[str]:
 def host_addresses() -> list[IPAddress]:
     """Loopback and the lasting addresses of all interfaces, IPv4 and IPv6."""
     found: dict[IPAddress, None] = {ipaddress.ip_address("127.0.0.1"): None, ipaddress.ip_address("::1"): None}
-    try:
+    with contextlib.suppress(OSError):  # a sandbox without netlink: the loopback addresses must do
         found.update(dict.fromkeys(_interface_addresses()))
-    except OSError:  # a sandbox without netlink: the loopback addresses must do
-        pass
     return list(found)
 
 
 def _interface_addresses() -> Iterator[IPAddress]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         body = _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-        header = _NLMSGHDR.pack(
-            _NLMSGHDR.size + len(body), _RTM_GETADDR, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0
-        )
+        header = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETADDR, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0)
         sock.settimeout(1.0)
         sock.sendto(header + body, (0, 0))
         while True:

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from camfleet.supervisor.tls.context import CertificateError, PrivateKey, load_key
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from camfleet.supervisor.tls.context import CertificateError, PrivateKey, load_key
 
 from .addresses import IPAddress, host_addresses, host_names
 
@@ -44,9 +43,7 @@ def ensure_pair(folder: Path) -> tuple[Path, Path]:
     return certificate, private_key
 
 
-def issue(
-    key: PrivateKey, names: Sequence[str], addresses: Sequence[IPAddress], now: datetime
-) -> x509.Certificate:
+def issue(key: PrivateKey, names: Sequence[str], addresses: Sequence[IPAddress], now: datetime) -> x509.Certificate:
     """A self-signed certificate of a TLS server with these names and addresses."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "camfleet")])
     public = key.public_key()
@@ -88,7 +85,7 @@ def _write(path: Path, data: bytes, *, mode: int) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)  # whatever the umask
         file.write(data)
         file.flush()

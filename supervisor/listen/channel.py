@@ -71,13 +71,15 @@ class Channel:
         try:
             return await self._receive_tls(self.session)
         except TLSError as error:
-            await self.close(error.alert)
-            raise SessionBrokenError(error.name) from None
+            raise await self._broken(error) from None
 
     async def send(self, data: bytes) -> None:
-        """Raises ConnectionError."""
+        """Raises ConnectionError, SessionBrokenError among them."""
         if self.session is not None:
-            data = self.session.seal(data, time.monotonic_ns())
+            try:
+                data = self.session.seal(data, time.monotonic_ns())
+            except TLSError as error:
+                raise await self._broken(error) from None
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def close(self, alert: int = CLOSE_NOTIFY) -> None:
@@ -95,6 +97,10 @@ class Channel:
         """Another process has the descriptor and the session: close this copy without a word. The lease stays."""
         self.sock.close()
         self._forget()
+
+    async def _broken(self, error: TLSError) -> SessionBrokenError:
+        await self.close(error.alert)
+        return SessionBrokenError(error.name)
 
     def _forget(self) -> None:
         if self.session is not None:

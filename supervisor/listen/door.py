@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 
+from camfleet.core.log import Log
 from camfleet.core.wire.control import Endpoint
 from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, export
 
@@ -13,6 +14,8 @@ from .channel import HEADER_SIZE, Channel, RecordReader, SessionBrokenError, han
 from .first_bytes import Protocol, classify
 from .journal import Journal
 from .tcp import Listener
+
+_log = Log("listen")
 
 
 class TurnedAwayError(Exception):
@@ -67,24 +70,30 @@ class Door:
     async def _welcome(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> None:
         channel = None
         try:
-            async with asyncio.timeout(self._handshake_timeout_s):
-                channel = await self._open(sock, peer, lease, listener)
+            channel = await self._open_in_time(sock, peer, lease, listener)
             await self._serve(channel)
         except TurnedAwayError as error:
             self._note(error.reason, peer, str(error))
             await hang_up(sock, error.farewell)
-        except TimeoutError:
-            self._note("timeout", peer, f"no handshake within {self._handshake_timeout_s:g} s")
         except SessionBrokenError as error:
             self._note(f"TLS {error}", peer, "the session ended before it had a camera")
         except OSError:  # gone; a port scan or a health check is no news
             self._journal.counts["gone"] += 1
+        except Exception:
+            _log.exception("serve_failed", peer=peer.host)
         finally:
             if channel is not None:
                 await channel.close()
             else:
                 sock.close()
                 lease.release()
+
+    async def _open_in_time(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> Channel:
+        try:
+            async with asyncio.timeout(self._handshake_timeout_s):
+                return await self._open(sock, peer, lease, listener)
+        except TimeoutError:
+            raise TurnedAwayError("timeout", f"no handshake within {self._handshake_timeout_s:g} s") from None
 
     async def _open(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> Channel:
         first = b""
