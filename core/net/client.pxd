@@ -1,0 +1,126 @@
+# One adopted connection: everything the engine knows of it. Ordered by flow: life, input, output, media, counters.
+# Only the fan-out thread touches it; Python reads the counters of a live client under the table's lock.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from camfleet.core.net.queue cimport Queue
+from camfleet.core.ring.block cimport FrameBlock
+from camfleet.core.ring.stream cimport StreamState, Subscription
+from camfleet.core.ring.window cimport StreamWindow
+from camfleet.core.tls.session cimport TLSSession
+
+cdef enum:
+    INPUT_BUFFER_SIZE = 65_536              # of the thread, not of the client
+    UNREAD_SIZE_MAX = 5 + 16_384 + 256      # a record that has not wholly arrived
+    UNCONSUMED_MAX = 65_536                 # RTSP text that Python has not parsed yet; then reading stops
+    RTCP_SIZE_MAX = 2_048                   # interleaved frames over this are skipped unread (RTCP is far smaller)
+    PENDING_MAX = 2 * 1024 * 1024           # replies that a client does not read: it is closed
+    SEND_BUFFER_MIN = 256 * 1024
+    SEND_BUFFER_MAX = 2 * 1024 * 1024
+
+cdef extern from *:
+    """
+    #define KEY_FRAME_SPACING_NS 500000000LL    /* at most two forced key frames a second, natural ones counted */
+    """
+    const int64_t KEY_FRAME_SPACING_NS
+
+cdef enum Media:
+    MEDIA_NONE
+    MEDIA_JOINING             # waits for the key frame to start with
+    MEDIA_READY               # `first` is known; Python has to answer PLAY
+    MEDIA_PLAYING
+
+cdef enum Leaving:
+    STAYS
+    CLOSING                   # goodbye is written; then FIN, then wait for the peer's
+    RELEASING                 # output drains; then descriptor and session go to another process
+
+# The readers of one stream on this thread.
+cdef struct Audience:
+    StreamWindow window
+    Subscription *subscription
+    Client *first
+    Audience *next
+    int64_t asked_ns          # when this thread last wanted a key frame
+
+# Memory of the thread, used within one call.
+cdef struct Scratch:
+    uint8_t *input            # INPUT_BUFFER_SIZE + UNREAD_SIZE_MAX
+    uint8_t *sealed
+    size_t sealed_capacity
+    uint8_t *copy             # a block with another reader's channel numbers
+    size_t copy_capacity
+
+cdef struct Client:
+    uint64_t id
+    int descriptor
+    bint secure
+    bint adopted              # the engine's thread has seen it
+    Leaving leaving
+    uint32_t interest         # as told to epoll
+    const char *reason        # why it is being closed: a literal
+    int error_number          # errno that goes with it
+
+    TLSSession tls
+
+    uint8_t *unread           # the beginning of a record; NULL between records
+    uint32_t unread_size
+    bint text_mode            # bytes are Python's until it says that it stands between messages
+    uint64_t delivered        # RTSP text given to Python
+    uint64_t consumed         # ... and parsed by it
+    uint8_t *frame            # the beginning of an interleaved frame; NULL between frames
+    uint32_t frame_size
+    uint32_t skip             # bytes of an oversized interleaved frame still to come
+
+    uint8_t *tail             # bytes that must leave before anything else, sealed if secure
+    size_t tail_offset
+    size_t tail_size
+    size_t tail_capacity
+    FrameBlock *partial       # plain: the block that was cut by a full socket; leaves before `tail`
+    uint32_t partial_offset
+    bint fin_sent
+    int64_t deadline_ns       # CLOSING, RELEASING
+
+    Media media
+    Audience *audience
+    Client *next              # in the audience
+    Client *previous
+    FrameBlock *first
+    uint64_t position         # in the window, of the next block
+    bint waiting              # gave up frames; goes on at a key frame from `position` on
+    bint fresh                # the next block begins with its sender report
+    uint8_t rtp_channel
+    uint8_t rtcp_channel
+    uint32_t send_buffer
+    int64_t behind_since_ns   # since when it has not had everything, 0 = up to date
+
+    uint64_t bytes_sent
+    uint64_t bytes_received
+    uint64_t bytes_acknowledged
+    uint64_t frames_sent
+    uint64_t frames_skipped
+    uint8_t fraction_lost
+    int64_t last_progress_ns  # the socket took something, or nothing waits
+    int64_t last_alive_ns     # bytes came in, or were acknowledged
+
+
+cdef inline bint client_blocked(const Client *client) noexcept nogil:
+    return client.partial != NULL or client.tail_size != client.tail_offset
+
+
+# --- life (client.pyx)
+cdef void client_free(Client *client) noexcept nogil
+cdef void client_fail(Client *client, const char *reason, int error_number) noexcept nogil
+cdef void client_attach(Client *client, Audience *audience) noexcept nogil
+cdef void client_detach(Client *client) noexcept nogil
+# Ask the encoder for a key frame, as often as design section 4 allows.
+cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil
+
+# --- input (input.pyx): one recv; events go to the queue. STATUS_OK, or negative: close it.
+cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t now_ns) noexcept nogil
+
+# --- output (output.pyx). All: STATUS_OK or negative: close it.
+cdef int client_write_text(Client *client, Scratch *scratch, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil
+cdef int client_write_alert(Client *client, Scratch *scratch, uint8_t level, uint8_t description, int64_t now_ns) noexcept nogil
+# Send what waits, then frames up to the end of the window or until the socket is full.
+cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64_t now_ns) noexcept nogil

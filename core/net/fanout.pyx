@@ -1,0 +1,217 @@
+"""FanOut: the Python face of the engine. Every method only queues a command or takes events; see fanout.pyi."""
+
+import os
+from collections import namedtuple
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from camfleet.core.net.client cimport MEDIA_PLAYING, UNREAD_SIZE_MAX, Client, client_free
+from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_register, engine_run
+from camfleet.core.net.queue cimport (
+    COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
+    COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_SEND, COMMAND_STOP, EVENT_CLOSED, EVENT_READY, EVENT_RECEIVED,
+    Item, ItemKind, item_data, item_free, item_new, queue_put, queue_take,
+)
+from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
+from camfleet.core.ring.stream cimport MediaStream, Subscription
+from camfleet.core.tls.session cimport session_import
+
+from camfleet.core.tls.session import alert_name
+
+Received = namedtuple("Received", "client data")
+Ready = namedtuple("Ready", "client sequence rtp_timestamp")
+Closed = namedtuple("Closed", "client reason detail bytes_sent frames_sent frames_skipped")
+Released = namedtuple("Released", "client descriptor session unread")
+ReaderCounters = namedtuple(
+    "ReaderCounters",
+    "client bytes_sent frames_sent frames_skipped bytes_received playing fraction_lost last_received_ns lag_ns",
+)
+
+
+cdef object event_from_item(Item *item):
+    cdef const uint8_t *data = item_data(item)
+    if item.kind == EVENT_RECEIVED:
+        return Received(item.client, data[:item.size])
+    if item.kind == EVENT_READY:
+        return Ready(item.client, item.number[0], item.number[1])
+    if item.kind == EVENT_CLOSED:
+        reason = item.reason.decode()
+        detail = ""
+        if reason.startswith("TLS"):
+            detail = alert_name(item.number[0])
+        elif item.number[0]:
+            detail = os.strerror(item.number[0])
+        return Closed(item.client, reason, detail, item.head_size, item.number[1], item.number[2])
+    return Released(item.client, item.number[0], data[:item.head_size], data[item.head_size:item.size])
+
+
+cdef struct Snapshot:
+    uint64_t id, bytes_sent, frames_sent, frames_skipped, bytes_received
+    bint playing
+    uint8_t fraction_lost
+    int64_t last_alive_ns, behind_since_ns
+
+
+cdef Snapshot take_snapshot(const Client *client) noexcept nogil:
+    cdef Snapshot snapshot
+    snapshot.id = client.id
+    snapshot.bytes_sent = client.bytes_sent
+    snapshot.frames_sent = client.frames_sent
+    snapshot.frames_skipped = client.frames_skipped
+    snapshot.bytes_received = client.bytes_received
+    snapshot.playing = client.media == MEDIA_PLAYING
+    snapshot.fraction_lost = client.fraction_lost
+    snapshot.last_alive_ns = client.last_alive_ns
+    snapshot.behind_since_ns = client.behind_since_ns
+    return snapshot
+
+
+cdef object reader_counters(const Snapshot *snapshot, int64_t now_ns):
+    return ReaderCounters(
+        snapshot.id, snapshot.bytes_sent, snapshot.frames_sent, snapshot.frames_skipped, snapshot.bytes_received,
+        bool(snapshot.playing), snapshot.fraction_lost, snapshot.last_alive_ns,
+        now_ns - snapshot.behind_since_ns if snapshot.behind_since_ns else 0,
+    )
+
+
+cdef class FanOut:
+    cdef Engine engine
+    cdef bint initialized
+    cdef list streams           # kept alive: the engine holds pointers into them
+    cdef object key_update_policy
+
+    def __init__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0) -> None:
+        if engine_init(&self.engine) < 0:
+            raise OSError("no epoll instance or eventfd: is the limit of open files reached?")
+        self.initialized = True
+        self.engine.stall_timeout_ns = <int64_t> (stall_timeout_s * 1e9)
+        self.engine.max_lag_ns = <int64_t> (max_lag_s * 1e9)
+        self.streams = []
+
+    def __dealloc__(self) -> None:
+        if self.initialized:
+            engine_free(&self.engine)
+
+    @property
+    def event_fd(self) -> int:
+        return self.engine.events.wake_fd
+
+    def run(self) -> None:
+        with nogil:
+            engine_run(&self.engine)
+
+    cdef int command(self, ItemKind kind, uint64_t client, const uint8_t *data, size_t size, void *pointer,
+                     int64_t first, int64_t second) except -1:
+        cdef Item *item = item_new(kind, client, data, size)
+        if item == NULL:
+            raise MemoryError
+        item.pointer = pointer
+        item.number[0] = first
+        item.number[1] = second
+        queue_put(&self.engine.commands, item)
+        return 0
+
+    def stop(self) -> None:
+        self.command(COMMAND_STOP, 0, NULL, 0, NULL, 0, 0)
+
+    def add_stream(self, MediaStream stream not None) -> None:
+        cdef Subscription *subscription = stream.subscribe(self.engine.commands.wake_fd)
+        self.streams.append(stream)
+        self.command(COMMAND_ADD_STREAM, 0, NULL, 0, subscription, 0, 0)
+
+    def adopt(self, int descriptor, const uint8_t[::1] session = b"", const uint8_t[::1] unread = b"") -> int:
+        if unread.shape[0] > UNREAD_SIZE_MAX:
+            raise ValueError(f"{unread.shape[0]} bytes of unread ciphertext, one record has at most {UNREAD_SIZE_MAX}")
+        os.set_blocking(descriptor, False)
+        cdef Client *client = <Client *> calloc(1, sizeof(Client))
+        if client == NULL:
+            raise MemoryError
+        client.descriptor = descriptor
+        client.secure = session.shape[0] > 0
+        try:
+            if client.secure:
+                if session_import(&client.tls, &session[0], <size_t> session.shape[0], monotonic_ns()) < 0:
+                    raise ValueError("the TLS session cannot be imported")
+                if self.key_update_policy is not None:
+                    client.tls.policy.records_soft = self.key_update_policy[0]
+                    client.tls.policy.spacing_ns = self.key_update_policy[1]
+            if unread.shape[0]:
+                client.unread = <uint8_t *> malloc(UNREAD_SIZE_MAX)
+                if client.unread == NULL:
+                    raise MemoryError
+                memcpy(client.unread, &unread[0], <size_t> unread.shape[0])
+                client.unread_size = <unsigned int> unread.shape[0]
+            if engine_register(&self.engine, client) == 0:
+                raise ValueError("the fan-out thread has no place for another client")
+        except BaseException:
+            client_free(client)
+            raise
+        id = client.id
+        self.command(COMMAND_ADOPT, id, NULL, 0, NULL, 0, 0)
+        return id
+
+    def send(self, uint64_t client, const uint8_t[::1] data not None) -> None:
+        if data.shape[0]:
+            self.command(COMMAND_SEND, client, &data[0], <size_t> data.shape[0], NULL, 0, 0)
+
+    def consumed(self, uint64_t client, int64_t total, bint at_boundary) -> None:
+        self.command(COMMAND_CONSUMED, client, NULL, 0, NULL, total, at_boundary)
+
+    def prepare(self, uint64_t client, MediaStream stream not None, uint8_t rtp_channel, uint8_t rtcp_channel) -> None:
+        self.command(COMMAND_PREPARE, client, NULL, 0, &stream.state, rtp_channel, rtcp_channel)
+
+    def play(self, uint64_t client, const uint8_t[::1] reply not None) -> None:
+        self.command(COMMAND_PLAY, client, &reply[0] if reply.shape[0] else NULL, <size_t> reply.shape[0], NULL, 0, 0)
+
+    def pause(self, uint64_t client) -> None:
+        self.command(COMMAND_PAUSE, client, NULL, 0, NULL, 0, 0)
+
+    def end(self, uint64_t client) -> None:
+        self.command(COMMAND_END, client, NULL, 0, NULL, 0, 0)
+
+    def close(self, uint64_t client, const uint8_t[::1] data = b"") -> None:
+        self.command(COMMAND_CLOSE, client, &data[0] if data.shape[0] else NULL, <size_t> data.shape[0], NULL, 0, 0)
+
+    def release(self, uint64_t client) -> None:
+        self.command(COMMAND_RELEASE, client, NULL, 0, NULL, 0, 0)
+
+    def set_key_update_policy(self, *, records_soft: int, spacing_s: float) -> None:
+        self.key_update_policy = (records_soft, int(spacing_s * 1e9))
+
+    def events(self) -> list:
+        cdef Item *item = queue_take(&self.engine.events)
+        cdef Item *following
+        found = []
+        while item != NULL:
+            following = item.next
+            try:
+                found.append(event_from_item(item))
+            finally:
+                item_free(item)
+                item = following
+        return found
+
+    def readers(self) -> list:
+        cdef Client *client
+        cdef Snapshot *snapshots
+        cdef uint32_t slot, count = 0
+        cdef int64_t now_ns = monotonic_ns()
+        # Copied under the lock, made into objects after it: the engine waits for this lock when a client goes.
+        with nogil:
+            pthread_mutex_lock(&self.engine.table_lock)
+            snapshots = <Snapshot *> malloc(self.engine.clients * sizeof(Snapshot) + 1)
+            if snapshots != NULL:
+                for slot in range(self.engine.table_used):
+                    client = self.engine.table[slot]
+                    if client != NULL:
+                        snapshots[count] = take_snapshot(client)
+                        count += 1
+            pthread_mutex_unlock(&self.engine.table_lock)
+        if snapshots == NULL:
+            raise MemoryError
+        try:
+            return [reader_counters(&snapshots[slot], now_ns) for slot in range(count)]
+        finally:
+            free(snapshots)

@@ -1,0 +1,194 @@
+"""From the socket to RTSP text and RTCP: records are opened, interleaved frames handled here, text goes to Python.
+
+The engine does not parse RTSP. At a message boundary a `$` begins an interleaved frame (RFC 2326 10.12), which it handles
+itself; anything else begins text, and from then on every byte is Python's until Python has said, by `consumed`, that it
+stands at a boundary again and nothing newer was delivered.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from camfleet.core.net.client cimport (
+    CLOSING, INPUT_BUFFER_SIZE, RTCP_SIZE_MAX, UNREAD_SIZE_MAX,
+    Client, Scratch, audience_want_key_frame, client_fail, client_write_alert, client_write_text,
+)
+from camfleet.core.net.queue cimport EVENT_RECEIVED, Item, Queue, item_new, queue_put
+from camfleet.core.net.sys cimport MSG_DONTWAIT, recv
+from camfleet.core.rtp.rtcp cimport RTCPReport, parse_rtcp
+from camfleet.core.status cimport ERROR_CLOSED, ERROR_INVALID, ERROR_MEMORY, STATUS_OK
+from camfleet.core.tls.session cimport (
+    RECEIVED_CLOSE, RECEIVED_DATA, record_size, session_receive, session_wants_send,
+)
+
+cdef enum:
+    ALERT_LEVEL_FATAL = 2
+    INTERLEAVED_HEADER_SIZE = 4
+
+
+cdef void interleaved_frame(Client *client, uint8_t channel, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
+    """RTCP about our stream is heard; anything else that a client sends on a channel is dropped."""
+    cdef RTCPReport report
+    if client.audience == NULL or channel != client.rtcp_channel:
+        return
+    if parse_rtcp(data, size, client.audience.subscription.stream.rtp.ssrc, &report) < 0:
+        return
+    if report.receiver_report:
+        client.fraction_lost = report.fraction_lost
+    if report.key_frame_wanted:
+        audience_want_key_frame(client.audience, now_ns)
+
+
+cdef int keep_frame(Client *client, const uint8_t *data, size_t size) noexcept nogil:
+    """Collect an interleaved frame that came in pieces."""
+    if client.frame == NULL:
+        client.frame = <uint8_t *> malloc(INTERLEAVED_HEADER_SIZE + RTCP_SIZE_MAX)
+        if client.frame == NULL:
+            client_fail(client, "out of memory", 0)
+            return ERROR_MEMORY
+    memcpy(client.frame + client.frame_size, data, size)
+    client.frame_size += <uint32_t> size
+    return STATUS_OK
+
+
+cdef void drop_frame(Client *client) noexcept nogil:
+    free(client.frame)
+    client.frame = NULL
+    client.frame_size = 0
+
+
+cdef int64_t take_frame(Client *client, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
+    """Take up to one interleaved frame off the front; returns the bytes taken (all of them when it is incomplete)."""
+    cdef size_t have = client.frame_size
+    cdef size_t step, length
+    if have < INTERLEAVED_HEADER_SIZE:
+        step = min(size, INTERLEAVED_HEADER_SIZE - have)
+        if keep_frame(client, data, step) < 0:
+            return ERROR_MEMORY
+        return <int64_t> step
+    length = (client.frame[2] << 8) | client.frame[3]
+    if length > RTCP_SIZE_MAX:
+        client.skip = <uint32_t> length
+        drop_frame(client)
+        return 0
+    step = min(size, INTERLEAVED_HEADER_SIZE + length - have)
+    if keep_frame(client, data, step) < 0:
+        return ERROR_MEMORY
+    if client.frame_size == INTERLEAVED_HEADER_SIZE + length:
+        interleaved_frame(client, client.frame[1], client.frame + INTERLEAVED_HEADER_SIZE, length, now_ns)
+        drop_frame(client)
+    return <int64_t> step
+
+
+cdef int deliver(Client *client, Queue *events, const uint8_t *data, size_t size) noexcept nogil:
+    cdef Item *item = item_new(EVENT_RECEIVED, client.id, data, size)
+    if item == NULL:
+        client_fail(client, "out of memory", 0)
+        return ERROR_MEMORY
+    client.text_mode = True
+    client.delivered += size
+    queue_put(events, item)
+    return STATUS_OK
+
+
+cdef bint header_decides(const Client *client) noexcept nogil:
+    """The header alone completes the frame: it is empty, or to be skipped."""
+    if client.frame_size != INTERLEAVED_HEADER_SIZE:
+        return False
+    cdef size_t length = (client.frame[2] << 8) | client.frame[3]
+    return length == 0 or length > RTCP_SIZE_MAX
+
+
+cdef int plaintext(Client *client, Queue *events, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
+    cdef int64_t taken
+    while True:
+        if header_decides(client):
+            taken = take_frame(client, data, size, now_ns)
+        elif size == 0:
+            return STATUS_OK
+        elif client.skip:
+            taken = <int64_t> min(size, <size_t> client.skip)
+            client.skip -= <uint32_t> taken
+        elif client.frame_size or (not client.text_mode and data[0] == c'$'):
+            taken = take_frame(client, data, size, now_ns)
+            if taken < 0:
+                return <int> taken
+        else:
+            return deliver(client, events, data, size)
+        data += taken
+        size -= <size_t> taken
+
+
+cdef int keep_unread(Client *client, const uint8_t *data, size_t size) noexcept nogil:
+    if size and client.unread == NULL:
+        client.unread = <uint8_t *> malloc(UNREAD_SIZE_MAX)
+        if client.unread == NULL:
+            client_fail(client, "out of memory", 0)
+            return ERROR_MEMORY
+    if size:
+        memcpy(client.unread, data, size)
+    else:
+        free(client.unread)
+        client.unread = NULL
+    client.unread_size = <uint32_t> size
+    return STATUS_OK
+
+
+cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
+    cdef uint8_t *text
+    cdef size_t text_size
+    cdef int64_t length
+    cdef int status
+    while True:
+        length = record_size(data, size)
+        if length < 0:
+            client_fail(client, "not a TLS record", 0)
+            client_write_alert(client, scratch, ALERT_LEVEL_FATAL, 10 if length == ERROR_INVALID else 22, now_ns)
+            return ERROR_INVALID
+        if length == 0 or <size_t> length > size:
+            return keep_unread(client, data, size)
+        status = session_receive(&client.tls, data, <size_t> length, now_ns, &text, &text_size)
+        if status == RECEIVED_DATA:
+            status = plaintext(client, events, text, text_size, now_ns)
+            if status < 0:
+                return status
+        elif status == RECEIVED_CLOSE:
+            client_fail(client, "close_notify", 0)
+            return ERROR_CLOSED
+        elif status < 0:
+            if client.tls.alert_to_send:
+                client_fail(client, "TLS error", client.tls.alert_to_send)
+                client_write_alert(client, scratch, ALERT_LEVEL_FATAL, client.tls.alert_to_send, now_ns)
+            else:
+                client_fail(client, "TLS alert received", client.tls.alert_received)
+            return status
+        if session_wants_send(&client.tls):
+            status = client_write_text(client, scratch, NULL, 0, now_ns)
+            if status < 0:
+                return status
+        data += length
+        size -= <size_t> length
+
+
+cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t now_ns) noexcept nogil:
+    cdef size_t have = client.unread_size
+    cdef ssize_t got
+    if have:
+        memcpy(scratch.input, client.unread, have)
+    got = recv(client.descriptor, scratch.input + have, INPUT_BUFFER_SIZE, MSG_DONTWAIT)
+    if got < 0:
+        if errno == EAGAIN or errno == EINTR:
+            return STATUS_OK
+        client_fail(client, "connection lost", errno)
+        return ERROR_CLOSED
+    if got == 0:
+        client_fail(client, "closed by the peer", 0)
+        return ERROR_CLOSED
+    client.bytes_received += <size_t> got
+    client.last_alive_ns = now_ns
+    if client.leaving == CLOSING:
+        return STATUS_OK
+    if not client.secure:
+        return plaintext(client, events, scratch.input, <size_t> got, now_ns)
+    return records(client, scratch, events, scratch.input, have + <size_t> got, now_ns)

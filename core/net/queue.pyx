@@ -1,0 +1,80 @@
+"""Queues between the engine and Python; queue.pxd is the contract."""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+from posix.unistd cimport close, read, write
+
+from camfleet.core.net.sys cimport (
+    EFD_CLOEXEC, EFD_NONBLOCK, eventfd,
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
+)
+from camfleet.core.status cimport ERROR_SYSTEM, STATUS_OK
+
+cdef extern from "<openssl/crypto.h>" nogil:
+    void OPENSSL_cleanse(void *memory, size_t size)
+
+
+cdef int queue_init(Queue *queue) noexcept nogil:
+    queue.first = queue.last = NULL
+    queue.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+    if queue.wake_fd < 0:
+        return ERROR_SYSTEM
+    pthread_mutex_init(&queue.mutex, NULL)
+    return STATUS_OK
+
+
+cdef void queue_free(Queue *queue) noexcept nogil:
+    cdef Item *item = queue.first
+    cdef Item *following
+    while item != NULL:
+        following = item.next
+        item_free(item)
+        item = following
+    pthread_mutex_destroy(&queue.mutex)
+    close(queue.wake_fd)
+
+
+cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil:
+    cdef Item *item = <Item *> calloc(1, sizeof(Item) + size)
+    if item == NULL:
+        return NULL
+    item.kind = kind
+    item.client = client
+    item.size = size
+    if size:
+        memcpy(item_data(item), data, size)
+    return item
+
+
+cdef void item_free(Item *item) noexcept nogil:
+    # RTSP text holds credentials and a released session holds keys: neither stays behind in freed memory.
+    OPENSSL_cleanse(item_data(item), item.size)
+    free(item)
+
+
+cdef void queue_put(Queue *queue, Item *item) noexcept nogil:
+    cdef uint64_t one = 1
+    cdef bint was_empty
+    item.next = NULL
+    pthread_mutex_lock(&queue.mutex)
+    was_empty = queue.first == NULL
+    if was_empty:
+        queue.first = item
+    else:
+        queue.last.next = item
+    queue.last = item
+    pthread_mutex_unlock(&queue.mutex)
+    if was_empty:
+        write(queue.wake_fd, &one, sizeof(one))
+
+
+cdef Item *queue_take(Queue *queue) noexcept nogil:
+    cdef uint64_t count
+    # Before the list: an item put between the two is then seen, or wakes again.
+    read(queue.wake_fd, &count, sizeof(count))
+    pthread_mutex_lock(&queue.mutex)
+    cdef Item *items = queue.first
+    queue.first = queue.last = NULL
+    pthread_mutex_unlock(&queue.mutex)
+    return items

@@ -1,0 +1,173 @@
+"""MediaStream: packetize once per stream, show the frame block to every fan-out thread (design section 4)."""
+
+import os
+from collections import namedtuple
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+from posix.unistd cimport write
+
+from camfleet.core.atomic cimport atomic_exchange_u32
+from camfleet.core.clock cimport ntp_from_unix_ns, rtp_ticks
+from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain
+from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take
+from camfleet.core.ring.window cimport JOIN_FORCE, JOIN_LIVE, JOIN_NEWEST
+from camfleet.core.rtp.h264 cimport H264Access, h264_measure, h264_write
+from camfleet.core.rtp.rtcp cimport MAX_CNAME_SIZE, sender_report_size, write_sender_report
+from camfleet.core.status cimport ERROR_MEMORY
+
+cdef enum:
+    VIDEO_CLOCK_RATE = 90_000               # RFC 6184 8.1
+
+# RFC 3550 6.2 recommends 5 s; with a frame's time to spare, so that no gap is longer than that.
+cdef int64_t REPORT_INTERVAL_NS = 4_900_000_000
+
+JOIN_MODES = {"force": JOIN_FORCE, "newest": JOIN_NEWEST, "live": JOIN_LIVE}
+
+StreamCounters = namedtuple(
+    "StreamCounters", "frames key_frames bytes packets last_key_frame_ns largest_key_frame readers overflows"
+)
+
+
+cdef void publish(Subscription *subscription, FrameBlock *block) noexcept nogil:
+    """Never waits: a fan-out thread that does not keep up loses whole groups of pictures."""
+    cdef uint64_t one = 1
+    if subscription.overflowed and not block.key_frame:
+        subscription.stream.overflows += 1
+        return
+    if not mailbox_put(&subscription.mailbox, block_retain(block)):
+        block_release(block)
+        subscription.overflowed = True
+        subscription.stream.overflows += 1
+        return
+    subscription.overflowed = False
+    write(subscription.wake_fd, &one, sizeof(one))
+
+
+cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
+                         int64_t now_ns) noexcept nogil:
+    cdef H264Access access
+    cdef int status = h264_measure(access_unit, size, &access)
+    if status < 0:
+        return status
+    cdef bint report_due = stream.frames == 0 or now_ns - stream.last_report_ns >= REPORT_INTERVAL_NS
+    # A key frame carries a report for those who join at it (RFC 6051 2.1 wants one as early as possible).
+    cdef size_t report_size = sender_report_size(&stream.report) if report_due or access.key_frame else 0
+    cdef size_t capacity = report_size + <size_t> access.size
+    cdef FrameBlock *block = block_new(capacity)
+    if block == NULL:
+        return ERROR_MEMORY
+
+    block.capture_ns = capture_ns
+    block.pushed_ns = now_ns
+    block.rtp_timestamp = stream.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE)
+    block.first_sequence = stream.rtp.sequence
+    block.key_frame = access.key_frame
+    block.report_due = report_due
+    block.report_size = <uint32_t> report_size
+    cdef uint8_t *out = block_data(block)
+    cdef int64_t written = 0
+    if report_size:
+        written = write_sender_report(&stream.report, ntp_from_unix_ns(capture_ns + stream.ntp_offset_ns),
+                                      block.rtp_timestamp, stream.rtp.packets, stream.rtp.octets, out, capacity)
+    if written >= 0:
+        written = h264_write(&stream.rtp, access_unit, size, block.rtp_timestamp, out + report_size,
+                             capacity - report_size)
+    if written < 0:
+        block_release(block)
+        return written
+    block.size = <uint32_t> (report_size + written)
+
+    if report_due:
+        stream.last_report_ns = now_ns
+    stream.frames += 1
+    stream.packets += access.packets
+    stream.bytes += block.size
+    if access.key_frame:
+        stream.key_frames += 1
+        stream.last_key_frame_ns = now_ns
+        stream.largest_key_frame = max(stream.largest_key_frame, block.size)
+    cdef int i
+    for i in range(stream.subscription_count):
+        publish(stream.subscriptions[i], block)
+    written = block.size
+    block_release(block)
+    return written
+
+
+cdef class MediaStream:
+    def __init__(self, *, ntp_offset_ns: int, cname: bytes, join: str = "force", payload_type: int = 96,
+                 ssrc: int | None = None, sequence: int | None = None, timestamp: int | None = None) -> None:
+        if not 0 < len(cname) <= MAX_CNAME_SIZE:
+            raise ValueError(f"CNAME of {len(cname)} bytes, allowed are 1 to {MAX_CNAME_SIZE}")
+        # RFC 3550 5.1: SSRC, first sequence number and timestamp are random.
+        self.state.rtp.ssrc = int.from_bytes(os.urandom(4), "big") if ssrc is None else ssrc
+        self.state.rtp.sequence = int.from_bytes(os.urandom(2), "big") if sequence is None else sequence
+        self.state.timestamp_base = int.from_bytes(os.urandom(4), "big") if timestamp is None else timestamp
+        self.state.rtp.payload_type = payload_type
+        self.state.rtp.channel = 0
+        self.state.report.ssrc = self.state.rtp.ssrc
+        self.state.report.channel = 1
+        self.state.report.cname_size = len(cname)
+        memcpy(self.state.report.cname, <const uint8_t *> cname, len(cname))
+        self.state.ntp_offset_ns = ntp_offset_ns
+        self.state.join = JOIN_MODES[join]
+
+    def __dealloc__(self) -> None:
+        cdef FrameBlock *block
+        for i in range(self.state.subscription_count):
+            while (block := mailbox_take(&self.state.subscriptions[i].mailbox)) != NULL:
+                block_release(block)
+            free(self.state.subscriptions[i])
+
+    cdef Subscription *subscribe(self, int wake_fd) except NULL:
+        if self.state.subscription_count == MAX_SUBSCRIPTIONS:
+            raise ValueError(f"a stream has at most {MAX_SUBSCRIPTIONS} subscriptions")
+        cdef Subscription *subscription = <Subscription *> calloc(1, sizeof(Subscription))
+        if subscription == NULL:
+            raise MemoryError
+        subscription.wake_fd = wake_fd
+        subscription.stream = &self.state
+        self.state.subscriptions[self.state.subscription_count] = subscription
+        self.state.subscription_count += 1
+        return subscription
+
+    @property
+    def ssrc(self) -> int:
+        return self.state.rtp.ssrc
+
+    @property
+    def payload_type(self) -> int:
+        return self.state.rtp.payload_type
+
+    def push(self, access_unit, int64_t capture_ns, int64_t now_ns) -> int:
+        cdef Py_buffer view
+        cdef int64_t status
+        PyObject_GetBuffer(access_unit, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                status = stream_push(&self.state, <const uint8_t *> view.buf, <size_t> view.len, capture_ns, now_ns)
+        finally:
+            PyBuffer_Release(&view)
+        if status == ERROR_MEMORY:
+            raise MemoryError
+        if status < 0:
+            raise ValueError(f"not an H.264 access unit in Annex B form: {view.len} bytes, status {status}")
+        return status
+
+    def take_key_frame_request(self) -> bool:
+        return atomic_exchange_u32(&self.state.key_frame_wanted, 0) != 0
+
+    def request_key_frame(self) -> None:
+        atomic_exchange_u32(&self.state.key_frame_wanted, 1)
+
+    def rtp_timestamp(self, int64_t capture_ns) -> int:
+        return <uint32_t> (self.state.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE))
+
+    def counters(self) -> StreamCounters:
+        return StreamCounters(
+            self.state.frames, self.state.key_frames, self.state.bytes, self.state.packets,
+            self.state.last_key_frame_ns, self.state.largest_key_frame, self.state.readers, self.state.overflows,
+        )
