@@ -35,6 +35,8 @@ cdef enum Leaving:
     CLOSING                   # goodbye is written; then FIN, then wait for the peer's
     RELEASING                 # output drains; then descriptor and session go to another process
 
+cdef struct Client
+
 # The readers of one stream on this thread.
 cdef struct Audience:
     StreamWindow window
@@ -108,19 +110,9 @@ cdef inline bint client_blocked(const Client *client) noexcept nogil:
     return client.partial != NULL or client.tail_size != client.tail_offset
 
 
-# --- life (client.pyx)
 cdef void client_free(Client *client) noexcept nogil
 cdef void client_fail(Client *client, const char *reason, int error_number) noexcept nogil
 cdef void client_attach(Client *client, Audience *audience) noexcept nogil
 cdef void client_detach(Client *client) noexcept nogil
 # Ask the encoder for a key frame, as often as design section 4 allows.
 cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil
-
-# --- input (input.pyx): one recv; events go to the queue. STATUS_OK, or negative: close it.
-cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t now_ns) noexcept nogil
-
-# --- output (output.pyx). All: STATUS_OK or negative: close it.
-cdef int client_write_text(Client *client, Scratch *scratch, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil
-cdef int client_write_alert(Client *client, Scratch *scratch, uint8_t level, uint8_t description, int64_t now_ns) noexcept nogil
-# Send what waits, then frames up to the end of the window or until the socket is full.
-cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64_t now_ns) noexcept nogil

@@ -10,11 +10,12 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from camfleet.core.net.client cimport (
-    CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, PENDING_MAX, RELEASING, STAYS,
+    CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, PENDING_MAX, RELEASING, STAYS, Leaving,
     UNCONSUMED_MAX, UNREAD_SIZE_MAX,
-    audience_want_key_frame, client_attach, client_blocked, client_detach, client_fail, client_free, client_pump,
-    client_receive, client_write_alert, client_write_text,
+    audience_want_key_frame, client_attach, client_blocked, client_detach, client_fail, client_free,
 )
+from camfleet.core.net.input cimport client_receive
+from camfleet.core.net.output cimport client_pump, client_write_alert, client_write_text
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
     COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_SEND, COMMAND_STOP, EVENT_CLOSED, EVENT_READY, EVENT_RELEASED,

@@ -12,15 +12,15 @@ from libc.string cimport memcpy
 
 from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, RTCP_SIZE_MAX, UNREAD_SIZE_MAX,
-    Client, Scratch, audience_want_key_frame, client_fail, client_write_alert, client_write_text,
+    Client, Scratch, audience_want_key_frame, client_fail,
 )
+from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RECEIVED, Item, Queue, item_new, queue_put
 from camfleet.core.net.sys cimport MSG_DONTWAIT, recv
 from camfleet.core.rtp.rtcp cimport RTCPReport, parse_rtcp
-from camfleet.core.status cimport ERROR_CLOSED, ERROR_INVALID, ERROR_MEMORY, STATUS_OK
-from camfleet.core.tls.session cimport (
-    RECEIVED_CLOSE, RECEIVED_DATA, record_size, session_receive, session_wants_send,
-)
+from camfleet.core.status cimport ERROR_CLOSED, ERROR_MEMORY, STATUS_OK
+from camfleet.core.tls.record cimport record_size
+from camfleet.core.tls.session cimport RECEIVED_CLOSE, RECEIVED_DATA, session_receive
 
 cdef enum:
     ALERT_LEVEL_FATAL = 2
@@ -143,9 +143,7 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
     while True:
         length = record_size(data, size)
         if length < 0:
-            client_fail(client, "not a TLS record", 0)
-            client_write_alert(client, scratch, ALERT_LEVEL_FATAL, 10 if length == ERROR_INVALID else 22, now_ns)
-            return ERROR_INVALID
+            length = <int64_t> size         # no record can begin like this: session_receive says with which alert
         if length == 0 or <size_t> length > size:
             return keep_unread(client, data, size)
         status = session_receive(&client.tls, data, <size_t> length, now_ns, &text, &text_size)
@@ -163,7 +161,7 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
             else:
                 client_fail(client, "TLS alert received", client.tls.alert_received)
             return status
-        if session_wants_send(&client.tls):
+        if client.tls.answer_due:
             status = client_write_text(client, scratch, NULL, 0, now_ns)
             if status < 0:
                 return status

@@ -1,0 +1,7 @@
+from libc.stdint cimport int64_t
+
+from camfleet.core.net.client cimport Client, Scratch
+from camfleet.core.net.queue cimport Queue
+
+# One recv; events go to the queue. STATUS_OK, or negative: close the client.
+cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t now_ns) noexcept nogil
