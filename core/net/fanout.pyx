@@ -24,6 +24,7 @@ Received = namedtuple("Received", "client data")
 Ready = namedtuple("Ready", "client sequence rtp_timestamp")
 Closed = namedtuple("Closed", "client reason detail bytes_sent frames_sent frames_skipped")
 Released = namedtuple("Released", "client descriptor session unread")
+Event = Received | Ready | Closed | Released
 ReaderCounters = namedtuple(
     "ReaderCounters",
     "client bytes_sent frames_sent frames_skipped bytes_received playing fraction_lost last_received_ns lag_ns",

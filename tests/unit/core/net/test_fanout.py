@@ -1,0 +1,336 @@
+"""The engine over plain TCP: joining, order on the wire, slow readers, leaving (design section 4)."""
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+from camfleet.core.net.fanout import Closed, Ready, Received, Released
+
+from tests.kit.access_units import key_access_unit
+from tests.kit.interleaved import InterleavedReader, RTCPPacket, RTPPacket, frames, holes, is_key_frame
+from tests.unit.core.net.conftest import Rig, read_until
+
+REPLY = b"RTSP/1.0 200 OK\r\nCSeq: 4\r\n\r\n"
+SENDER_REPORT, SDES, BYE = 200, 202, 203
+
+
+def packets_of(elements: list[object]) -> list[RTPPacket]:
+    return [element for element in elements if isinstance(element, RTPPacket)]
+
+
+def last_number(number: int) -> Callable[[list[object]], bool]:
+    """Stop when the frame with this number has ended."""
+    mark = b"frame%08d." % number
+
+    def enough(elements: list[object]) -> bool:
+        seen = False
+        for packet in packets_of(elements):
+            seen = seen or mark in packet.payload
+            if seen and packet.marker:
+                return True
+        return False
+
+    return enough
+
+
+def play(rig: Rig, client: int, channels: tuple[int, int] = (0, 1)) -> Ready:
+    rig.engine.prepare(client, rig.stream, *channels)
+    ready = rig.event(Ready)
+    assert isinstance(ready, Ready)
+    rig.engine.play(client, REPLY)
+    return ready
+
+
+def test_text_reaches_python_and_replies_reach_the_client(rig: Rig) -> None:
+    client, sock = rig.connect()
+    sock.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+    event = rig.event(Received)
+    assert event == Received(client, b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+    rig.engine.send(client, REPLY)
+    assert sock.recv(1000) == REPLY
+
+
+def test_a_reader_gets_the_answer_then_a_report_then_the_key_frame(rig: Rig) -> None:
+    rig.push(key=True)
+    rig.push(count=3)
+    client, sock = rig.connect()
+    ready = play(rig, client)
+    rig.push()
+    elements = read_until(sock, InterleavedReader(), last_number(4))
+    assert elements[0] == REPLY
+    report, names = elements[1], elements[2]
+    assert isinstance(report, RTCPPacket)
+    assert isinstance(names, RTCPPacket)
+    assert (report.channel, report.packet_type, names.packet_type) == (1, SENDER_REPORT, SDES)
+    packets = packets_of(elements)
+    assert (packets[0].sequence, packets[0].timestamp) == (ready.sequence, ready.rtp_timestamp)
+    # The report speaks of the very frame that follows it.
+    assert struct.unpack_from("!I", report.body, 16)[0] == packets[0].timestamp
+    assert holes(packets) == 0
+    grouped = frames(packets)
+    assert len(grouped) == 5
+    assert [is_key_frame(frame) for frame in grouped] == [True, False, False, False, False]
+
+
+def test_an_old_key_frame_is_not_joined_but_a_new_one_wanted(rig: Rig) -> None:
+    rig.push(key=True)
+    rig.until(lambda: time.monotonic_ns() - rig.stream.counters().last_key_frame_ns > 520_000_000)
+    assert not rig.stream.take_key_frame_request()
+    client, sock = rig.connect()
+    rig.engine.prepare(client, rig.stream, 0, 1)
+    rig.until(rig.stream.take_key_frame_request)
+    rig.push()
+    rig.push(key=True)
+    assert rig.event(Ready).client == client
+    rig.engine.play(client, REPLY)
+    elements = read_until(sock, InterleavedReader(), last_number(2))
+    assert b"frame00000000" not in b"".join(packet.payload for packet in packets_of(elements))
+
+
+@pytest.mark.parametrize(("join", "first"), [("newest", 0), ("live", 2)])
+def test_pass_through_joins_at_the_newest_or_the_next_key_frame(make_rig: Callable[..., Rig], join: str, first: int) -> None:
+    rig = make_rig(join=join)
+    rig.push(key=True)
+    rig.until(lambda: time.monotonic_ns() - rig.stream.counters().last_key_frame_ns > 520_000_000)
+    rig.push()
+    client, sock = rig.connect()
+    rig.engine.prepare(client, rig.stream, 0, 1)
+    rig.engine.send(client, b"RTSP/1.0 200 OK\r\n\r\n")        # carried out after prepare: the choice is made
+    read_until(sock, InterleavedReader(), bool)
+    rig.push(key=True)
+    rig.event(Ready)
+    rig.engine.play(client, REPLY)
+    elements = read_until(sock, InterleavedReader(), last_number(2))
+    assert b"frame%08d" % first in packets_of(elements)[0].payload + packets_of(elements)[1].payload
+    assert not rig.stream.take_key_frame_request()
+
+
+def test_readers_share_numbers_and_others_channels_are_honoured(rig: Rig) -> None:
+    rig.push(key=True)
+    first, first_sock = rig.connect()
+    second, second_sock = rig.connect()
+    assert play(rig, first)[1:] == play(rig, second, (6, 7))[1:]
+    rig.push(count=2)
+    a = read_until(first_sock, InterleavedReader(), last_number(2))
+    b = read_until(second_sock, InterleavedReader(), last_number(2))
+    assert {packet.channel for packet in packets_of(b)} == {6}
+    assert {element.channel for element in b if isinstance(element, RTCPPacket)} == {7}
+    assert [packet[1:] for packet in packets_of(a)] == [packet[1:] for packet in packets_of(b)]
+
+
+def test_reports_come_every_five_seconds_and_only_joiners_get_the_key_frames(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect()
+    play(rig, client)
+    began_ns = time.monotonic_ns()
+    for number in range(1, 13):  # a key frame every second, time made up
+        rig.stream.push(key_access_unit(number), began_ns + number * 10**9, began_ns + number * 10**9)
+    elements = read_until(sock, InterleavedReader(), last_number(12))
+    times = [
+        next(later.timestamp for later in elements[index:] if isinstance(later, RTPPacket))
+        for index, element in enumerate(elements)
+        if isinstance(element, RTCPPacket) and element.packet_type == SENDER_REPORT
+    ]
+    first = times[0]
+    assert [round(((stamp - first) & 0xFFFFFFFF) / 90_000) for stamp in times] == [0, 5, 10]
+
+
+def test_interleaved_frames_are_the_engines_and_text_is_pythons(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect()
+    play(rig, client)
+    pli = struct.pack("!BBHII", 0x81, 206, 2, 1, 0xCAFE)
+    rig.until(lambda: time.monotonic_ns() - rig.stream.counters().last_key_frame_ns > 520_000_000)
+    stray = b"$\x09\x00\x00" + b"$\x01\xff\xff" + bytes(65_535)
+    sock.sendall(stray + b"$\x01\x00\x0c" + pli + b"GET_PARAMETER * RTSP/1.0\r\n\r\n")
+    rig.until(rig.stream.take_key_frame_request)
+    event = rig.event(Received)
+    assert isinstance(event, Received)
+    assert event.data == b"GET_PARAMETER * RTSP/1.0\r\n\r\n"
+    # Not yet at a boundary, as far as the engine knows: a `$` goes to Python too.
+    sock.sendall(b"$\x01\x00\x0c" + pli)
+    assert rig.event(Received) == Received(client, b"$\x01\x00\x0c" + pli)
+    rig.engine.consumed(client, len(event.data) + 16, True)
+    for cut in range(1, 16):
+        sock.sendall((b"$\x01\x00\x0c" + pli)[:cut])
+        rig.until(lambda: rig.engine.readers()[0].bytes_received % 16 == cut_at(rig, cut))
+        sock.sendall((b"$\x01\x00\x0c" + pli)[cut:])
+    sock.sendall(b"OPTIONS")
+    assert rig.event(Received) == Received(client, b"OPTIONS")
+
+
+def cut_at(rig: Rig, cut: int) -> int:
+    """Where the received count stands, modulo a frame, when the first `cut` bytes of one have arrived."""
+    before = 4 + 4 + 65_535 + 16 + len(b"GET_PARAMETER * RTSP/1.0\r\n\r\n") + 16
+    return (before + cut) % 16
+
+
+def test_reading_stops_while_python_does_not_parse(rig: Rig) -> None:
+    client, sock = rig.connect()
+    sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        for _ in range(4000):
+            sock.sendall(b"x" * 16_384)
+    held = rig.engine.readers()[0].bytes_received
+    assert held <= 2 * 65_536
+    rig.engine.consumed(client, held, True)
+    rig.until(lambda: rig.engine.readers()[0].bytes_received > held)
+
+
+def test_a_slow_reader_skips_to_a_key_frame_and_delays_nobody(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(max_lag_s=0.05)
+    rig.push(key=True)
+    slow, slow_sock = rig.connect(receive_buffer=4096)
+    quick, quick_sock = rig.connect()
+    play(rig, slow)
+    play(rig, quick)
+    quick_reader = InterleavedReader()
+    quick_elements = []
+    for _ in range(40):
+        rig.push(key=True, size=120_000)
+        rig.push(count=4, size=60_000)
+        quick_elements += read_until(quick_sock, quick_reader, last_number(rig.number - 1))
+    assert holes(packets_of(quick_elements)) == 0
+    assert len(frames(packets_of(quick_elements))) == 201
+    by_client = {counters.client: counters for counters in rig.engine.readers()}
+    assert by_client[quick].frames_skipped == 0
+
+    # Now it reads again, and sees whole pictures only, each hole followed by a key frame with its report.
+    slow_reader = InterleavedReader()
+    elements = read_until(slow_sock, slow_reader, last_number(rig.number - 1))
+    packets = packets_of(elements)
+    assert holes(packets) > 0
+    grouped = frames(packets)
+    for previous, frame in zip(grouped, grouped[1:], strict=False):
+        if (previous[-1].sequence + 1) & 0xFFFF != frame[0].sequence:
+            assert is_key_frame(frame)
+            at = elements.index(frame[0])
+            assert isinstance(elements[at - 1], RTCPPacket)
+    skipped = next(counters for counters in rig.engine.readers() if counters.client == slow).frames_skipped
+    assert skipped == 201 - len(grouped) > 0
+
+
+def test_a_reader_that_takes_nothing_is_closed(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(stall_timeout_s=0.3, max_lag_s=0.05)
+    rig.push(key=True)
+    client, sock = rig.connect(receive_buffer=4096)
+    play(rig, client)
+    rig.push(key=True, size=3_000_000)
+    rig.push(count=3, size=3_000_000)
+    closed = rig.event(Closed)
+    assert isinstance(closed, Closed)
+    assert (closed.client, closed.reason) == (client, "nothing could be written for too long")
+    assert rig.engine.readers() == []
+
+
+def test_a_reply_never_stands_inside_a_frame(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect(receive_buffer=4096)
+    play(rig, client)
+    rig.push(size=1_500_000)
+    for index in range(5):
+        rig.engine.send(client, b"RTSP/1.0 200 OK\r\nCSeq: %d\r\n\r\n" % index)
+    rig.push()
+    elements = read_until(sock, InterleavedReader(), last_number(2))
+    texts = [index for index, element in enumerate(elements) if isinstance(element, bytes)]
+    assert len(texts) == 6
+    for index in texts[1:]:
+        before = elements[index - 1]
+        assert isinstance(before, bytes) or (isinstance(before, RTPPacket) and before.marker)
+
+
+def test_pause_stops_after_a_whole_frame_and_play_goes_on(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect()
+    play(rig, client)
+    reader = InterleavedReader()
+    elements = read_until(sock, reader, last_number(0))
+    rig.engine.pause(client)
+    rig.engine.send(client, REPLY)
+    assert read_until(sock, reader, bool) == [REPLY]
+    rig.push(count=3)
+    rig.push(key=True)
+    play(rig, client)
+    later = read_until(sock, reader, last_number(4))
+    assert packets_of(later)[0].ssrc == packets_of(elements)[0].ssrc
+    assert packets_of(later)[0].sequence > packets_of(elements)[-1].sequence - 65_536
+
+
+def test_end_says_bye_and_the_connection_stays(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect()
+    play(rig, client)
+    rig.engine.end(client)
+    rig.engine.send(client, REPLY)
+    elements = read_until(sock, InterleavedReader(), lambda found: found.count(REPLY) == 2)
+    assert [element.packet_type for element in elements if isinstance(element, RTCPPacket)][-1] == BYE
+    assert rig.stream.counters().readers == 0
+    assert rig.engine.readers()[0].playing is False
+
+
+def test_close_says_bye_then_fin_and_the_descriptor_is_gone(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect()
+    play(rig, client)
+    rig.engine.close(client)
+    reader = InterleavedReader()
+    elements = []
+    while data := sock.recv(65_536):
+        elements += reader.feed(data)
+    assert isinstance(elements[-1], RTCPPacket)
+    assert elements[-1].packet_type == BYE
+    sock.close()
+    closed = rig.event(Closed)
+    assert isinstance(closed, Closed)
+    assert (closed.client, closed.reason, closed.frames_sent) == (client, "closed by the server", 1)
+
+
+def test_a_peer_that_vanishes_is_reported_and_forgotten(rig: Rig) -> None:
+    rig.push(key=True)
+    client, sock = rig.connect()
+    play(rig, client)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    assert rig.event(Closed).client == client
+    rig.until(lambda: rig.stream.counters().readers == 0)
+    rig.engine.send(client, REPLY)          # for one that is gone: ignored
+    rig.push()
+
+
+def test_released_and_adopted_again_loses_nothing(rig: Rig) -> None:
+    client, sock = rig.connect()
+    sock.sendall(b"$\x00\x00\x10abc")          # the beginning of a frame stays with the text of the next owner
+    rig.until(lambda: rig.engine.readers()[0].bytes_received == 7)
+    sock.sendall(b"defghijklmnop")
+    rig.until(lambda: rig.engine.readers()[0].bytes_received == 20)
+    rig.engine.send(client, REPLY)
+    rig.engine.release(client)
+    released = rig.event(Released)
+    assert isinstance(released, Released)
+    assert (released.client, released.session, released.unread) == (client, b"", b"")
+    sock.sendall(b"DESCRIBE ")
+    successor = rig.engine.adopt(released.descriptor)
+    assert rig.event(Received) == Received(successor, b"DESCRIBE ")
+    assert sock.recv(100) == REPLY
+
+
+def test_old_ids_name_nobody(rig: Rig) -> None:
+    first, sock = rig.connect()
+    sock.close()
+    rig.event(Closed)
+    second, sock = rig.connect()
+    assert first != second
+    rig.engine.close(first)
+    rig.engine.send(second, REPLY)
+    assert sock.recv(100) == REPLY
+
+
+def test_stop_closes_everything() -> None:
+    rig = Rig()
+    _, sock = rig.connect()
+    rig.engine.stop()
+    rig.thread.join(5)
+    assert sock.recv(10) == b""
+    rig.close()
