@@ -3,6 +3,8 @@
 The JSON is stable for scripts: keys may be added, never renamed or removed.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -53,3 +55,101 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     supervisor: SupervisorStatus
     cameras: list[CameraStatus]
+
+
+def parse(data: bytes) -> StatusReport:
+    """Raises msgspec.DecodeError when `data` is not a report; keys of a newer server are passed over."""
+    return msgspec.json.decode(data, type=StatusReport)
+
+
+def render(report: StatusReport) -> str:
+    """The report as tables for people."""
+    server = report.supervisor
+    cameras = [
+        (
+            camera.id,
+            camera.state,
+            str(camera.worker_pid or "-"),
+            str(camera.restarts),
+            str(len(camera.readers)),
+            camera.name,
+        )
+        for camera in report.cameras
+    ]
+    streams = [
+        (
+            f"{camera.id}-{stream.id}",
+            stream.state,
+            f"{stream.codec} {stream.width}x{stream.height}",
+            f"{stream.fps:.1f}",
+            rate(stream.bitrate_bps),
+            stream.encoder or "-",
+            stream.url,
+        )
+        for camera in report.cameras
+        for stream in camera.streams
+    ]
+    readers = [
+        (
+            f"{camera.id}-{reader.stream}",
+            reader.peer,
+            reader.user,
+            reader.state,
+            reader.transport,
+            f"{reader.tls_version} {reader.tls_suite}".strip() or "plain",
+            size(reader.bytes_sent),
+            str(reader.frames_skipped),
+            duration(reader.age_s),
+        )
+        for camera in report.cameras
+        for reader in camera.readers
+    ]
+    parts = [
+        f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}",
+        table("CAMERA STATE WORKER> RESTARTS> READERS> NAME", cameras),
+        table("STREAM STATE PICTURE FPS> BITRATE> ENCODER URL", streams),
+        table("READS PEER USER STATE TRANSPORT TLS SENT> SKIPPED> AGE>", readers) if readers else "no readers",
+    ]
+    return "\n\n".join(parts)
+
+
+def table(titles: str, rows: Sequence[tuple[str, ...]]) -> str:
+    """Aligned columns under their titles; a title that ends in ">" has its column flush right."""
+    right = [title.endswith(">") for title in titles.split()]
+    lines = [tuple(title.rstrip(">") for title in titles.split())]
+    lines += [tuple(_printable(cell) for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _printable(cell: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in cell)
+
+
+def rate(bits_per_s: int) -> str:
+    return f"{bits_per_s / 1e6:.2f} Mb/s" if bits_per_s >= 1_000_000 else f"{bits_per_s / 1e3:.0f} kb/s"
+
+
+def size(octets: int) -> str:
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if octets >= factor:
+            return f"{octets / factor:.1f} {unit}"
+    return f"{octets} B"
+
+
+def duration(seconds: float) -> str:
+    """Its two largest units: 42 s, 3 min 5 s, 2 h 13 min, 8 d 4 h."""
+    rest = int(seconds)
+    parts = []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        parts.append((count, unit))
+    while len(parts) > 1 and not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2])

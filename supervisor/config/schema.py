@@ -41,10 +41,11 @@ class Server(Section, frozen=True, kw_only=True):
     host: Annotated[
         Addresses,
         Meta(
-            description="Addresses to listen on; the default is every IPv4 and IPv6 address of the host.",
+            description="Addresses to listen on. `::` is every address of the host, IPv4 and IPv6; `0.0.0.0` every "
+            "IPv4 address.",
             extra={"allowed": "an IPv4 or IPv6 address, or a list of different ones"},
         ),
-    ] = Addresses(("0.0.0.0", "::"))
+    ] = Addresses(("::",))
     rtsp_port: Annotated[
         int, Meta(ge=0, le=65535, description="Port of plain RTSP, which also serves a TLS client; 0 = closed.")
     ] = 8554
@@ -306,13 +307,32 @@ class Limits(Section, frozen=True, kw_only=True):
     connections_per_address: Annotated[
         int,
         Meta(
-            ge=1, le=1_000_000, description="Connections from one address. A recorder behind it may play every camera."
+            ge=1,
+            le=1_000_000,
+            description="Connections of one IPv4 address or IPv6 /64: a recorder with two streams of every camera, or a "
+            "whole site behind NAT.",
         ),
-    ] = 4_000
-    pending_per_address: Annotated[
+    ] = 5_000
+    connections_per_address_per_s: Annotated[
         int,
-        Meta(ge=1, le=1_000_000, description="Of these, connections that have not yet come to a camera."),
-    ] = 500
+        Meta(
+            ge=1,
+            le=100_000,
+            description="How fast new ones may come after a burst of `connections_per_address`; a handshake costs half a "
+            "millisecond.",
+        ),
+    ] = 100
+    handshakes: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Connections in all that are not through the handshake yet.")
+    ] = 2_000
+    handshakes_per_address: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="The same of one address; a recorder that comes back opens everything at once.",
+        ),
+    ] = 1_000
     sessions_per_camera: Annotated[int, Meta(ge=1, le=100_000, description="Readers of one camera.")] = 1_000
     sessions: Annotated[int, Meta(ge=1, le=1_000_000, description="Readers of all cameras.")] = 10_000
     session_timeout_s: Annotated[

@@ -1,0 +1,157 @@
+"""The command line: `camfleet serve | check | status | password | encoders | bench`.
+
+Exit codes: 0 done, 1 what was asked cannot be done (the reason is on stderr), 2 wrong usage, 130 interrupted.
+Results go to stdout, the log to stderr. Imports that cost time stand in the command that needs them.
+"""
+
+import argparse
+import asyncio
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from camfleet.core import log
+
+from . import StartError
+from .config import ConfigurationError, Settings, load
+from .credentials import generate_password, user_spec
+from .greeting import greeting
+from .state import StateFolder, default_state_dir
+from .status import parse, render
+
+GENERATED_USER = "viewer"
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["bench"]:  # has options of its own
+        from camfleet.bench.load import main as bench
+
+        return bench(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+        return code
+    except ConfigurationError as error:
+        _complain(*(str(problem) for problem in error.problems))
+    except StartError as error:
+        _complain(f"camfleet: {error}")
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `camfleet status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="camfleet", description="Virtual IP cameras over RTSP and RTSPS.")
+    parser.add_argument("--version", action="version", version=f"camfleet {_version()}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--config", type=Path, metavar="FILE", help="configuration file; without one: a test camera")
+    where.add_argument("--state-dir", type=Path, metavar="DIR", help="folder of certificates, keys, sockets and users")
+
+    serve = commands.add_parser("serve", parents=[where], help="serve the cameras until Ctrl-C or SIGTERM")
+    serve.add_argument("--host", action="append", metavar="ADDRESS", help="listen here (may be repeated)")
+    serve.add_argument("--rtsp-port", type=int, metavar="PORT", help="port of plain RTSP, 0 = closed")
+    serve.add_argument("--rtsps-port", type=int, metavar="PORT", help="port of RTSP over TLS, 0 = closed")
+    serve.add_argument("--log-level", choices=log.LEVELS, default="info")
+    serve.set_defaults(command=_serve)
+
+    check = commands.add_parser("check", help="say everything that is wrong with a configuration file")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_check)
+
+    status = commands.add_parser("status", parents=[where], help="cameras, workers, streams and readers of the server")
+    status.add_argument("--json", action="store_true", help="for scripts")
+    status.set_defaults(command=_status)
+
+    password = commands.add_parser("password", parents=[where], help="give the generated user a new password")
+    password.add_argument("user", nargs="?", metavar="USER")
+    password.set_defaults(command=_password)
+
+    encoders = commands.add_parser("encoders", help="video encoders that work on this host")
+    encoders.set_defaults(command=_encoders)
+
+    commands.add_parser("bench", help="load a server with readers and measure it", add_help=False)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from . import app
+
+    given = {"host": options.host, "rtsp_port": options.rtsp_port, "rtsps_port": options.rtsps_port}
+    settings = load(options.config, {key: value for key, value in given.items() if value is not None})
+    state = _state(options, settings)
+    state.prepare()
+    password = ""
+    if not settings.users:
+        user = state.user()
+        if user is None:
+            password = generate_password()
+            user = user_spec(GENERATED_USER, password)
+        settings = msgspec.structs.replace(settings, users=(user,))
+
+    def on_ready() -> None:
+        if password:  # kept only now: a start that failed has shown it to nobody
+            state.save_user(settings.users[0])
+        print(greeting(settings, state, password), flush=True)
+
+    log.configure(options.log_level)
+    return asyncio.run(app.serve(settings, state, on_ready))
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = load(options.file)
+    streams = sum(len(camera.streams) for camera in settings.cameras)
+    print(f"{options.file}: good; {len(settings.cameras)} cameras, {streams} streams, {len(settings.users)} users")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .arbiter.bus import query_status
+
+    report = query_status(_state(options, load(options.config)).run)
+    if options.json:
+        print(msgspec.json.format(report).decode())
+    else:
+        print(render(parse(report)))
+    return 0
+
+
+def _password(options: argparse.Namespace) -> int:
+    settings = load(options.config)
+    if settings.users:
+        raise StartError(f"the users are configured in {settings.file}; their passwords are changed there")
+    state = _state(options, settings)
+    state.prepare()
+    before = state.user()
+    name = before.name if before else GENERATED_USER
+    if options.user not in (None, name):
+        raise StartError(f'there is no user "{options.user}"; the generated user is "{name}"')
+    password = generate_password()
+    state.save_user(user_spec(name, password))
+    print(f"User {name}, password {password}\nIt is shown only this once. A running server takes it at its next start.")
+    return 0
+
+
+def _encoders(_: argparse.Namespace) -> int:
+    # A process of its own: the encoders are the workers' room, and a driver that crashes takes only itself along.
+    return subprocess.run([sys.executable, "-m", "camfleet.workers.encoders"], check=False).returncode
+
+
+def _state(options: argparse.Namespace, settings: Settings) -> StateFolder:
+    return StateFolder(options.state_dir or settings.state_dir or default_state_dir(os.environ, os.geteuid()))
+
+
+def _version() -> str:
+    return importlib.metadata.version("camfleet")
+
+
+def _complain(*lines: str) -> None:
+    print(*lines, sep="\n", file=sys.stderr)
