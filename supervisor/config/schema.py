@@ -309,8 +309,8 @@ class Limits(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="Connections of one IPv4 address or IPv6 /64: a recorder with two streams of every camera, or a "
-            "whole site behind NAT.",
+            description="Connections of one IPv4 address or IPv6 /64: a recorder with two streams of every camera, or "
+            "a whole site behind NAT.",
         ),
     ] = 5_000
     connections_per_address_per_s: Annotated[
@@ -318,8 +318,8 @@ class Limits(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000,
-            description="How fast new ones may come after a burst of `connections_per_address`; a handshake costs half a "
-            "millisecond.",
+            description="How fast new ones may come after a burst of `connections_per_address`; a handshake costs half "
+            "a millisecond.",
         ),
     ] = 100
     handshakes: Annotated[

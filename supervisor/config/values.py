@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Any, Self
 
-_BITRATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([kM]?)")
+_BITRATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kM]?)")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -22,7 +22,7 @@ class Bitrate(int):
         match = _BITRATE.fullmatch(raw) if isinstance(raw, str) else None
         if isinstance(raw, str) and match is None:
             raise ValueError("not a bitrate")
-        # A float is exact here: at most nine digits.
+        # A float is exact here: at most twelve digits.
         bits = round(float(match[1]) * _UNITS[match[2]]) if match else int(raw)
         if not cls.MIN <= bits <= cls.MAX:
             raise ValueError("out of range")
