@@ -1,4 +1,6 @@
-"""Two roots: our mistake and the peer's."""
+"""Our mistakes, the peer's, and what we refuse."""
+
+from collections.abc import Sequence
 
 
 class LocalProtocolError(Exception):
@@ -17,3 +19,12 @@ class RemoteProtocolError(Exception):
         self.status = status
         self.framing_lost = framing_lost
         self.cseq = cseq
+
+
+class RefusalError(Exception):
+    """A well-formed request is answered with an error."""
+
+    def __init__(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers

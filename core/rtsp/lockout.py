@@ -1,8 +1,23 @@
 """Failed logins, counted per (address, user) and per address over all connections. Pure: time comes in."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
+
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Count:
+    since_ns: int
+    failures: int = 0
+    locked_until_ns: int = 0
+
 
 class Lockout:
-    """Bounded memory: the oldest counts are forgotten first."""
+    """Memory is bounded: the counts that were not touched for longest are forgotten first.
+
+    The limit of an address is above the user's, as many users may share one (NAT, a recorder).
+    """
 
     def __init__(
         self,
@@ -12,17 +27,51 @@ class Lockout:
         window_s: float = 60,
         lock_s: float = 60,
         max_entries: int = 10_000,
-    ) -> None: ...
+    ) -> None:
+        self.lock_s = lock_s
+        self._user_failures = user_failures
+        self._address_failures = address_failures
+        self._window_ns = int(window_s * _NS_PER_S)
+        self._max_entries = max_entries
+        self._counts: OrderedDict[tuple[str, str], _Count] = OrderedDict()
 
-    def failed(self, address: str, user: str, now_ns: int) -> None:
-        """Count one failed login."""
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def failed(self, address: str, user: str, now_ns: int) -> list[tuple[str, str]]:
+        """Count one failed login. Returns what it has locked: (address, user), and (address, "") for the address.
+
+        `user` "": the name could not be read, only the address counts.
+        """
+        locked = []
+        for key, limit in {(address, user): self._user_failures, (address, ""): self._address_failures}.items():
+            count = self._entry(key, now_ns)
+            if now_ns - count.since_ns > self._window_ns:
+                count.since_ns, count.failures = now_ns, 0
+            count.failures += 1
+            if count.failures >= limit:
+                count.failures = 0
+                count.locked_until_ns = now_ns + int(self.lock_s * _NS_PER_S)
+                locked.append(key)
+        return locked
 
     def succeeded(self, address: str, user: str) -> None:
-        """Forget the user's failures from this address."""
+        """Forget the user's failures from this address; the address keeps its own."""
+        self._counts.pop((address, user), None)
 
     def lock(self, address: str, user: str, seconds: float, now_ns: int) -> None:
-        """Another process says so. `user` "" locks the whole address."""
+        """Another process says so. `user` "" is the whole address."""
+        count = self._entry((address, user), now_ns)
+        count.locked_until_ns = max(count.locked_until_ns, now_ns + int(seconds * _NS_PER_S))
 
     def is_locked(self, address: str, user: str, now_ns: int) -> bool:
-        """Whether logins of this user from this address are refused unread."""
-        raise NotImplementedError
+        """Whether credentials of this user from this address are refused unread."""
+        counts = (self._counts.get((address, user)), self._counts.get((address, "")))
+        return any(count is not None and now_ns < count.locked_until_ns for count in counts)
+
+    def _entry(self, key: tuple[str, str], now_ns: int) -> _Count:
+        count = self._counts.setdefault(key, _Count(now_ns))
+        self._counts.move_to_end(key)
+        if len(self._counts) > self._max_entries:
+            self._counts.popitem(last=False)
+        return count

@@ -2,37 +2,66 @@
 
     rtsp[s]://[user[:password]@]host[:port] / <camera>[-<stream>] [/ <kind>] [/ trackID=<n>] [? query [/ trackID=<n>]]
 
-Ids have no slash and a camera id has no dash. FFmpeg puts the track behind the query, GStreamer into the path.
+A camera id has no dash. FFmpeg puts the track behind the query, GStreamer into the path.
 """
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
-# RFC 3986 characters. What passes may stand in a reply, so nothing else does.
+# Only characters of RFC 3986, as parts of it stand in our replies.
 _URL = re.compile(
-    r"(?:(?P<scheme>rtsps?)://(?:[^/?#@]*@)?(?P<host>\[[0-9a-f:.%]+\]|[a-z0-9._-]+)(?::[0-9]{0,5})?)?"
-    r"(?P<path>/[^?#]*|(?=[?#]|$))(?:\?(?P<query>[^#]*))?(?:#.*)?",
+    r"(?:(?P<scheme>rtsps?)://(?:[^/?#]*@)?(?P<authority>(?:\[[0-9a-z:.%_-]+\]|[a-z0-9._-]*)(?::[0-9]{0,5})?))?"
+    r"(?P<path>[a-z0-9\-._~:/\[\]@!$&'()*+,;=%]*)(?P<query>\?[a-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*)?(?:#.*)?",
     re.IGNORECASE,
 )
-_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_TRACK = re.compile(r"trackid=([0-9]{0,3}|.*)", re.IGNORECASE)
-_USER_INFORMATION = re.compile(r"(?<=://)[^/?#@]*@")
+_CAMERA = re.compile(r"([A-Za-z0-9_.]{1,64})(?:-([A-Za-z0-9_.-]{1,64}))?")
+_KIND = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TRACK = re.compile(r"trackID=(.*)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPath:
-    """The parts of a request URL; None where it does not say. `stray`: it says more than a stream's URL can."""
+    """The parts of a request URL, None where it does not say. `stray`: it is no stream's URL of ours."""
 
     camera: str | None = None
     stream: str | None = None
     kind: str | None = None
     track: str | None = None
     stray: bool = False
-    base: str = field(default="", compare=False)  # the URL up to the kind, as this client writes it, without a slash
-    url: str = field(default="", compare=False)  # the whole URL without user and password
+    base: str = field(default="", compare=False)  # as this client writes it, up to the stream; no slash at the end
+    url: str = field(default="", compare=False)  # as this client writes it, all, less user and password
 
     @classmethod
     def parse(cls, url: str) -> "StreamPath | None":
-        """None: not a URL of RTSP (answer 400). An absolute path alone is accepted."""
-        raise NotImplementedError
+        """None: not a URL of RTSP. `*` names nothing; an absolute or relative path alone is accepted (digest uri)."""
+        if url == "*":
+            return cls(url=url)
+        found = _URL.fullmatch(url)
+        if found is None:
+            return None
+        if found["scheme"]:
+            origin = f"{found['scheme']}://{found['authority']}"
+            if found["path"] and not found["path"].startswith("/"):
+                return None
+        elif "://" in found["path"]:
+            return None
+        else:
+            origin = ""
+        query = found["query"] or ""
+        segments = [unquote(segment) for segment in found["path"].split("/") if segment]
+        tail = [unquote(segment) for segment in query.rstrip("/").split("/")[1:][-1:]]
+        track = None
+        for place in (tail, segments):
+            if place and (named := _TRACK.fullmatch(place[-1])):
+                track = named[1]
+                place.pop()
+                break
+        whole = origin + found["path"] + query
+        if not segments:
+            return cls(track=track, url=whole)
+        named = _CAMERA.fullmatch(segments[0])
+        kind = segments[1] if len(segments) > 1 else None
+        if named is None or len(segments) > 2 or (kind is not None and not _KIND.fullmatch(kind)):
+            return cls(camera=named[1] if named else None, track=track, stray=True, url=whole)
+        return cls(named[1], named[2], kind, track, False, "/".join([origin, *segments]), whole)
