@@ -24,7 +24,7 @@ def packages() -> dict[str, str]:
 
 
 def include_tree(folders: dict[str, str]) -> str:
-    """Mirror the .pxd files under their import names: Cython resolves `cimport camfleet.core.x` on its include path only."""
+    """Mirror the .pxd files under their import names, the only place where Cython finds `cimport camfleet.core.x`."""
     wanted = {INCLUDE / "camfleet" / "__init__.pxd": b""}
     for folder in folders.values():
         mirror = INCLUDE / "camfleet" / folder

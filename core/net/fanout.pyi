@@ -16,7 +16,7 @@ class Ready(NamedTuple):
     rtp_timestamp: int
 
 class Closed(NamedTuple):
-    """The connection is gone and its descriptor closed. `reason` is one of the words in fanout.pyx, `detail` for logs."""
+    """The connection is gone and its descriptor closed; `reason` and `detail` are for logs."""
 
     client: int
     reason: str
@@ -64,7 +64,7 @@ class FanOut:
 
     def add_stream(self, stream: MediaStream) -> None: ...
     def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"") -> int:
-        """Take over a connected socket; returns the client id. `session` as of core.tls.Session.export, empty for plain.
+        """Take over a connected socket; returns the client id. `session` is core.tls.Session.export, empty for plain.
 
         Raises ValueError when the session cannot be imported; the descriptor is then still the caller's.
         """

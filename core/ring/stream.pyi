@@ -9,6 +9,7 @@ class StreamCounters(NamedTuple):
     last_key_frame_ns: int  # monotonic time of pushing, 0 = none yet
     largest_key_frame: int
     readers: int
+    overflows: int  # blocks that a fan-out thread was too late for
 
 class MediaStream:
     """What all readers of one stream share: SSRC, sequence, timestamps; where a pipeline thread puts access units."""
@@ -36,7 +37,7 @@ class MediaStream:
         """Packetize one H.264 access unit (Annex B) and show it to all fan-out threads; returns the block's bytes.
 
         `capture_ns`: presentation time on the monotonic clock; RTP and NTP time come from it. `now_ns`: the time now.
-        The GIL is released. Only one thread may push. Raises ValueError on a malformed access unit; nothing is sent then.
+        The GIL is released. Only one thread may push. Raises ValueError on a malformed access unit: nothing is sent.
         """
 
     def take_key_frame_request(self) -> bool:

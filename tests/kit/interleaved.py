@@ -1,5 +1,6 @@
 """Read an interleaved RTSP stream as a client does: text, RTP and RTCP, checked for holes."""
 
+import itertools
 import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -73,7 +74,7 @@ class InterleavedReader:
 
 def holes(packets: list[RTPPacket]) -> int:
     """How often the sequence number does not follow."""
-    return sum((b.sequence - a.sequence) & 0xFFFF != 1 for a, b in zip(packets, packets[1:], strict=False))
+    return sum((b.sequence - a.sequence) & 0xFFFF != 1 for a, b in itertools.pairwise(packets))
 
 
 def frames(packets: list[RTPPacket]) -> list[list[RTPPacket]]:
