@@ -1,0 +1,61 @@
+"""FFmpeg's errors in plain words, one table. The exception's class says nothing (a missing GPU driver is a
+PermissionError), so the text that FFmpeg logged decides."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import av
+import av.error
+import av.logging
+
+REASONS = (
+    ("Cannot load libcuda", "no NVIDIA driver on this machine (libcuda.so.1 is missing)"),
+    ("Could not dynamically load CUDA", "no NVIDIA driver on this machine (libcuda.so.1 is missing)"),
+    ("Cannot load libnvidia-encode", "the NVIDIA driver has no encoder library (libnvidia-encode.so.1 is missing)"),
+    ("no CUDA-capable device", "no NVIDIA GPU on this machine"),
+    ("OpenEncodeSessionEx failed: out of memory", "the NVIDIA GPU opens no further encoder session"),
+    ("OpenEncodeSessionEx failed: unsupported device", "this NVIDIA GPU has no H.264 encoder"),
+    ("No capable devices found", "no NVIDIA GPU here can encode this"),
+    ("does not support the required nvenc API version", "the NVIDIA driver is too old for this build of PyAV"),
+    ("Error creating a MFX session", "Quick Sync finds no Intel GPU, or this build of PyAV lacks VAAPI, which it needs on Linux"),
+    ("No supported child device type", "this build of PyAV lacks VAAPI, which Quick Sync needs on Linux"),
+    ("No VA display found", "no VAAPI device (/dev/dri/renderD128)"),
+    ("Failed to initialise VAAPI", "the VAAPI driver does not start"),
+    ("moov atom not found", "the file is truncated, or still being written: it has no index"),
+    ("Invalid data found", "it is not a media file, or is damaged"),
+    ("Protocol not on whitelist", "it refers to something that is not a local file"),
+)
+
+# What a call into PyAV may raise. UnknownCodecError is a ValueError, an unsupported device a RuntimeError.
+PYAV_ERRORS = (av.error.FFmpegError, ValueError, RuntimeError)
+
+_log_level = threading.Lock()  # PyAV has one for the process
+
+
+class EncoderError(Exception):
+    """An encoder cannot be had or has failed; the text is for the operator."""
+
+
+@contextmanager
+def with_reasons() -> Iterator[None]:
+    """Inside, an error of PyAV carries the line that FFmpeg logged about it; PyAV discards all logging by default."""
+    with _log_level:
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture():
+                yield
+        finally:
+            av.logging.set_level(before)
+
+
+def plain_words(error: Exception) -> str:
+    """Why a call of PyAV failed, for somebody who does not know PyAV."""
+    logged = error.log[2].strip() if isinstance(error, av.error.FFmpegError) and error.log else ""
+    text = f"{error} {logged}"
+    for pattern, reason in REASONS:
+        if pattern in text:
+            return reason
+    said = error.strerror if isinstance(error, av.error.FFmpegError) and error.strerror else str(error)
+    return f"{said} ({logged})" if logged and logged not in said else said

@@ -1,0 +1,8 @@
+"""Where the pictures of a stream come from."""
+
+from .base import AccessUnitSource, PictureSource, SourceError
+from .filelive import FilePassThrough, FilePictures
+from .frameclock import FrameClock
+from .testlive import TestPattern
+
+__all__ = ["AccessUnitSource", "FilePassThrough", "FilePictures", "FrameClock", "PictureSource", "SourceError", "TestPattern"]

@@ -1,0 +1,190 @@
+"""A media file as a live camera, in an endless loop at its own pace: passed through, or decoded for an encoder."""
+
+from collections.abc import Iterator
+
+from av.bitstream import BitStreamFilterContext
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from ..clockmap import NS_PER_S
+from ..encoders.errors import PYAV_ERRORS, plain_words
+from ..h264 import (
+    IDR_SLICE,
+    PPS,
+    SLICES,
+    SPS,
+    AccessUnit,
+    Colours,
+    Description,
+    leading_types,
+    parameter_sets,
+    with_parameter_sets,
+)
+from .base import SourceError
+from .mediafile import MAX_PIXELS, MediaFile
+from .timeline import Timeline
+
+MAX_LATE_NS = NS_PER_S  # after a longer pause (a machine that slept) the file goes on where it was, and is not hurried through
+MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
+MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
+
+
+class FilePassThrough:
+    """The access units of an H.264 file as they are: sent in decoding order, with their presentation times.
+
+    Each pass begins at its first IDR picture. Damaged units are left out and counted in `skipped`.
+    """
+
+    def __init__(self, path: str, start_ns: int) -> None:
+        self._file = MediaFile(path)
+        track = self._file.track
+        if track.codec.name != "h264":
+            raise SourceError(f"{path} is {track.codec.name}, not H.264; give the stream `video` settings to re-encode it")
+        try:
+            self._to_annex_b = BitStreamFilterContext("h264_mp4toannexb", track)
+        except PYAV_ERRORS as error:
+            raise SourceError(f"{path}: the H.264 header is damaged: {plain_words(error)}") from error
+        self.skipped = 0
+        self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
+        header = track.codec_context.extradata or b""
+        self._parameter_sets = parameter_sets(header) if header.startswith(b"\x00") else ()  # avcC starts with 1
+        self._schedule = self._scheduled()
+        self.due_ns, self._unit = next(self._schedule)
+        self.description = Description(track.width, track.height, self._file.fps, self._parameter_sets)
+
+    def read(self, now_ns: int) -> list[AccessUnit]:
+        """What is due now, nothing in the place of a damaged unit; `due_ns` then tells the time of the next."""
+        unit = self._unit
+        late_ns = now_ns - self.due_ns
+        if late_ns > MAX_LATE_NS:
+            self._timeline.delay(late_ns)
+            if unit is not None:
+                unit = AccessUnit(unit.data, unit.capture_ns + late_ns, unit.key_frame)
+        self.due_ns, self._unit = next(self._schedule)
+        return [] if unit is None else [unit]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _scheduled(self) -> Iterator[tuple[int, AccessUnit | None]]:
+        """(when to send, what)."""
+        started, searched = False, 0
+        for packet in self._file.packets():
+            if packet is None:
+                if not started:
+                    raise self._no_start()
+                started, searched = False, 0
+                self._timeline.new_pass()
+                self._to_annex_b.flush()
+                continue
+            dts, pts, duration = packet.dts, packet.pts, packet.duration  # the filter takes the packet's inside
+            data = self._annex_b(packet)
+            types = leading_types(data)
+            if not started and IDR_SLICE not in types:
+                searched += 1
+                if searched > MAX_SEARCH:
+                    raise self._no_start()
+                continue
+            started = True
+            due_ns = self._timeline.place(dts, duration)
+            if not types & SLICES:
+                self.skipped += 1
+                yield due_ns, None
+                continue
+            if IDR_SLICE in types:
+                data = self._with_parameter_sets(data, types)
+            ahead = pts - dts if pts is not None and dts is not None else 0
+            ahead_ns = min(max(0, self._timeline.span_ns(ahead)), MAX_AHEAD_NS)
+            yield due_ns, AccessUnit(data, due_ns + ahead_ns, IDR_SLICE in types)
+
+    def _annex_b(self, packet: Packet[VideoStream]) -> bytes:
+        """Empty for a damaged packet."""
+        if packet.is_corrupt:
+            return b""
+        try:
+            return b"".join(bytes(filtered) for filtered in self._to_annex_b.filter(packet))
+        except PYAV_ERRORS:
+            return b""
+
+    def _with_parameter_sets(self, data: bytes, types: set[int]) -> bytes:
+        """Joiners start at any IDR picture, and many files carry the sets before the first one only."""
+        if {SPS, PPS} <= types:
+            self._parameter_sets = parameter_sets(data)
+            return data
+        if not self._parameter_sets:
+            raise SourceError(f"{self._file.path} has no SPS and PPS; give the stream `video` settings to re-encode it")
+        return with_parameter_sets(data, self._parameter_sets)
+
+    def _no_start(self) -> SourceError:
+        return SourceError(
+            f"{self._file.path} has no IDR picture for readers to start with (open GOPs, intra refresh or damage); "
+            "give the stream `video` settings to re-encode it"
+        )
+
+
+class FilePictures:
+    """The pictures of a file of any codec, scaled. Asked for a time, it shows the newest that is not later."""
+
+    def __init__(self, path: str, width: int, height: int, start_ns: int) -> None:
+        self._file = MediaFile(path)
+        self._decoder = self._file.track.codec_context
+        self._decoder.thread_count = 1
+        self._decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        self.colours = Colours(
+            self._decoder.color_primaries, self._decoder.color_trc, self._decoder.colorspace, ColorRange.MPEG
+        )
+        self.skipped = 0
+        self._size = width, height
+        self._scaler = VideoReformatter()  # not the frame's own: that one uses every core
+        self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
+        self._schedule = self._scheduled()
+        _, first = next(self._schedule)
+        self._shown = self._scaled(first)
+        self._next_ns, self._next = next(self._schedule)
+
+    def picture(self, number: int, capture_ns: int) -> VideoFrame:
+        late_ns = capture_ns - self._next_ns
+        if late_ns > MAX_LATE_NS:
+            self._timeline.delay(late_ns)
+            self._next_ns += late_ns
+        newest = None
+        while self._next_ns <= capture_ns:
+            newest = self._next
+            self._next_ns, self._next = next(self._schedule)
+        if newest is not None:
+            self._shown = self._scaled(newest)
+        return self._shown
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _scheduled(self) -> Iterator[tuple[int, VideoFrame]]:
+        """(when to show, what), in the order of showing."""
+        since_picture = 0
+        for packet in self._file.packets():
+            try:
+                frames = self._decoder.decode(packet)  # None at the end of a pass: gives what is left
+            except PYAV_ERRORS:
+                self.skipped += 1
+                frames = []
+            since_picture = 0 if frames else since_picture + 1
+            if since_picture > MAX_SEARCH:
+                raise SourceError(f"{self._file.path}: {MAX_SEARCH} packets without a picture; the file is damaged")
+            for frame in frames:
+                yield self._timeline.place(frame.pts, frame.duration), frame
+            if packet is None:
+                self._timeline.new_pass()
+
+    def _scaled(self, frame: VideoFrame) -> VideoFrame:
+        width, height = self._size
+        return self._scaler.reformat(
+            frame,
+            width,
+            height,
+            "yuv420p",
+            interpolation=Interpolation.BILINEAR,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
