@@ -2,8 +2,8 @@
 
 import os
 
-# Read by the libraries while they are being loaded, so it stands before every import of PyAV and NumPy. The wheel's GnuTLS
-# and ALSA look for their configuration under the prefix of the machine that built them, a folder inside the
+# The libraries read these while they are being loaded, so they stand before every import of PyAV and NumPy. The wheel's
+# GnuTLS and ALSA look for their configuration under the prefix of the machine that built them, a folder inside the
 # world-writable /tmp: any local user could create it, and an ALSA configuration can name libraries to load.
 os.environ.setdefault("GNUTLS_SYSTEM_PRIORITY_FILE", "/dev/null")
 os.environ.setdefault("ALSA_CONFIG_PATH", "/usr/share/alsa/alsa.conf")

@@ -1,4 +1,4 @@
-"""Monotonic time to Unix time. Media time is monotonic everywhere; only sender reports and burnt-in clocks need more."""
+"""Monotonic time to Unix time. Media time is monotonic; only sender reports and burnt-in clocks need more."""
 
 import time
 

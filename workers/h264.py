@@ -72,7 +72,7 @@ def parameter_sets(annex_b: bytes) -> tuple[bytes, ...]:
 
 
 def with_parameter_sets(access_unit: bytes, units: tuple[bytes, ...]) -> bytes:
-    """The access unit with these before its picture, but after an access unit delimiter, which must come first (7.4.1.2.3)."""
+    """The access unit with these in front, but behind its delimiter, which must stay the first (7.4.1.2.3)."""
     starts = _nal_starts(access_unit)
     first = next(starts)
     at = next(starts) - 3 if access_unit[first] & 0x1F == AUD else 0

@@ -1,0 +1,199 @@
+"""One stream's media: a thread that runs only while somebody wants it, from the feed to the sink.
+
+         want                 first access unit                 unwanted for linger_s
+    idle ----> starting ----> running --------------------------------------------> idle
+                  ^              | the source or the encoder fails
+                  +-- back-off --+---> failed: why   (idle again only by a new attempt)
+
+The sink stays the same over all restarts and capture times only grow: readers see one RTP stream with a pause in it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from camfleet.core.log import Log
+from camfleet.core.wire.camera import StreamSpec
+
+from .clockmap import NS_PER_S
+from .encoders import EncoderError
+from .feed import Feed, encodes, open_feed
+from .h264 import Description
+from .sources import SourceError
+
+log = Log("pipeline")
+
+FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 8 * NS_PER_S
+PROVEN_NS = 10 * NS_PER_S  # who ran for so long begins again with the first back-off
+
+IDLE, STARTING, RUNNING, FAILED = "idle", "starting", "running", "failed: "
+
+
+class Sink(Protocol):
+    """What a pipeline needs of core.ring.stream.MediaStream."""
+
+    def push(self, access_unit: bytes | memoryview, capture_ns: int, now_ns: int, /) -> int:
+        """Raises ValueError on a malformed access unit."""
+
+    def take_key_frame_request(self) -> bool: ...
+
+
+class StreamPipeline:
+    """May be used from any thread. Does nothing until the first `want`."""
+
+    def __init__(
+        self,
+        stream: StreamSpec,
+        sink: Sink,
+        *,
+        title: str,
+        unix_offset_ns: int,
+        changed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`title` is shown in test patterns and names the stream in logs, as in "ipc1-stream1".
+
+        `changed` is called, from the pipeline's thread, after each change of `state` or `description`.
+        """
+        self._stream = stream
+        self._sink = sink
+        self._title = title
+        self._unix_offset_ns = unix_offset_ns
+        self._changed = changed
+        self._condition = threading.Condition()
+        # Guarded by the condition; `_thread` is None when none runs, and is cleared by the thread itself.
+        self._wanted = 0
+        self._linger_until_ns = 0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._state = IDLE
+        self._description: Description | None = None
+        self._encoder = ""
+        # The thread's own, kept from one to the next.
+        self._retry_at_ns = 0
+        self._back_off_ns = FIRST_RETRY_NS
+        self._last_capture_ns = 0
+
+    # ---------------------------------------------------------------- any thread
+
+    @property
+    def state(self) -> str:
+        """ "idle", "starting", "running" or "failed: why"."""
+        return self._state
+
+    @property
+    def description(self) -> Description | None:
+        """For DESCRIBE. Known from the first start; None again after a failure, and while a pass-through is idle."""
+        return self._description
+
+    @property
+    def encoder(self) -> str:
+        """The encoder in use, or "pass-through"; empty before the first start."""
+        return self._encoder
+
+    def want(self) -> None:
+        """Somebody needs the stream; each call is paired with an `unwant`."""
+        with self._condition:
+            self._wanted += 1
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name=f"pipeline {self._title}", daemon=True)
+                self._thread.start()
+
+    def unwant(self) -> None:
+        with self._condition:
+            self._wanted -= 1
+            if not self._wanted:
+                self._linger_until_ns = time.monotonic_ns() + round(self._stream.linger_s * NS_PER_S)
+                self._condition.notify()
+
+    def stop(self) -> None:
+        """For good, within the time of one frame; does not wait for it."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread after `stop`; whether it has ended."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+        return thread is None or not thread.is_alive()
+
+    # ---------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while not self._has_ended():
+            if self._sleep_until(self._retry_at_ns):
+                try:
+                    self._attempt()
+                except (SourceError, EncoderError) as error:
+                    self._fail(str(error))
+                except Exception:  # a defect of ours must not take the camera's other streams with it
+                    log.exception("pipeline_broken", stream=self._title)
+                    self._fail("internal error, see the log")
+
+    def _has_ended(self) -> bool:
+        """Decided together with forgetting the thread: a `want` after it starts another one."""
+        with self._condition:
+            if self._needed(time.monotonic_ns()):
+                return False
+            self._thread = None
+            if not self._state.startswith(FAILED):
+                self._state = IDLE
+                if not encodes(self._stream):
+                    self._description = None  # another file may stand there next time; what we encode stays as it is
+        self._changed()
+        return True
+
+    def _needed(self, now_ns: int) -> bool:
+        return not self._stopping and (self._wanted > 0 or now_ns < self._linger_until_ns)
+
+    def _sleep_until(self, due_ns: int) -> bool:
+        """False, at once, when the thread is not needed any more."""
+        with self._condition:
+            while self._needed(now_ns := time.monotonic_ns()):
+                if now_ns >= due_ns:
+                    return True
+                self._condition.wait((due_ns - now_ns) / NS_PER_S)
+        return False
+
+    def _attempt(self) -> None:
+        """Run the feed until nobody needs it or it fails."""
+        self._state = STARTING
+        began_ns = time.monotonic_ns()
+        feed = open_feed(self._title, self._stream, max(began_ns, self._last_capture_ns), self._unix_offset_ns)
+        try:
+            self._description, self._encoder = feed.description, feed.encoder
+            self._changed()
+            self._run_feed(feed)
+        finally:
+            feed.close()
+            if time.monotonic_ns() - began_ns > PROVEN_NS:
+                self._back_off_ns = FIRST_RETRY_NS
+
+    def _run_feed(self, feed: Feed) -> None:
+        rejected, report_at = 0, 1
+        while self._sleep_until(feed.due_ns):
+            for unit in feed.read(time.monotonic_ns(), self._sink.take_key_frame_request()):
+                try:
+                    self._sink.push(unit.data, unit.capture_ns, time.monotonic_ns())
+                except ValueError:  # malformed; nothing of it was sent
+                    rejected += 1
+                    continue
+                self._last_capture_ns = max(self._last_capture_ns, unit.capture_ns)
+                if self._state == STARTING:
+                    self._state = RUNNING
+                    self._changed()
+            if feed.skipped + rejected >= report_at:
+                log.warning("access_units_skipped", stream=self._title, count=feed.skipped + rejected)
+                report_at *= 10
+
+    def _fail(self, reason: str) -> None:
+        """Try again after the back-off, if then somebody still wants it."""
+        with self._condition:
+            self._linger_until_ns = 0
+        self._retry_at_ns = time.monotonic_ns() + self._back_off_ns
+        log.warning("stream_failed", stream=self._title, reason=reason, retry_s=self._back_off_ns / NS_PER_S)
+        self._back_off_ns = min(2 * self._back_off_ns, LAST_RETRY_NS)
+        self._state, self._description = FAILED + reason, None
+        self._changed()

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .errors import EncoderError
+
 AUTO = "auto"
 
 
@@ -61,7 +63,8 @@ BACKENDS = (
 
 
 def choose(wanted: str) -> tuple[Backend, ...]:
-    """The backends to try, best first; the first that opens is taken. Raises KeyError for a name we do not know."""
-    if wanted == AUTO:
-        return BACKENDS
-    return ({backend.name: backend for backend in BACKENDS}[wanted],)
+    """The backends to try, best first; the first that opens is taken. Raises EncoderError."""
+    found = BACKENDS if wanted == AUTO else tuple(backend for backend in BACKENDS if backend.name == wanted)
+    if not found:
+        raise EncoderError(f"unknown encoder {wanted!r}; there are {AUTO}, {', '.join(b.name for b in BACKENDS)}")
+    return found

@@ -18,8 +18,11 @@ REASONS = (
     ("OpenEncodeSessionEx failed: unsupported device", "this NVIDIA GPU has no H.264 encoder"),
     ("No capable devices found", "no NVIDIA GPU here can encode this"),
     ("does not support the required nvenc API version", "the NVIDIA driver is too old for this build of PyAV"),
-    ("Error creating a MFX session", "Quick Sync finds no Intel GPU, or this build of PyAV lacks VAAPI, which it needs on Linux"),
-    ("No supported child device type", "this build of PyAV lacks VAAPI, which Quick Sync needs on Linux"),
+    (
+        "Error creating a MFX session",
+        "no Intel GPU, or this build of PyAV lacks VAAPI, which Quick Sync needs",
+    ),
+    ("No supported child device type", "this build of PyAV lacks VAAPI, which Quick Sync needs"),
     ("No VA display found", "no VAAPI device (/dev/dri/renderD128)"),
     ("Failed to initialise VAAPI", "the VAAPI driver does not start"),
     ("moov atom not found", "the file is truncated, or still being written: it has no index"),
@@ -52,10 +55,10 @@ def with_reasons() -> Iterator[None]:
 
 def plain_words(error: Exception) -> str:
     """Why a call of PyAV failed, for somebody who does not know PyAV."""
-    logged = error.log[2].strip() if isinstance(error, av.error.FFmpegError) and error.log else ""
-    text = f"{error} {logged}"
+    text = str(error)
     for pattern, reason in REASONS:
         if pattern in text:
             return reason
-    said = error.strerror if isinstance(error, av.error.FFmpegError) and error.strerror else str(error)
-    return f"{said} ({logged})" if logged and logged not in said else said
+    _, _, logged = text.partition("last error log: ")
+    said = getattr(error, "strerror", None) or text
+    return f"{said}: {logged}" if logged else said

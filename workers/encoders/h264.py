@@ -1,22 +1,24 @@
 """An open H.264 encoder without delay: one picture in, its access unit out."""
 
-import logging
+from __future__ import annotations  # av.Packet is generic in its stubs only
+
 from fractions import Fraction
 
 import av
 import av.codec.hwaccel
 from av.codec.context import Flags
 from av.packet import Packet
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
-
+from camfleet.core.log import Log
 from camfleet.core.wire.camera import VideoSpec
 
 from ..h264 import BT709, PPS, SPS, AccessUnit, Colours, leading_types, parameter_sets, with_parameter_sets
-from .backends import AUTO, BACKENDS, Backend, choose
+from .backends import Backend, choose
 from .errors import PYAV_ERRORS, EncoderError, plain_words, with_reasons
 
-log = logging.getLogger(__name__)
+log = Log("encoders")
 
 
 class H264Encoder:
@@ -32,7 +34,9 @@ class H264Encoder:
             except PYAV_ERRORS as error:
                 raise EncoderError(f"{backend.name}: {_reason(error, backend)}") from error
         if self._context.options:
-            raise EncoderError(f"{backend.name}: this build of FFmpeg does not know the options {self._context.options}")
+            raise EncoderError(
+                f"{backend.name}: this build of FFmpeg does not know the options {self._context.options}"
+            )
         self.parameter_sets = parameter_sets(self._context.extradata or b"")
         if not self.parameter_sets:
             raise EncoderError(f"{backend.name}: gives no SPS and PPS when it opens")
@@ -52,9 +56,11 @@ class H264Encoder:
             raise EncoderError(f"{self.backend.name}: {plain_words(error)}") from error
         return [self._access_unit(packet) for packet in packets]
 
-    def _access_unit(self, packet: Packet) -> AccessUnit:
+    def _access_unit(self, packet: Packet[Stream]) -> AccessUnit:
         capture_ns = self._capture_ns.pop(packet.pts or 0)
-        if packet.is_keyframe and not {SPS, PPS} <= leading_types(bytes(packet)):  # h264_nvenc has them in extradata only
+        if packet.is_keyframe and not {SPS, PPS} <= leading_types(
+            bytes(packet)
+        ):  # h264_nvenc has them in extradata only
             return AccessUnit(with_parameter_sets(bytes(packet), self.parameter_sets), capture_ns, True)
         return AccessUnit(memoryview(packet), capture_ns, packet.is_keyframe)
 
@@ -68,7 +74,7 @@ def open_encoder(video: VideoSpec, colours: Colours = BT709) -> H264Encoder:
         try:
             return H264Encoder(video, backend, colours)
         except EncoderError as error:
-            log.debug("encoder %s is passed over: %s", backend.name, error)
+            log.debug("encoder_passed_over", encoder=backend.name, reason=str(error))
     return H264Encoder(video, candidates[-1], colours)
 
 
@@ -91,8 +97,8 @@ def _open(video: VideoSpec, backend: Backend, colours: Colours) -> VideoCodecCon
     context.gop_size, context.max_b_frames = video.gop, 0
     context.thread_count = 1  # more cameras are the better use of more cores
     context.flags |= Flags.global_header | Flags.closed_gop
-    # Constant bit rate, which is also the only kind whose rate x264 can change while it runs. Half a second of buffer: an
-    # IDR picture may be fifteen times the average one at 30 fps, and a reader behind a line of that rate falls at most this far back.
+    # Constant bit rate: the only kind whose rate x264 can change while it runs. With half a second of buffer an IDR
+    # picture may be fifteen times the average one at 30 fps, and a line of just this rate is never further behind.
     context.bit_rate = video.bitrate_bps
     context.options = {**backend.options, "maxrate": str(video.bitrate_bps), "bufsize": str(video.bitrate_bps // 2)}
     context.open()

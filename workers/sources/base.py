@@ -1,14 +1,13 @@
-"""What a source is: either pictures that an encoder asks for, or access units that come ready-made with their times.
+"""What a source of pictures is. (One that has access units of its own is a feed by itself: workers/feed.py.)
 
-Sources read no clock and sleep nowhere: time comes in, and goes out as `due_ns`. They live in the pipeline's thread.
+Sources read no clock and sleep nowhere: time comes in. They live in the pipeline's thread.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from av.video.frame import VideoFrame
 
-from ..h264 import AccessUnit, Colours, Description
+from ..h264 import Colours
 
 
 class SourceError(Exception):
@@ -19,23 +18,9 @@ class PictureSource(Protocol):
     """Pictures in YUV 4:2:0 at any time that is asked for."""
 
     colours: Colours
+    skipped: int  # damaged pictures left out so far
 
-    def picture(self, number: int, capture_ns: int) -> VideoFrame:
+    def picture(self, number: int, capture_ns: int, /) -> VideoFrame:
         """The picture to show at `capture_ns` (monotonic, increasing); valid until the next call."""
-
-    def close(self) -> None: ...
-
-
-class AccessUnitSource(Protocol):
-    """H.264 from elsewhere, passed through."""
-
-    description: Description
-
-    @property
-    def due_ns(self) -> int:
-        """When to call `read` next, on the monotonic clock."""
-
-    def read(self, now_ns: int) -> Sequence[AccessUnit]:
-        """What is due now; may be nothing."""
 
     def close(self) -> None: ...

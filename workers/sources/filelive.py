@@ -1,5 +1,7 @@
 """A media file as a live camera, in an endless loop at its own pace: passed through, or decoded for an encoder."""
 
+from __future__ import annotations  # av.Packet is generic in its stubs only
+
 from collections.abc import Iterator
 
 from av.bitstream import BitStreamFilterContext
@@ -26,9 +28,12 @@ from .base import SourceError
 from .mediafile import MAX_PIXELS, MediaFile
 from .timeline import Timeline
 
-MAX_LATE_NS = NS_PER_S  # after a longer pause (a machine that slept) the file goes on where it was, and is not hurried through
+MAX_LATE_NS = (
+    NS_PER_S  # after a longer pause (a machine that slept) the file goes on where it was, and is not hurried through
+)
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
+RE_ENCODE = "give the stream `video` settings to re-encode it"
 
 
 class FilePassThrough:
@@ -37,11 +42,15 @@ class FilePassThrough:
     Each pass begins at its first IDR picture. Damaged units are left out and counted in `skipped`.
     """
 
+    encoder = "pass-through"
+
     def __init__(self, path: str, start_ns: int) -> None:
         self._file = MediaFile(path)
         track = self._file.track
         if track.codec.name != "h264":
-            raise SourceError(f"{path} is {track.codec.name}, not H.264; give the stream `video` settings to re-encode it")
+            raise SourceError(
+                f"{path} is {track.codec.name}, not H.264; give the stream `video` settings to re-encode it"
+            )
         try:
             self._to_annex_b = BitStreamFilterContext("h264_mp4toannexb", track)
         except PYAV_ERRORS as error:
@@ -54,7 +63,7 @@ class FilePassThrough:
         self.due_ns, self._unit = next(self._schedule)
         self.description = Description(track.width, track.height, self._file.fps, self._parameter_sets)
 
-    def read(self, now_ns: int) -> list[AccessUnit]:
+    def read(self, now_ns: int, _force_key: bool) -> list[AccessUnit]:
         """What is due now, nothing in the place of a damaged unit; `due_ns` then tells the time of the next."""
         unit = self._unit
         late_ns = now_ns - self.due_ns
@@ -114,13 +123,13 @@ class FilePassThrough:
             self._parameter_sets = parameter_sets(data)
             return data
         if not self._parameter_sets:
-            raise SourceError(f"{self._file.path} has no SPS and PPS; give the stream `video` settings to re-encode it")
+            raise SourceError(f"{self._file.path} has no SPS and PPS; {RE_ENCODE}")
         return with_parameter_sets(data, self._parameter_sets)
 
     def _no_start(self) -> SourceError:
         return SourceError(
             f"{self._file.path} has no IDR picture for readers to start with (open GOPs, intra refresh or damage); "
-            "give the stream `video` settings to re-encode it"
+            f"{RE_ENCODE}"
         )
 
 
@@ -144,7 +153,7 @@ class FilePictures:
         self._shown = self._scaled(first)
         self._next_ns, self._next = next(self._schedule)
 
-    def picture(self, number: int, capture_ns: int) -> VideoFrame:
+    def picture(self, _number: int, capture_ns: int) -> VideoFrame:
         late_ns = capture_ns - self._next_ns
         if late_ns > MAX_LATE_NS:
             self._timeline.delay(late_ns)

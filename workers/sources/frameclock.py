@@ -4,7 +4,7 @@ from ..clockmap import NS_PER_S
 
 
 class FrameClock:
-    """Frame n is due at start + n/fps exactly: integers, nothing is summed up. Frames whose time is over are left out."""
+    """Frame n is due at start + n/fps exactly: integers, no sums. Frames whose time is over are left out."""
 
     def __init__(self, start_ns: int, fps: int) -> None:
         self._start_ns = start_ns

@@ -1,5 +1,7 @@
 """The video track of a local MP4, MKV or TS file, read again and again."""
 
+from __future__ import annotations  # av.Packet is generic in its stubs only
+
 import stat
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +17,7 @@ from .base import SourceError
 MAX_PIXELS = 139_264 * 256  # MaxFS of level 6.2 (ITU-T H.264 Table A-1): what no decoder must take need not be opened
 MAX_REORDER = 16  # max_dec_frame_buffering (ITU-T H.264 A.3.1)
 
-# Only what we serve, only from local files: a play list or `concat:` could name anything else on this machine or network.
+# Only what we serve, only from local files: a play list or `concat:` could name anything on this machine or network.
 OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts",
@@ -24,7 +26,7 @@ OPEN_OPTIONS = {
 
 
 class MediaFile:
-    """An open file; `packets` never ends. `frame` is the usual duration of a frame in ticks of the track's time base."""
+    """An open file; `packets` never ends. `frame` is the usual duration of one in ticks of the track's time base."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -39,7 +41,9 @@ class MediaFile:
             raise SourceError(f"{path} has no video track that can be played")
         self.track = track
         if not 0 < track.width * track.height <= MAX_PIXELS:
-            raise SourceError(f"{path} has pictures of {track.width}x{track.height}, at most {MAX_PIXELS} pixels are played")
+            raise SourceError(
+                f"{path} has pictures of {track.width}x{track.height}, at most {MAX_PIXELS} pixels are played"
+            )
         rate = track.average_rate or track.guessed_rate or Fraction(25)
         self.fps = float(rate)
         self.time_base = track.time_base or Fraction(1, 90_000)
@@ -84,7 +88,7 @@ class MediaFile:
 
     def _rewind(self) -> None:
         try:
-            if self._container.format.name == "mpegts":  # by time it would find the first key frame's end, not its start
+            if self._container.format.name == "mpegts":  # by time it would find the picture after the first
                 self._container.seek(0, unsupported_byte_offset=True)
             else:
                 self._container.seek(self.track.start_time or 0, stream=self.track)

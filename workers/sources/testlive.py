@@ -32,12 +32,11 @@ class TestPattern:
 
     __test__ = False  # pytest would collect the name
     colours = BT709
+    skipped = 0
 
     def __init__(self, title: str, width: int, height: int, unix_offset_ns: int) -> None:
         if width % 2 or height % 2 or width < MIN_WIDTH or height < MIN_HEIGHT:
-            raise SourceError(
-                f"a test pattern cannot be {width}x{height}: width and height must be even, at least {MIN_WIDTH}x{MIN_HEIGHT}"
-            )
+            raise SourceError(f"a test pattern of {width}x{height}: must be even and at least {MIN_WIDTH}x{MIN_HEIGHT}")
         self._unix_offset_ns = unix_offset_ns
         buffer = np.empty((height * 3 // 2, width), np.uint8)
         self._frame = VideoFrame.from_numpy_buffer(buffer, "yuv420p")

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 from ..clockmap import NS_PER_S
 
-# Steps outside of this are no rhythm: a file that jumps by a day must not silence a camera for a day, and one whose time
-# stands still must not be sent as fast as the machine can.
+# Steps outside of this are no rhythm: a file that jumps by a day must not silence a camera for a day, and one whose
+# time stands still must not be sent as fast as the machine can.
 MIN_STEP_NS = NS_PER_S // 1000
 MAX_STEP_NS = 10 * NS_PER_S
 

@@ -1,0 +1,29 @@
+"""What the fork server imports before the first camera: everything, so that a worker begins with its memory shared.
+
+Give its name to `multiprocessing.set_forkserver_preload`. Nothing here or below may make a thread, an event loop, a ZeroMQ
+context or a codec: a child cannot use what belongs to a thread that it does not have, and a codec with threads hangs it.
+"""
+
+import gc
+import importlib
+import os
+import pkgutil
+
+import camfleet.core
+import camfleet.workers  # sets the environment that PyAV and NumPy read
+
+
+def preload() -> None:
+    """Import all rooms of a worker and freeze them. Raises RuntimeError when that started a thread."""
+    for package in (camfleet.core, camfleet.workers):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            if not module.name.endswith(".__main__"):
+                importlib.import_module(module.name)
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:
+        raise RuntimeError(f"{threads} threads after the imports: a fork would leave all but one behind")
+    gc.collect()
+    gc.freeze()  # else the first collection in a child touches, and so copies, every object
+
+
+preload()
