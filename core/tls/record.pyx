@@ -14,17 +14,15 @@ TLS 1.3 (RFC 8446 5.2)                              TLS 1.2 AEAD (RFC 5246 6.2.3
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
+from camfleet.core.octets cimport (
+    OctetReader, OctetWriter, octet_reader, octet_writer, put_octets, put_u8, put_u16, put_u64, take_u64,
+)
 from camfleet.core.status cimport ERROR_BAD_MAC, ERROR_CRYPTO, ERROR_INVALID, ERROR_LIMIT, ERROR_SHORT
 from camfleet.core.tls.libcrypto cimport (
     EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex,
     EVP_CipherInit_ex, EVP_CipherUpdate, ERR_clear_error,
 )
 from camfleet.core.tls.traffic cimport TLS_1_2, TLS_1_3, TrafficState
-
-cdef extern from "<endian.h>" nogil:
-    uint16_t htobe16(uint16_t value)
-    uint64_t htobe64(uint64_t value)
-    uint64_t be64toh(uint64_t value)
 
 cdef enum:
     NONCE_SIZE = 12
@@ -52,38 +50,33 @@ cdef size_t seal_overhead(const TrafficState *state) noexcept nogil:
 
 cdef inline void write_nonce(const TrafficState *state, uint8_t *nonce) noexcept nogil:
     """RFC 8446 5.3 and RFC 7905 2: static IV XOR sequence. RFC 5288 3: salt, then a counter of our choice."""
-    cdef uint64_t low
-    memcpy(nonce, state.iv, NONCE_SIZE)
-    memcpy(&low, &nonce[4], 8)
-    if state.explicit_nonce:
-        low = htobe64(be64toh(low) + state.sequence)
-    else:
-        low ^= htobe64(state.sequence)
-    memcpy(&nonce[4], &low, 8)
+    cdef OctetWriter writer = octet_writer(nonce, NONCE_SIZE)
+    cdef OctetReader low = octet_reader(&state.iv[4], 8)
+    put_octets(&writer, state.iv, 4)
+    put_u64(&writer, take_u64(&low) + state.sequence if state.explicit_nonce else take_u64(&low) ^ state.sequence)
 
 
 cdef inline int write_additional(const TrafficState *state, const uint8_t *header, size_t size,
                                  uint8_t *out) noexcept nogil:
     """Additional data of a record with `size` bytes of plaintext; see the drawing. Returns its size."""
-    cdef uint64_t sequence = htobe64(state.sequence)
-    cdef uint16_t length = htobe16(<uint16_t>size)
+    cdef OctetWriter writer = octet_writer(out, MAX_ADDITIONAL_SIZE)
     if state.version == TLS_1_3:
-        memcpy(out, header, RECORD_HEADER_SIZE)
-        return RECORD_HEADER_SIZE
-    memcpy(out, &sequence, 8)
-    memcpy(&out[8], header, 3)
-    memcpy(&out[11], &length, 2)
-    return MAX_ADDITIONAL_SIZE
+        put_octets(&writer, header, RECORD_HEADER_SIZE)
+    else:
+        put_u64(&writer, state.sequence)
+        put_octets(&writer, header, 3)
+        put_u16(&writer, <uint16_t>size)
+    return <int>writer.size
 
 
 cdef int64_t seal_record(TrafficState *state, uint8_t content_type, const uint8_t *data, size_t size,
                          uint8_t *out, size_t capacity) noexcept nogil:
     cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>state.cipher
     cdef size_t record = seal_overhead(state) + size
-    cdef uint16_t length = htobe16(<uint16_t>(record - RECORD_HEADER_SIZE))
     cdef uint8_t nonce[NONCE_SIZE]
     cdef uint8_t additional[MAX_ADDITIONAL_SIZE]
-    cdef uint8_t *body = out + RECORD_HEADER_SIZE
+    cdef OctetWriter header = octet_writer(out, RECORD_HEADER_SIZE)
+    cdef uint8_t *body = out + RECORD_HEADER_SIZE + state.explicit_nonce
     cdef int written
     if size > MAX_PLAINTEXT_SIZE:
         return ERROR_INVALID
@@ -92,13 +85,11 @@ cdef int64_t seal_record(TrafficState *state, uint8_t content_type, const uint8_
     if state.sequence == LAST_SEQUENCE:
         return ERROR_LIMIT
 
-    out[0] = <uint8_t>CONTENT_APPLICATION_DATA if state.version == TLS_1_3 else content_type
-    out[1] = TLS_1_2 >> 8
-    out[2] = TLS_1_2 & 0xFF
-    memcpy(&out[3], &length, 2)
+    put_u8(&header, <uint8_t>CONTENT_APPLICATION_DATA if state.version == TLS_1_3 else content_type)
+    put_u16(&header, TLS_1_2)
+    put_u16(&header, <uint16_t>(record - RECORD_HEADER_SIZE))
     write_nonce(state, nonce)
-    memcpy(body, &nonce[NONCE_SIZE - state.explicit_nonce], state.explicit_nonce)
-    body += state.explicit_nonce
+    memcpy(out + RECORD_HEADER_SIZE, &nonce[NONCE_SIZE - state.explicit_nonce], state.explicit_nonce)
 
     if (EVP_CipherInit_ex(cipher, NULL, NULL, NULL, nonce, -1) != 1
             or EVP_CipherUpdate(cipher, NULL, &written, additional, write_additional(state, out, size, additional)) != 1

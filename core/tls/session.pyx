@@ -1,18 +1,19 @@
 """A TLS session after its handshake: what each record means, what is due to be sent, and how a session moves.
 
-Three ways to end. The peer breaks a rule: a negative status, and `alert_to_send` names the rule. The peer says fatal:
-ERROR_CLOSED. The peer says close_notify: RECEIVED_CLOSE, and everything after it is ignored (RFC 8446 6.1); we may go on
-sending.
+Three ways to end. The peer breaks a rule: a negative status, and `alert_to_send` names the rule. The peer sends a fatal
+alert: ERROR_CLOSED. The peer sends close_notify: RECEIVED_CLOSE, everything after it is ignored (RFC 8446 6.1), and we
+may go on sending.
 
-What is due. One answer to the peer's KeyUpdates leaves before the next application data (RFC 8446 4.6.3), however often
-it asked. Our own KeyUpdate is due when a key is worn (`records_soft`; when it is the peer's key we ask it to update too)
-or old (`period_ns`), and never sooner than `spacing_ns` after the sending key began. TLS 1.2 has no KeyUpdate; there the
-answer is a no_renegotiation warning.
+What is due. One answer to the peer's KeyUpdates leaves before the next application data (RFC 8446 4.6.3), however
+often it asked. Our own KeyUpdate is due when a key is worn (`records_soft`; when it is the peer's key we ask it to
+update too) or old (`period_ns`), and never sooner than `spacing_ns` after the sending key began. TLS 1.2 has no
+KeyUpdate; there the answer is a no_renegotiation warning.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from camfleet.core.octets cimport OctetReader, octet_reader, take_octets, take_u8
 from camfleet.core.status cimport (
     ERROR_BAD_MAC, ERROR_CLOSED, ERROR_CRYPTO, ERROR_INVALID, ERROR_LIMIT, ERROR_SHORT, STATUS_OK,
 )
@@ -66,9 +67,18 @@ cdef inline int fail(TLSSession *session, int status, uint8_t alert) noexcept no
 
 # ---------------------------------------------------------------- incoming
 
+cdef inline uint8_t record_alert(int status) noexcept nogil:
+    """The alert for a record that record_size or open_record refused."""
+    if status == ERROR_BAD_MAC:
+        return BAD_RECORD_MAC
+    if status == ERROR_LIMIT:
+        return RECORD_OVERFLOW
+    return UNEXPECTED_MESSAGE if status == ERROR_INVALID else INTERNAL_ERROR
+
+
 cdef int session_receive(TLSSession *session, uint8_t *record, size_t size, int64_t now_ns,
                          uint8_t **plaintext, size_t *plaintext_size) noexcept nogil:
-    cdef int64_t result = layer.record_size(record, size)
+    cdef int64_t result
     cdef uint8_t content_type
     plaintext[0] = NULL
     plaintext_size[0] = 0
@@ -76,20 +86,15 @@ cdef int session_receive(TLSSession *session, uint8_t *record, size_t size, int6
         return ERROR_CLOSED
     if session.close_received:
         return RECEIVED_CLOSE
-    if result >= 0 and <size_t>result != size:
-        return fail(session, ERROR_INVALID, DECODE_ERROR)
-    if result >= 0 and session.receiving.sequence >= session.policy.records_hard:
-        return fail(session, ERROR_LIMIT, CLOSE_NOTIFY)
+    result = layer.record_size(record, size)
     if result >= 0:
+        if <size_t>result != size:
+            return fail(session, ERROR_INVALID, DECODE_ERROR)
+        if session.receiving.sequence >= session.policy.records_hard:
+            return fail(session, ERROR_LIMIT, CLOSE_NOTIFY)
         result = open_record(&session.receiving, record, size, &content_type, plaintext)
-    if result == ERROR_BAD_MAC:
-        return fail(session, ERROR_BAD_MAC, BAD_RECORD_MAC)
-    if result == ERROR_LIMIT:
-        return fail(session, ERROR_LIMIT, RECORD_OVERFLOW)
-    if result == ERROR_INVALID:
-        return fail(session, ERROR_INVALID, UNEXPECTED_MESSAGE)
     if result < 0:
-        return fail(session, <int>result, INTERNAL_ERROR)
+        return fail(session, <int>result, record_alert(<int>result))
 
     # RFC 8446 5.1: no other record within a handshake message. 5.4, RFC 5246 6.2.1: only application data may be empty.
     if content_type == CONTENT_HANDSHAKE and result > 0:
@@ -112,7 +117,7 @@ cdef int session_receive(TLSSession *session, uint8_t *record, size_t size, int6
 
 
 cdef int receive_alert(TLSSession *session, const uint8_t *alert, size_t size) noexcept nogil:
-    """struct { AlertLevel level; AlertDescription description; } Alert; alone and whole in its record (RFC 8446 5.1)."""
+    """struct { AlertLevel level; AlertDescription description; } Alert; alone and whole in a record (RFC 8446 5.1)."""
     if size != ALERT_SIZE:
         return fail(session, ERROR_INVALID, DECODE_ERROR)
     if alert[0] != ALERT_WARNING and alert[0] != ALERT_FATAL:
@@ -133,21 +138,18 @@ cdef int receive_alert(TLSSession *session, const uint8_t *alert, size_t size) n
 
 cdef int receive_handshake(TLSSession *session, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
     """struct { HandshakeType msg_type; uint24 length; body } Handshake; may be split and joined over records."""
-    cdef uint32_t length
-    cdef size_t skip
+    cdef OctetReader reader = octet_reader(data, size)
+    cdef uint32_t length, skip
     cdef int status
     cdef bint update = session.receiving.version == TLS_1_3
-    while size > 0:
+    while reader.left > 0:
         if session.handshake_skip > 0:
-            skip = min(size, <size_t>session.handshake_skip)
-            session.handshake_skip -= <uint32_t>skip
-            data += skip
-            size -= skip
+            skip = <uint32_t>min(reader.left, <size_t>session.handshake_skip)
+            take_octets(&reader, skip)
+            session.handshake_skip -= skip
             continue
-        session.handshake[session.handshake_size] = data[0]
+        session.handshake[session.handshake_size] = take_u8(&reader)
         session.handshake_size += 1
-        data += 1
-        size -= 1
         if session.handshake[0] != (KEY_UPDATE if update else CLIENT_HELLO):
             return fail(session, ERROR_INVALID, UNEXPECTED_MESSAGE)
         if session.handshake_size < HANDSHAKE_HEADER_SIZE:
@@ -164,7 +166,7 @@ cdef int receive_handshake(TLSSession *session, const uint8_t *data, size_t size
             return fail(session, ERROR_INVALID, DECODE_ERROR)
         elif session.handshake_size == KEY_UPDATE_SIZE:
             # RFC 8446 5.1: messages before a key change end with their record.
-            if size > 0:
+            if reader.left > 0:
                 return fail(session, ERROR_INVALID, UNEXPECTED_MESSAGE)
             session.handshake_size = 0
             status = receive_key_update(session, session.handshake[4], now_ns)
@@ -440,7 +442,7 @@ cdef class Session:
                 len(receiving_secret), <const uint8_t *>PyBytes_AS_STRING(receiving_iv), len(receiving_iv),
                 receiving_sequence, False)
         if status != STATUS_OK:
-            raise ValueError(f"version {version:#06x}, suite {suite:#06x}: unsupported, or secret or IV of a wrong size")
+            raise ValueError(f"version {version:#06x}, suite {suite:#06x}: unsupported, or wrong secret or IV size")
         session.policy = DEFAULT_POLICY
         session.last_update_ns = now_ns
         session.flood_since_ns = now_ns
@@ -468,8 +470,8 @@ cdef class Session:
     cdef object error(self, int64_t status):
         """The exception for a negative status."""
         cdef uint8_t alert = self.session.alert_to_send
-        if status == ERROR_CLOSED and self.session.alert_received not in (NO_ALERT, CLOSE_NOTIFY):
-            return TLSError(f"the peer sent {alert_name(self.session.alert_received)}")
+        if status == ERROR_CLOSED and self.session.alert_received != NO_ALERT:
+            return TLSError(f"the session is over; the peer's last alert was {alert_name(self.session.alert_received)}")
         if status == ERROR_CLOSED:
             return TLSError("the session is over")
         if alert == CLOSE_NOTIFY:

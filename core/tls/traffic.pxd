@@ -19,9 +19,9 @@ cdef struct TrafficState:
     void *cipher              # EVP_CIPHER_CTX, key already set
 
 # Returns STATUS_OK, ERROR_INVALID (version, suite or a size that do not belong together), ERROR_MEMORY or ERROR_CRYPTO;
-# the state is wiped on errors. `iv_size` is 0 for TLS 1.3, else 12, or 4 for AES-GCM: then explicit nonces are the sequence
-# number. With 12 the last 8 bytes are the explicit nonce that the handshake library gave its record 0 (the Finished
-# message), and ours go on counting from there, so that no nonce can come twice (RFC 5288 3).
+# the state is wiped on errors. `iv_size` is 0 for TLS 1.3, else 12, or 4 for AES-GCM: then explicit nonces are the
+# sequence number. With 12 the last 8 bytes are the explicit nonce that the handshake library gave its record 0 (the
+# Finished message), and ours go on counting from there, so that no nonce can come twice (RFC 5288 3).
 cdef int traffic_init(TrafficState *state, uint16_t version, uint16_t suite, const uint8_t *secret, size_t secret_size,
                       const uint8_t *iv, size_t iv_size, uint64_t sequence, bint sealing) noexcept nogil
 cdef int traffic_update(TrafficState *state) noexcept nogil      # RFC 8446 7.2: next traffic secret, sequence 0

@@ -6,7 +6,8 @@ from camfleet.core.status cimport ERROR_CRYPTO, ERROR_INVALID, ERROR_MEMORY, STA
 from camfleet.core.tls.libcrypto cimport (
     EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_get_key_length, EVP_CIPHER_CTX_new,
     EVP_CIPHER_get_key_length, EVP_CipherInit_ex, EVP_MAX_KEY_LENGTH, EVP_MAX_MD_SIZE, EVP_MD, EVP_MD_get_size,
-    ERR_clear_error, EVP_aes_128_gcm, EVP_aes_256_gcm, EVP_chacha20_poly1305, EVP_sha256, EVP_sha384, HMAC, OPENSSL_cleanse,
+    ERR_clear_error, EVP_aes_128_gcm, EVP_aes_256_gcm, EVP_chacha20_poly1305, EVP_sha256, EVP_sha384, HMAC,
+    OPENSSL_cleanse,
 )
 
 cdef enum:
