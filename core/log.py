@@ -1,9 +1,9 @@
 """Structured logs of both processes: one logfmt line per record on stderr, nothing secret, nothing a peer can forge.
 
-    log = logging.getLogger(__name__)
-    log.info("playing", extra={"peer": "192.0.2.9:40112"})
+    log = Log("session")
+    log.info("playing", peer="192.0.2.9:40112")
 
-    time=2026-03-01T12:00:00.123Z level=info room=workers.session event=playing peer=192.0.2.9:40112 camera=ipc1
+    time=2026-03-01T12:00:00.123Z level=info room=session event=playing peer=192.0.2.9:40112 camera=ipc1
 
 Whatever a peer sent is quoted and escaped, so that it can neither start a new line nor talk to the terminal
 (bad-input 26), and a user and password inside a URL are blanked.
@@ -34,6 +34,29 @@ def quote(value: object) -> str:
     if len(text) > MAX_VALUE_SIZE:
         text = text[:MAX_VALUE_SIZE] + "..."
     return text if _BARE.fullmatch(text) else json.dumps(text)
+
+
+class Log:
+    """The log of one room; events are snake_case words, field names carry units."""
+
+    def __init__(self, room: str) -> None:
+        self._logger = logging.getLogger(f"camfleet.{room}")
+
+    def debug(self, event: str, **fields: object) -> None:
+        self._logger.debug(event, extra=fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        self._logger.info(event, extra=fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._logger.warning(event, extra=fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        self._logger.error(event, extra=fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """An error with the traceback of the exception being handled, still on one line."""
+        self._logger.exception(event, extra=fields)
 
 
 class LogfmtFormatter(logging.Formatter):

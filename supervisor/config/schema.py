@@ -41,11 +41,10 @@ class Server(Section, frozen=True, kw_only=True):
     host: Annotated[
         Addresses,
         Meta(
-            description="Addresses to listen on. `::` is every address of the host, IPv4 and IPv6; `0.0.0.0` every "
-            "IPv4 address.",
+            description="Addresses to listen on; the default is every IPv4 and IPv6 address of the host.",
             extra={"allowed": "an IPv4 or IPv6 address, or a list of different ones"},
         ),
-    ] = Addresses(("::",))
+    ] = Addresses(("0.0.0.0", "::"))
     rtsp_port: Annotated[
         int, Meta(ge=0, le=65535, description="Port of plain RTSP, which also serves a TLS client; 0 = closed.")
     ] = 8554
@@ -313,25 +312,9 @@ class Limits(Section, frozen=True, kw_only=True):
             "a whole site behind NAT.",
         ),
     ] = 5_000
-    connections_per_address_per_s: Annotated[
+    pending_per_address: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=100_000,
-            description="How fast new ones may come after a burst of `connections_per_address`; a handshake costs half "
-            "a millisecond.",
-        ),
-    ] = 100
-    handshakes: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Connections in all that are not through the handshake yet.")
-    ] = 2_000
-    handshakes_per_address: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1_000_000,
-            description="The same of one address; a recorder that comes back opens everything at once.",
-        ),
+        Meta(ge=1, le=1_000_000, description="Of these, connections that have not yet come to a camera."),
     ] = 1_000
     sessions_per_camera: Annotated[int, Meta(ge=1, le=100_000, description="Readers of one camera.")] = 1_000
     sessions: Annotated[int, Meta(ge=1, le=1_000_000, description="Readers of all cameras.")] = 10_000

@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One valid configuration."""
 
     file: Path | None  # None: no configuration file
-    hosts: tuple[str, ...]  # addresses to listen on; IPv6 without brackets; "::" is every address, of IPv4 too
+    hosts: tuple[str, ...]  # addresses to listen on; IPv6 without brackets; "::" is IPv6 only
     rtsp_port: int  # 0: closed
     rtsps_port: int  # 0: closed
     rtsps: RTSPS

@@ -118,7 +118,7 @@ def test_no_file_and_an_empty_file_are_the_same(tmp_path: Path) -> None:
 def test_the_default_camera() -> None:
     settings = load(None)
     assert settings.users == ()
-    assert (settings.rtsp_port, settings.rtsps_port, settings.hosts) == (8554, 8322, ("::",))
+    assert (settings.rtsp_port, settings.rtsps_port, settings.hosts) == (8554, 8322, ("0.0.0.0", "::"))
     (camera,) = settings.cameras
     assert camera.id == "ipc1"
     main, sub = camera.streams
