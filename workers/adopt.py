@@ -9,7 +9,6 @@ HALF_TIMEOUT_NS and its descriptor closed; so is a hand-back that nobody takes.
 """
 
 import asyncio
-import logging
 import os
 import socket
 from collections import deque
@@ -17,11 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from camfleet.core.log import Log
 from camfleet.core.net import fdpass
 from camfleet.core.wire import HandoffRecord
 from camfleet.core.wire.control import Adopt, Connection, HandBack, Message, Refused
 
-log = logging.getLogger(__name__)
+log = Log("adopt")
 
 HALF_TIMEOUT_NS = 5_000_000_000
 # Halves and hand-backs that wait; each holds a descriptor or up to 64 KiB of received bytes.
@@ -44,7 +44,7 @@ class Adopter:
     """Joins the halves. Sans-I/O but for closing the descriptors that it gives up."""
 
     def __init__(
-        self, *, joined: Callable[[Handoff], None], known: Callable[[int], bool], news: Callable[[Message], None]
+        self, *, joined: Callable[[Handoff], None], known: Callable[[int], bool], news: Callable[[Message], object]
     ) -> None:
         """`known` says whether a hand-off id is already a connection here: its replay is dropped."""
         self._joined = joined
@@ -57,7 +57,7 @@ class Adopter:
         """The half that came by the bus."""
         handoff = adopt.connection.handoff
         if self._known(handoff) or handoff in self._orders:
-            log.warning("hand-off %d: order repeated, dropped", handoff)
+            log.warning("half_repeated", handoff=handoff, half="order")
         elif (half := self._records.pop(handoff, None)) is not None:
             record, descriptor, _ = half
             self._joined(Handoff(adopt.connection, adopt.received, record, descriptor))
@@ -70,7 +70,7 @@ class Adopter:
         """The half that came with the descriptor, which is now the adopter's."""
         handoff = record.handoff
         if self._known(handoff) or handoff in self._records:
-            log.warning("hand-off %d: record repeated, dropped", handoff)
+            log.warning("half_repeated", handoff=handoff, half="record")
             os.close(descriptor)
         elif (half := self._orders.pop(handoff, None)) is not None:
             adopt, _ = half
@@ -103,7 +103,7 @@ class Adopter:
         self._refuse(handoff, reason)
 
     def _refuse(self, handoff: int, reason: str) -> None:
-        log.warning("hand-off %d given up: %s", handoff, reason)
+        log.warning("handoff_given_up", handoff=handoff, reason=reason)
         self._news(Refused(handoff=handoff, reason=reason))
 
 
@@ -186,7 +186,7 @@ class HandoffSocket:
             except BlockingIOError:
                 return
             except fdpass.DescriptorError as error:
-                log.warning("%s", error)
+                log.warning("datagram_dropped", error=str(error))
             except (EOFError, OSError):
                 self._disconnect()
                 self._retry = self._loop.call_later(RECONNECT_INTERVAL_S, self._connect)

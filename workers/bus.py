@@ -6,16 +6,16 @@ while nobody is connected: what a dead supervisor should have heard is in the ne
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import zmq
+from camfleet.core.log import Log
 from camfleet.core.wire import control
 from zmq.utils.monitor import recv_monitor_message
 
-log = logging.getLogger(__name__)
+log = Log("bus")
 
 RECONNECT_INTERVAL_MS = 100
 HELLO_INTERVAL_NS = 1_000_000_000
@@ -102,14 +102,14 @@ class Bus:
             (data,) = frames
             message = control.decode(data)
         except ValueError as error:
-            log.warning("message of %d frames dropped: %s", len(frames), error)
+            log.warning("message_dropped", frames=len(frames), error=str(error))
             return
         self.last_heard_ns = time.monotonic_ns()
         self._unanswered_since_ns = None
         try:
             self._received(message)
         except Exception:  # one bad order must not end the camera
-            log.exception("order %s failed", type(message).__name__)
+            log.exception("order_failed", order=type(message).__name__)
 
     def _say_hello(self, now_ns: int) -> None:
         self._unanswered_since_ns = now_ns

@@ -1,0 +1,104 @@
+"""What a Configure builds: the engine with its thread, the streams with their pipelines, the sessions."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from camfleet.core.log import Log
+from camfleet.core.net.fanout import FanOut
+from camfleet.core.ring.stream import MediaStream
+from camfleet.core.wire import CameraSpec, HandoffRecord, StreamSpec
+from camfleet.core.wire.control import Configure, HandBack, Message
+
+from .clockmap import unix_offset_ns
+from .feed import encodes
+from .pipeline import StreamPipeline
+from .session import LiveStream, Registry
+
+log = Log("camera")
+
+# What is left for the threads after the clients' goodbye.
+JOIN_TIMEOUT_S = 0.5
+
+
+class LiveCamera:
+    """Lives on the event loop that builds it."""
+
+    def __init__(
+        self,
+        order: Configure,
+        *,
+        news: Callable[[Message], object],
+        hand_back: Callable[[HandBack, HandoffRecord, int], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """`failed` is called when the engine ends by itself: nothing can be served then."""
+        self._loop = asyncio.get_running_loop()
+        self._failed = failed
+        self.digest = order.camera.digest()
+        self._fanout = FanOut()
+        offset_ns = unix_offset_ns()
+        self._streams = {spec.id: self._stream(order.camera, spec, offset_ns) for spec in order.camera.streams}
+        self.registry = Registry(
+            order.camera, self._fanout, self._streams, order.users, order.nonce_key, news=news, hand_back=hand_back
+        )
+        self._empty = asyncio.Event()
+        self._stopping = False
+        self._engine = threading.Thread(target=self._run_engine, name="fan-out", daemon=True)
+        self._loop.add_reader(self._fanout.event_fd, self._take_events)
+        self._engine.start()
+
+    def update(self, order: Configure) -> None:
+        """Users take effect at once. Another camera is for another worker."""
+        self.registry.set_users(order.users)
+        if order.camera.digest() != self.digest:
+            log.warning("settings_ignored", reason="they need a new worker")
+
+    def tick(self, now_ns: int) -> None:
+        self.registry.tick(now_ns)
+
+    async def close(self, deadline_s: float) -> None:
+        """RTCP BYE and close_notify to every reader, within the deadline; then the threads."""
+        self._stopping = True
+        for stream in self._streams.values():
+            stream.pipeline.stop()
+        self.registry.close_all()
+        if len(self.registry):
+            try:
+                await asyncio.wait_for(self._empty.wait(), deadline_s)
+            except TimeoutError:
+                log.warning("clients_cut", connections=len(self.registry))
+        self._loop.remove_reader(self._fanout.event_fd)
+        self._fanout.stop()
+        self._engine.join(JOIN_TIMEOUT_S)
+        for stream in self._streams.values():
+            if not stream.pipeline.join(JOIN_TIMEOUT_S):
+                log.warning("pipeline_left", stream=stream.spec.id)
+
+    def _stream(self, camera: CameraSpec, spec: StreamSpec, offset_ns: int) -> LiveStream:
+        # With an encoder of ours a key frame can be had for every joiner; a pass-through has those of its source.
+        join = "force" if encodes(spec) else spec.join
+        media = MediaStream(ntp_offset_ns=offset_ns, cname=camera.id.encode(), join=join)
+        self._fanout.add_stream(media)
+        pipeline = StreamPipeline(
+            spec, media, title=f"{camera.id}-{spec.id}", unix_offset_ns=offset_ns, changed=self._pipeline_changed
+        )
+        return LiveStream(spec, camera.name, media, pipeline)
+
+    def _pipeline_changed(self) -> None:
+        """From the pipeline's thread."""
+        self._loop.call_soon_threadsafe(self._described)
+
+    def _described(self) -> None:
+        self.registry.described(time.monotonic_ns())
+
+    def _run_engine(self) -> None:
+        self._fanout.run()
+        if not self._stopping:
+            self._loop.call_soon_threadsafe(self._failed, "the fan-out thread has ended")
+
+    def _take_events(self) -> None:
+        self.registry.dispatch(self._fanout.events(), time.monotonic_ns())
+        if self._stopping and not len(self.registry):
+            self._empty.set()

@@ -1,0 +1,234 @@
+"""All clients of the camera: who is who, limits, deadlines, and the way of engine events to their sessions."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from camfleet.core.log import Log
+from camfleet.core.net.fanout import Closed, Event, FanOut, Ready, Received, Released
+from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
+from camfleet.core.wire import CameraSpec, HandoffRecord, UserSpec
+from camfleet.core.wire.control import (
+    Adopted,
+    Connection,
+    Ended,
+    HandBack,
+    LoginFailed,
+    Message,
+    ReaderStats,
+    Refused,
+    Stats,
+)
+from camfleet.core.wire.handoff import HANDOFF_VERSION
+from camfleet.workers.adopt import Handoff
+
+from .rtsp_session import RTSPSession
+from .stream import LiveStream
+
+log = Log("registry")
+
+
+class Registry:
+    """`now_ns` comes in everywhere; the engine's descriptors and threads are not its business."""
+
+    def __init__(
+        self,
+        spec: CameraSpec,
+        fanout: FanOut,
+        streams: Mapping[str, LiveStream],
+        users: Sequence[UserSpec],
+        nonce_key: bytes,
+        *,
+        news: Callable[[Message], object],
+        hand_back: Callable[[HandBack, HandoffRecord, int], None],
+    ) -> None:
+        """`streams` in the order of the configuration: the first is the default one."""
+        self.fanout = fanout
+        self.lockout = Lockout()
+        self._spec = spec
+        self._streams = streams
+        self._kinds = {stream_id: stream.spec.kind for stream_id, stream in streams.items()}
+        self._authenticator = Authenticator(users, realm=spec.realm, nonce_key=nonce_key, sha256=spec.sha256)
+        self._users = set(users)
+        self._news = news
+        self._hand_back = hand_back
+        self._sessions: dict[int, RTSPSession] = {}
+        self._handoffs: set[int] = set()
+        self._seats: set[int] = set()
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def connections(self) -> list[Connection]:
+        return [session.connection for session in self._sessions.values()]
+
+    def knows(self, handoff: int) -> bool:
+        return handoff in self._handoffs
+
+    # ---------------------------------------------------------------- the life of a client
+
+    def adopt(self, handoff: Handoff, now_ns: int) -> None:
+        """Go on with a connection; the descriptor is taken or closed."""
+        connection = handoff.connection
+        rtsp = ServerConnection(
+            camera=self._spec.id,
+            streams=self._kinds,
+            authenticator=self._authenticator,
+            lockout=self.lockout,
+            address=connection.peer.host,
+            secure=connection.tls is not None,
+            session_timeout_s=self._spec.session_timeout_s,
+            now_ns=now_ns,
+        )
+        try:
+            if self._closing:
+                raise ValueError("the camera is being closed")
+            client = self.fanout.adopt(handoff.descriptor, handoff.record.session, handoff.record.unread)
+        except (ValueError, OSError) as error:
+            os.close(handoff.descriptor)
+            log.warning("refused", handoff=connection.handoff, reason=str(error))
+            self._news(Refused(handoff=connection.handoff, reason=str(error)))
+            return
+        session = RTSPSession(self, client, connection, rtsp, now_ns)
+        self._sessions[client] = session
+        self._handoffs.add(connection.handoff)
+        self._news(Adopted(handoff=connection.handoff))
+        with self._guard(session):
+            session.begin(handoff.received, now_ns)
+
+    def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
+        """Engine events to the sessions that they are for; one that fails costs its own client only."""
+        for event in events:
+            session = self._sessions.get(event.client)
+            if session is not None:
+                with self._guard(session):
+                    self._take(event, session, now_ns)
+
+    def described(self, now_ns: int) -> None:
+        """A pipeline has learned its parameter sets."""
+        for session in list(self._sessions.values()):
+            with self._guard(session):
+                session.described(now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """What is due; called about every second."""
+        for stream in self._streams.values():
+            stream.tick(now_ns)
+        due = [session for session in self._sessions.values() if _is_due(session, now_ns)]
+        if due:
+            # A reader that only listens lives by its acknowledgements (interop 43): ask the engine before judging.
+            for counters in self.fanout.readers():
+                if (session := self._sessions.get(counters.client)) is not None:
+                    session.alive(counters.last_received_ns)
+            for session in due:
+                if _is_due(session, now_ns):
+                    with self._guard(session):
+                        session.timeout(now_ns)
+
+    def set_users(self, users: Sequence[UserSpec]) -> None:
+        """From now on these; whoever is on with credentials that are no longer good is sent away."""
+        revoked = {user.name for user in self._users - set(users)}
+        self._users = set(users)
+        self._authenticator.set_users(users)
+        for session in self._sessions.values():
+            if session.user in revoked:
+                log.info("revoked", peer=session.connection.peer.host, user=session.user)
+                session.close()
+
+    def close_all(self) -> None:
+        """Goodbye to everybody: the clients are gone when `len` is 0."""
+        self._closing = True
+        for session in self._sessions.values():
+            session.close()
+
+    # ---------------------------------------------------------------- what sessions ask (rtsp_session.Camera)
+
+    def stream(self, stream_id: str) -> LiveStream:
+        return self._streams[stream_id]
+
+    def take_seat(self, client: int) -> bool:
+        if client not in self._seats and len(self._seats) >= self._spec.max_sessions:
+            return False
+        self._seats.add(client)
+        return True
+
+    def leave_seat(self, client: int) -> None:
+        self._seats.discard(client)
+
+    def login_failed(self, connection: Connection, user: str) -> None:
+        log.warning("login_failed", peer=connection.peer.host, user=user)
+        self._news(LoginFailed(address=connection.peer.host, user=user))
+
+    # ---------------------------------------------------------------- what status shows
+
+    def stats(self, request: int, now_ns: int) -> Stats:
+        counters = {reader.client: reader for reader in self.fanout.readers()}
+        readers = []
+        for client, session in self._sessions.items():
+            counted = counters.get(client)
+            if session.stream is not None and counted is not None:
+                readers.append(
+                    ReaderStats(
+                        connection=session.connection,
+                        user=session.user,
+                        stream=session.stream,
+                        state=session.state,
+                        transport="tcp",
+                        bytes_sent=counted.bytes_sent,
+                        frames_sent=counted.frames_sent,
+                        frames_skipped=counted.frames_skipped,
+                        age_s=(now_ns - session.since_ns) / 1e9,
+                    )
+                )
+        streams = [stream.stats() for stream in self._streams.values()]
+        return Stats(
+            id=request, camera=self._spec.id, streams=streams, readers=readers, connections=len(self._sessions)
+        )
+
+    # ---------------------------------------------------------------- inside
+
+    def _take(self, event: Event, session: RTSPSession, now_ns: int) -> None:
+        match event:
+            case Received():
+                session.receive(event.data, now_ns)
+            case Ready():
+                session.ready(event, now_ns)
+            case Closed():
+                self._forget(session)
+                log.info(
+                    "closed",
+                    peer=session.connection.peer.host,
+                    user=session.user,
+                    reason=event.reason,
+                    detail=event.detail,
+                    bytes_sent=event.bytes_sent,
+                    frames_skipped=event.frames_skipped,
+                )
+                self._news(Ended(handoff=session.connection.handoff, reason=event.reason))
+            case Released():
+                self._forget(session)
+                handoff = session.connection.handoff
+                self._hand_back(
+                    HandBack(connection=session.connection, received=session.leftover),
+                    HandoffRecord(HANDOFF_VERSION, handoff, event.session, event.unread),
+                    event.descriptor,
+                )
+
+    def _forget(self, session: RTSPSession) -> None:
+        del self._sessions[session.client]
+        self._handoffs.discard(session.connection.handoff)
+        session.closed()
+
+    @contextmanager
+    def _guard(self, session: RTSPSession) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # our mistake, not the other clients'
+            log.exception("session_failed", peer=session.connection.peer.host)
+            self.fanout.close(session.client)
+
+
+def _is_due(session: RTSPSession, now_ns: int) -> bool:
+    deadline_ns = session.deadline_ns
+    return deadline_ns is not None and deadline_ns <= now_ns

@@ -1,0 +1,272 @@
+"""One client of the camera: decides what core.rtsp leaves open, and keeps the engine and the pipeline in step with it.
+
+    Received ---> ServerConnection ---> Describe   the pipeline's parameter sets, when they are known
+       ^                 |              Setup      a seat, the channels
+       |                 v              Play       prepare ... Ready: the answer, then media
+     engine <--- text, commands         Pause, Teardown, OtherCamera
+
+An event that must wait (Describe, Play) is kept in `_waiting` with its deadline; ServerConnection gives no other one
+until it is answered. Nothing here blocks or reads a clock.
+"""
+
+from typing import Protocol, assert_never
+
+from camfleet.core.log import Log
+from camfleet.core.net.fanout import FanOut, Ready
+from camfleet.core.rtsp import (
+    Describe,
+    Event,
+    LoginFailed,
+    OtherCamera,
+    Pause,
+    Play,
+    ServerConnection,
+    Setup,
+    Teardown,
+)
+from camfleet.core.wire.control import Connection
+
+from .stream import LiveStream
+
+log = Log("session")
+
+# An encoder opens within a second; a client that waits for longer than this has given up by itself.
+DESCRIBE_TIMEOUT_NS = 5_000_000_000
+# A pass-through joiner may wait for the next key frame of its source (join = "live").
+PLAY_TIMEOUT_NS = 10_000_000_000
+
+NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326 11.3.7; what clients know as "too many"
+SERVICE_UNAVAILABLE = 503
+
+
+class Camera(Protocol):
+    """What a session asks of the registry that owns it."""
+
+    @property
+    def fanout(self) -> FanOut: ...
+    def stream(self, stream_id: str) -> LiveStream: ...
+    def take_seat(self, client: int) -> bool:
+        """Whether the camera may have this client's session; True again for one that has its seat."""
+
+    def leave_seat(self, client: int) -> None: ...
+    def login_failed(self, connection: Connection, user: str) -> None: ...
+
+
+class RTSPSession:
+    def __init__(
+        self, camera: Camera, client: int, connection: Connection, rtsp: ServerConnection, now_ns: int
+    ) -> None:
+        self.connection = connection
+        self.client = client
+        self.since_ns = now_ns
+        self.paused = False
+        self.closing = False
+        self._camera = camera
+        self._rtsp = rtsp
+        self._received_before = 0  # bytes that the engine has never seen
+        self._told: tuple[int, bool] = (0, True)  # the engine's view of our parser; it begins at a boundary
+        self._waiting: Describe | Play | OtherCamera | None = None
+        self._deadline_ns: int | None = None
+        self._channels = (0, 1)
+        self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
+        self._watching: LiveStream | None = None
+
+    # ---------------------------------------------------------------- input
+
+    def begin(self, received: bytes, now_ns: int) -> None:
+        """The bytes that the last owner of the connection has read."""
+        self._received_before = len(received)
+        self.receive(received, now_ns)
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        if self.closing:
+            return
+        self._rtsp.receive_data(data, now_ns)
+        self._advance(now_ns)
+
+    def ready(self, ready: Ready, now_ns: int) -> None:
+        """The engine knows the first frame: answer PLAY, the media follows on its heels."""
+        if not isinstance(self._waiting, Play):
+            return
+        self._answered()
+        self._rtsp.accept_play(ready.sequence, ready.rtp_timestamp, "npt=now-")
+        self.paused = False
+        self._camera.fanout.play(self.client, self._rtsp.data_to_send())
+        log.info("playing", **self._who(), stream=self._rtsp.stream)
+        self._advance(now_ns)
+
+    def described(self, now_ns: int) -> None:
+        """A pipeline knows more: perhaps what a DESCRIBE waits for, or that it will not come."""
+        if self._describing is None:
+            return
+        if not self._describe() and self._describing.pipeline.state.startswith("failed"):
+            self._give_up()
+        self._advance(now_ns)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `timeout` wants to be called."""
+        deadlines = [at for at in (self._deadline_ns, self._rtsp.next_deadline()) if at is not None]
+        return min(deadlines, default=None)
+
+    def alive(self, last_received_ns: int) -> None:
+        """The engine has seen bytes of this client, or their acknowledgement."""
+        self._rtsp.alive(last_received_ns)
+
+    def timeout(self, now_ns: int) -> None:
+        if self._deadline_ns is not None and self._deadline_ns <= now_ns:
+            self._give_up()
+        deadline_ns = self._rtsp.next_deadline()
+        if deadline_ns is not None and deadline_ns <= now_ns:
+            self._rtsp.handle_timeout(now_ns)
+        self._advance(now_ns)
+
+    def close(self) -> None:
+        """An orderly end from our side; Closed follows."""
+        self.closing = True
+        self._camera.fanout.close(self.client, self._rtsp.data_to_send())
+
+    def closed(self) -> None:
+        """The connection has gone, one way or another."""
+        self._unwatch()
+        self._answered()
+        self._camera.leave_seat(self.client)
+
+    # ---------------------------------------------------------------- what others see
+
+    @property
+    def leaving(self) -> bool:
+        """Given up for a hand-back; Released follows."""
+        return isinstance(self._waiting, OtherCamera)
+
+    @property
+    def leftover(self) -> bytes:
+        """What the next owner of the connection must parse."""
+        return self._rtsp.leftover
+
+    @property
+    def stream(self) -> str | None:
+        """Of the session, once it is set up."""
+        return self._rtsp.stream
+
+    @property
+    def user(self) -> str:
+        return self._rtsp.user or ""
+
+    @property
+    def state(self) -> str:
+        """As in control.ReaderStats."""
+        return "paused" if self.paused else self._rtsp.state.value
+
+    # ---------------------------------------------------------------- decisions
+
+    def _advance(self, now_ns: int) -> None:
+        while not self.closing and (event := self._rtsp.next_event(now_ns)) is not None:
+            self._decide(event, now_ns)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Replies to the engine, and where our parser stands."""
+        if self.closing or self.leaving:
+            return
+        if self._rtsp.should_close:
+            self.close()
+            return
+        if data := self._rtsp.data_to_send():
+            self._camera.fanout.send(self.client, data)
+        # What was read before the adoption is not the engine's; while that is being parsed, nothing of it is.
+        stands = max(0, self._rtsp.consumed - self._received_before), self._rtsp.at_boundary
+        if stands != self._told:
+            self._told = stands
+            self._camera.fanout.consumed(self.client, *stands)
+
+    def _decide(self, event: Event, now_ns: int) -> None:
+        match event:
+            case Describe():
+                self._wait(event, now_ns + DESCRIBE_TIMEOUT_NS)
+                self._describing = self._camera.stream(event.stream)
+                self._describing.pipeline.want()  # even if all is known: its linger keeps it warm for the PLAY
+                self._describe()
+            case Setup():
+                self._set_up(event)
+            case Play():
+                self._play(event, now_ns)
+            case Pause():
+                self._camera.fanout.pause(self.client)
+                self._unwatch()
+                self.paused = True
+                self._rtsp.accept()
+            case Teardown():
+                self._camera.fanout.end(self.client)
+                self._unwatch()
+                self._camera.leave_seat(self.client)
+                self.paused = False
+                self._rtsp.accept()
+            case OtherCamera():
+                self._flush()  # answers to what came before leave with us
+                self._wait(event, None)
+                self._camera.fanout.release(self.client)
+            case LoginFailed():
+                self._camera.login_failed(self.connection, event.user)
+            case _:
+                assert_never(event)
+
+    def _describe(self) -> bool:
+        """Answer the DESCRIBE that waits, if one does and its stream is known."""
+        sdp = self._describing.session_description() if self._describing else None
+        if sdp is None:
+            return False
+        self._answered()
+        self._rtsp.describe(sdp)
+        return True
+
+    def _set_up(self, event: Setup) -> None:
+        if not self._camera.take_seat(self.client):
+            log.warning("refused", **self._who(), reason="the camera has its maximum of sessions")
+            self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
+            return
+        self._channels = event.transport.channels
+        self._rtsp.accept_setup(self._channels, self._camera.stream(event.stream).media.ssrc)
+
+    def _play(self, event: Play, now_ns: int) -> None:
+        self._flush()  # the answers before this one; this one leaves with the media
+        self._wait(event, now_ns + PLAY_TIMEOUT_NS)
+        stream = self._camera.stream(event.stream)
+        self._watch(stream)
+        self._camera.fanout.prepare(self.client, stream.media, *self._channels)
+
+    def _wait(self, event: Describe | Play | OtherCamera, deadline_ns: int | None) -> None:
+        self._waiting = event
+        self._deadline_ns = deadline_ns
+
+    def _answered(self) -> None:
+        self._waiting = None
+        self._deadline_ns = None
+        if self._describing is not None:
+            self._describing.pipeline.unwant()
+            self._describing = None
+
+    def _give_up(self) -> None:
+        """The stream does not come: say so now, the client may try again."""
+        waiting = self._waiting
+        self._answered()
+        if isinstance(waiting, Play):
+            self._camera.fanout.pause(self.client)
+            self._unwatch()
+        if isinstance(waiting, Describe | Play):
+            state = self._camera.stream(waiting.stream).pipeline.state
+            log.warning("refused", **self._who(), stream=waiting.stream, reason=f"no picture: {state}")
+            self._rtsp.refuse(SERVICE_UNAVAILABLE)
+
+    def _watch(self, stream: LiveStream) -> None:
+        if self._watching is None:
+            self._watching = stream
+            stream.pipeline.want()
+
+    def _unwatch(self) -> None:
+        if self._watching is not None:
+            self._watching.pipeline.unwant()
+            self._watching = None
+
+    def _who(self) -> dict[str, str]:
+        return {"peer": f"{self.connection.peer.host}:{self.connection.peer.port}", "user": self.user}

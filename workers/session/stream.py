@@ -1,0 +1,86 @@
+"""One stream of the camera as its sessions see it: where media comes from, how it is described, how it runs."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from camfleet.core import sdp
+from camfleet.core.ring.stream import MediaStream
+from camfleet.core.wire import StreamSpec
+from camfleet.core.wire.control import StreamStats
+from camfleet.workers.h264 import Description
+from camfleet.workers.pipeline import StreamPipeline
+
+# Ticks (seconds) over which bit rate and frame rate are measured: at least one key frame of a usual GOP is inside.
+MEASURED_TICKS = 4
+
+
+class LiveStream:
+    def __init__(
+        self,
+        spec: StreamSpec,
+        title: str,
+        media: MediaStream,
+        pipeline: StreamPipeline,
+        unix_time_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.spec = spec
+        self.media = media
+        self.pipeline = pipeline
+        self._title = title
+        self._unix_time_s = unix_time_s
+        self._described: Description | None = None
+        self._version = 0
+        self._sdp = ""
+        self._measured: deque[tuple[int, int, int]] = deque(maxlen=MEASURED_TICKS + 1)
+
+    def session_description(self) -> str | None:
+        """SDP with the parameter sets in force; None while the pipeline does not know them."""
+        description = self.pipeline.description
+        if description is None:
+            return None
+        if description != self._described:
+            self._described = description
+            # Higher than the last worker's too (RFC 8866 5.2): a client compares over our restarts.
+            self._version = max(self._version + 1, int(self._unix_time_s()))
+            sps, pps, *_ = description.parameter_sets
+            self._sdp = sdp.describe(
+                origin_id=self.media.ssrc,
+                version=self._version,
+                name=self._title,
+                sps=sps,
+                pps=pps,
+                payload_type=self.media.payload_type,
+                fps=description.fps,
+                width=description.width,
+                height=description.height,
+                bitrate_bps=self.spec.video.bitrate_bps if self.spec.video else 0,
+            )
+        return self._sdp
+
+    def tick(self, now_ns: int) -> None:
+        """Take one measurement; the caller comes every second."""
+        counters = self.media.counters()
+        self._measured.append((now_ns, counters.frames, counters.bytes))
+
+    def stats(self) -> StreamStats:
+        fps = bitrate_bps = 0.0
+        if len(self._measured) > 1:
+            (began_ns, first_frames, first_bytes), (ended_ns, frames, size) = self._measured[0], self._measured[-1]
+            seconds = (ended_ns - began_ns) / 1e9
+            fps = (frames - first_frames) / seconds
+            bitrate_bps = (size - first_bytes) * 8 / seconds
+        description, counters = self.pipeline.description, self.media.counters()
+        return StreamStats(
+            id=self.spec.id,
+            kind=self.spec.kind,
+            state=self.pipeline.state,
+            codec=description.codec if description else "",
+            width=description.width if description else 0,
+            height=description.height if description else 0,
+            fps=round(fps, 2),
+            bitrate_bps=round(bitrate_bps),
+            encoder=self.pipeline.encoder,
+            frames=counters.frames,
+            key_frames=counters.key_frames,
+        )

@@ -1,0 +1,207 @@
+"""A camera's process from the fork to its end: composition root and life cycle.
+
+    fork -> own session, no core dump -> RUN/<camera>.lock -> bus: Hello ... Configure -> serve -> goodbye -> exit
+
+The main thread runs asyncio and only ever sees RTSP text; media is made by the pipelines' threads and sent by the
+fan-out thread, and nothing there waits for this one.
+"""
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+from camfleet.core import log as logs
+from camfleet.core.wire import WIRE_VERSION, HandoffRecord, control
+
+from .adopt import Adopter, Handoff, HandoffSocket
+from .bus import Bus
+from .camera import LiveCamera
+
+log = logs.Log("worker")
+
+PR_SET_DUMPABLE = 4  # prctl(2)
+TICK_S = 1.0
+# Without a Configure for this long there is nothing to serve; the next supervisor starts us again.
+BOOT_TIMEOUT_NS = 10_000_000_000
+STOP_DEADLINE_S = 2.0
+
+
+def main(camera: str, run_dir: str) -> None:
+    """The whole life of a forked worker; never returns. Exit codes: core.wire.control."""
+    _leave_the_parent()
+    logs.configure(camera=camera)
+    try:
+        code = asyncio.run(_serve(camera, Path(run_dir)))
+    except Exception:  # a crash; the supervisor sees the code
+        log.exception("crashed")
+        code = 1
+    # Without the interpreter's own end: it would touch, and so copy, every page shared with the fork server.
+    os._exit(code)
+
+
+async def _serve(camera: str, run_dir: Path) -> int:
+    if not _lock(run_dir / f"{camera}.lock"):
+        log.error("locked", reason="another worker of this camera is running")
+        return control.EXIT_LOCKED
+    return await Worker(camera, run_dir).serve()
+
+
+def _leave_the_parent() -> None:
+    """Nothing of the terminal, the parent's signals or its descriptors; no secret of ours in a core dump.
+
+    Random state needs no care: the standard library and libcrypto reseed after a fork, the engine asks the kernel.
+    """
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and reload are the supervisor's
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor per client
+    os.closerange(3, 1 + max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()))
+
+
+def _lock(path: Path) -> bool:
+    """Hold the lock for the life of the process, the pid inside; False when another one has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    return True
+
+
+class Worker:
+    """Between the supervisor's orders and the camera."""
+
+    def __init__(self, camera_id: str, run_dir: Path) -> None:
+        self._camera_id = camera_id
+        self._camera: LiveCamera | None = None
+        self._began_ns = time.monotonic_ns()
+        self._orphan_timeout_ns = BOOT_TIMEOUT_NS
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[tuple[int, float]] = self._loop.create_future()
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop, 0, "SIGTERM")
+        self._adopter = Adopter(joined=self._adopt, known=self._knows, news=self._news)
+        self._bus = Bus(run_dir / "bus.sock", hello=self._hello, received=self._order)
+        self._handoff = HandoffSocket(
+            run_dir / "handoff.sock", camera_id, arrived=self._record, news=self._bus.send, lost=self._lost
+        )
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    async def serve(self) -> int:
+        """Until the end; returns the exit code."""
+        code, deadline_s = await self._end
+        self._timer.cancel()
+        self._adopter.close()
+        if self._camera is not None:
+            await self._camera.close(deadline_s)
+        self._handoff.close()
+        self._bus.close()
+        return code
+
+    # ---------------------------------------------------------------- orders
+
+    def _order(self, message: control.Message) -> None:
+        now_ns = time.monotonic_ns()
+        match message:
+            case control.Configure():
+                self._configure(message)
+            case control.Adopt() if self._camera is not None:
+                self._adopter.order(message, now_ns)
+            case control.Adopt():
+                self._news(control.Refused(handoff=message.connection.handoff, reason="not configured yet"))
+            case control.Ping():
+                self._news(control.Pong(id=message.id))
+            case control.StatsRequest() if self._camera is not None:
+                self._news(self._camera.registry.stats(message.id, now_ns))
+            case control.LockedOut() if self._camera is not None:
+                self._camera.registry.lockout.lock(message.address, message.user, message.seconds, now_ns)
+            case control.Stop():
+                self._stop(0, "stop ordered", message.deadline_s)
+            case _:
+                log.warning("order_ignored", order=type(message).__name__)
+
+    def _configure(self, order: control.Configure) -> None:
+        if order.version != WIRE_VERSION or order.camera.id != self._camera_id:
+            log.error("order_ignored", order="Configure", version=order.version, of=order.camera.id)
+            return
+        self._orphan_timeout_ns = int(order.orphan_timeout_s * 1e9)
+        if self._camera is not None:
+            self._camera.update(order)
+            return
+        try:
+            self._camera = LiveCamera(
+                order, news=self._news, hand_back=self._hand_back, failed=lambda reason: self._stop(1, reason)
+            )
+        except Exception:  # whatever it is, the same settings will not do better a moment later
+            log.exception("boot_failed")
+            self._stop(control.EXIT_BOOT_FAILED, "the camera cannot be built")
+            return
+        log.info("serving", pid=os.getpid(), streams=len(order.camera.streams))
+
+    def _stop(self, code: int, reason: str, deadline_s: float = STOP_DEADLINE_S) -> None:
+        if not self._end.done():
+            log.info("stopping", reason=reason)
+            self._end.set_result((code, deadline_s))
+
+    # ---------------------------------------------------------------- news
+
+    def _news(self, message: control.Message) -> bool:
+        return self._bus.send(message)
+
+    def _hello(self) -> control.Hello:
+        camera = self._camera
+        return control.Hello(
+            version=WIRE_VERSION,
+            camera=self._camera_id,
+            pid=os.getpid(),
+            spec_digest=camera.digest if camera else "",
+            connections=camera.registry.connections() if camera else [],
+        )
+
+    # ---------------------------------------------------------------- connections
+
+    def _knows(self, handoff: int) -> bool:
+        return self._camera is not None and self._camera.registry.knows(handoff)
+
+    def _record(self, record: HandoffRecord, descriptor: int) -> None:
+        self._adopter.record(record, descriptor, time.monotonic_ns())
+
+    def _adopt(self, handoff: Handoff) -> None:
+        if self._camera is not None:
+            self._camera.registry.adopt(handoff, time.monotonic_ns())
+
+    def _hand_back(self, message: control.HandBack, record: HandoffRecord, descriptor: int) -> None:
+        self._handoff.hand_back(message, record, descriptor, time.monotonic_ns())
+
+    def _lost(self, handoff: int, reason: str) -> None:
+        log.warning("hand_back_lost", handoff=handoff, reason=reason)
+        self._news(control.Ended(handoff=handoff, reason=reason))
+
+    # ---------------------------------------------------------------- time
+
+    def _tick(self) -> None:
+        """The worker's only timer. Deadlines of clients are seconds long and may be met a second late."""
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+        now_ns = time.monotonic_ns()
+        self._bus.tick(now_ns)
+        self._adopter.tick(now_ns)
+        self._handoff.tick(now_ns)
+        if self._camera is not None:
+            self._camera.tick(now_ns)
+        if now_ns - self._bus.last_heard_ns > self._orphan_timeout_ns:
+            code = 0 if self._camera is not None else control.EXIT_BOOT_FAILED
+            self._stop(code, "no supervisor")
