@@ -1,0 +1,80 @@
+"""An engine and a pipeline that only write down what is asked of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from camfleet.core.net.fanout import ReaderCounters
+from camfleet.core.ring.stream import StreamCounters
+from camfleet.workers.h264 import Description
+
+SPS = bytes.fromhex("6742c01f9a74028014f6")
+PPS = bytes.fromhex("68ce0f2c80")
+
+
+class FakeEngine:
+    """FanOut's commands as tuples, in order; `consumed` apart, as it comes after nearly everything."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[Any, ...]] = []
+        self.parsed: dict[int, tuple[int, bool]] = {}
+        self.alive_ns: dict[int, int] = {}
+        self.adoptable = True
+        self._ids: Iterator[int] = count(1)
+
+    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"") -> int:
+        if not self.adoptable:
+            raise ValueError("the TLS session cannot be imported")
+        client = next(self._ids)
+        self.commands.append(("adopt", client, descriptor, session, unread))
+        self.alive_ns[client] = 0
+        return client
+
+    def consumed(self, client: int, total: int, at_boundary: bool) -> None:
+        self.parsed[client] = total, at_boundary
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in {"send", "prepare", "play", "pause", "end", "close", "release", "stop"}:
+            raise AttributeError(name)
+        return lambda *arguments: self.commands.append((name, *arguments))
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """The commands since the last call."""
+        taken, self.commands = self.commands, []
+        return taken
+
+    def readers(self) -> list[ReaderCounters]:
+        return [
+            ReaderCounters(client, 1000, 10, 1, 100, True, 0, last_received_ns, 0)
+            for client, last_received_ns in self.alive_ns.items()
+        ]
+
+
+class FakeMedia:
+    """A MediaStream that is only counted."""
+
+    def __init__(self, ssrc: int = 0x0A0B0C0D) -> None:
+        self.ssrc = ssrc
+        self.payload_type = 96
+        self.frames = 0
+        self.bytes = 0
+
+    def counters(self) -> StreamCounters:
+        return StreamCounters(self.frames, self.frames // 30, self.bytes, self.frames, 0, 0, 0, 0)
+
+
+@dataclass
+class FakePipeline:
+    description: Description | None = field(
+        default_factory=lambda: Description(width=1280, height=720, fps=30, parameter_sets=(SPS, PPS))
+    )
+    state: str = "idle"
+    encoder: str = "libx264"
+    wanted: int = 0
+
+    def want(self) -> None:
+        self.wanted += 1
+
+    def unwant(self) -> None:
+        self.wanted -= 1

@@ -1,0 +1,199 @@
+"""A real worker process with a fake supervisor, and an RTSP client on a socket."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from camfleet.core.tls.session import Session, record_size
+from camfleet.core.wire import WIRE_VERSION, CameraSpec, StreamSpec, TestLive, UserSpec, VideoSpec
+from camfleet.core.wire.control import Adopted, Configure, Hello
+
+from tests.kit.engine import tcp_pair
+from tests.kit.interleaved import Element, InterleavedReader, RTPPacket
+from tests.kit.rtsp import NONCE_KEY, USERS, Reply, digest, nonce_of, parse_replies, request
+from tests.kit.supervisor import TIMEOUT_S, FakeSupervisor, connection
+
+URL = "rtsp://127.0.0.1:8554/ipc1-stream1/testlive"
+CAMERA = CameraSpec(
+    id="ipc1",
+    name="Lobby",
+    streams=(
+        StreamSpec(
+            id="stream1",
+            source=TestLive(),
+            video=VideoSpec(width=160, height=96, fps=20, bitrate_bps=100_000, gop=20),
+            linger_s=0.2,
+        ),
+    ),
+)
+
+
+def configure(
+    camera: CameraSpec = CAMERA, users: Sequence[UserSpec] = USERS, orphan_timeout_s: float = 60.0
+) -> Configure:
+    return Configure(
+        version=WIRE_VERSION,
+        camera=camera,
+        users=list(users),
+        nonce_key=NONCE_KEY,
+        orphan_timeout_s=orphan_timeout_s,
+    )
+
+
+class WorkerProcess:
+    """Started without the fork server; its log is in `log`."""
+
+    def __init__(self, run_dir: Path, camera: str = "ipc1", setup: str = "") -> None:
+        """`setup`: statements to run before `worker.main`."""
+        self._log_path = run_dir / f"{camera}-{time.monotonic_ns()}.log"
+        program = f"from camfleet.workers import worker; {setup}\nworker.main({camera!r}, {str(run_dir)!r})"
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen([sys.executable, "-c", program], stderr=log, stdin=subprocess.DEVNULL)
+        self.pid = self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, timeout_s: float = 2 * TIMEOUT_S) -> int:
+        """The exit code."""
+        return self._process.wait(timeout_s)
+
+    def kill(self) -> None:
+        if self.running():
+            self.signal(signal.SIGKILL)
+        self._process.wait()
+
+
+def start(supervisor: FakeSupervisor, worker: WorkerProcess, order: Configure | None = None) -> Hello:
+    """Take the worker's first Hello and configure it; returns the Hello."""
+    hello = supervisor.expect(Hello, timeout_s=6 * TIMEOUT_S)  # a cold start imports PyAV
+    assert hello.pid == worker.pid
+    assert supervisor.accept() == hello.camera
+    supervisor.send(order or configure())
+    return hello
+
+
+class Player:
+    """A client on a TCP connection, with an optional TLS session of its own after the handshake that never was."""
+
+    def __init__(self, sock: socket.socket, tls: Session | None = None) -> None:
+        self.sock = sock
+        self.elements: list[Element] = []
+        self._tls = tls
+        self._reader = InterleavedReader()
+        self._records = b""
+        self._nonce = ""
+        self._session = ""
+        self._cseq = 0
+
+    def __enter__(self) -> "Player":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(self._tls.seal(data, time.monotonic_ns()) if self._tls else data)
+
+    def read(self) -> bool:
+        """One recv into `elements`; False at the end of the connection."""
+        data = self.sock.recv(65_536)
+        if not data:
+            return False
+        if self._tls is not None:
+            self._records += data
+            data = b""
+            while (size := record_size(self._records)) and size <= len(self._records):
+                data += self._tls.receive(self._records[:size], time.monotonic_ns()) or b""
+                self._records = self._records[size:]
+        self.elements += self._reader.feed(data)
+        return True
+
+    def read_until(self, enough: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + 2 * TIMEOUT_S
+        while not enough():
+            assert time.monotonic() < deadline, f"no {what}; the last elements are {self.elements[-3:]}"
+            assert self.read(), f"closed before {what}"
+
+    def read_to_end(self) -> None:
+        while self.read():
+            pass
+
+    @property
+    def packets(self) -> list[RTPPacket]:
+        return [element for element in self.elements if isinstance(element, RTPPacket)]
+
+    def texts(self) -> list[bytes]:
+        return [element for element in self.elements if isinstance(element, bytes)]
+
+    def reply(self) -> Reply:
+        """The next reply; it is taken out of `elements`."""
+        self.read_until(self.texts, "reply")
+        text = self.texts()[0]
+        self.elements.remove(text)
+        (reply,) = parse_replies(text)
+        return reply
+
+    def first_request(self) -> bytes:
+        """What the supervisor would have read."""
+        self._cseq += 1
+        return request("DESCRIBE", URL, cseq=self._cseq)
+
+    def log_in(self) -> None:
+        """Read the answer to `first_request`."""
+        reply = self.reply()
+        assert reply.status == 401
+        self._nonce = nonce_of(reply)
+
+    def ask(self, method: str, url: str = URL, *fields: str) -> Reply:
+        self._cseq += 1
+        session = [self._session] if self._session else []
+        self.send(request(method, url, digest(method, url, self._nonce), *session, *fields, cseq=self._cseq))
+        reply = self.reply()
+        assert reply.cseq == str(self._cseq)
+        if method == "SETUP" and reply.status == 200:
+            self._session = "Session: " + reply.headers["session"].partition(";")[0]
+        return reply
+
+    def play(self) -> Reply:
+        """DESCRIBE to PLAY; returns the answer to PLAY."""
+        described = self.ask("DESCRIBE")
+        assert described.status == 200, described
+        assert b"sprop-parameter-sets=" in described.body
+        setup = self.ask("SETUP", URL + "/trackID=0", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        assert setup.status == 200, setup
+        play = self.ask("PLAY")
+        assert play.status == 200, play
+        return play
+
+    def read_packets(self, count: int) -> None:
+        """So many more RTP packets."""
+        wanted = len(self.packets) + count
+        self.read_until(lambda: len(self.packets) >= wanted, "RTP packets")
+
+
+def adopted(supervisor: FakeSupervisor, handoff: int = 1) -> Player:
+    """A plain connection in the worker's hands, logged in."""
+    server, client = tcp_pair()
+    player = Player(client)
+    with server:
+        supervisor.hand_over(connection(handoff), player.first_request(), server.fileno())
+    assert supervisor.expect(Adopted).handoff == handoff
+    player.log_in()
+    return player
+
+
+def descriptors_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - Path.iterdir would need a list of Paths

@@ -1,0 +1,357 @@
+"""A real worker process: its life, its connections, what it survives. The supervisor is played by the test."""
+
+import array
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from camfleet.core.net import fdpass
+from camfleet.core.tls.session import Session
+from camfleet.core.wire import CameraSpec, FileLive, HandoffRecord, StreamSpec
+from camfleet.core.wire.control import (
+    EXIT_BOOT_FAILED,
+    EXIT_LOCKED,
+    Adopt,
+    Adopted,
+    Ended,
+    HandBack,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    Stats,
+    StatsRequest,
+    Stop,
+    TLSInfo,
+    encode,
+)
+from camfleet.core.wire.handoff import HANDOFF_VERSION
+
+from tests.kit.engine import tcp_pair
+from tests.kit.interleaved import RTCPPacket, holes
+from tests.kit.rtsp import request
+from tests.kit.supervisor import FakeSupervisor, connection
+from tests.kit.worker import CAMERA, URL, Player, WorkerProcess, adopted, configure, start
+
+RTCP_SENDER_REPORT, RTCP_BYE = 200, 203
+
+Starter = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Iterator[Starter]:
+    """Starts workers in `tmp_path` and leaves none behind."""
+    workers: list[WorkerProcess] = []
+
+    def start_worker(camera: str = "ipc1", setup: str = "") -> WorkerProcess:
+        workers.append(WorkerProcess(tmp_path, camera, setup))
+        return workers[-1]
+
+    yield start_worker
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[FakeSupervisor]:
+    with FakeSupervisor(tmp_path) as supervisor:
+        yield supervisor
+
+
+@pytest.fixture
+def worker(supervisor: FakeSupervisor, starter: Starter) -> WorkerProcess:
+    """Configured and waiting for clients."""
+    worker = starter()
+    start(supervisor, worker)
+    supervisor.send(Ping(id=0))
+    supervisor.expect(Pong)
+    return worker
+
+
+def assert_said_goodbye(player: Player) -> None:
+    player.read_to_end()
+    last = player.elements[-1]
+    assert isinstance(last, RTCPPacket)
+    assert last.packet_type == RTCP_BYE
+
+
+# ---------------------------------------------------------------- life
+
+
+def test_says_hello_with_its_settings_once_it_has_some(
+    supervisor: FakeSupervisor, starter: Starter, tmp_path: Path
+) -> None:
+    worker = starter()
+    hello = start(supervisor, worker)
+    assert (hello.camera, hello.spec_digest, hello.connections) == ("ipc1", "", [])
+    supervisor.send(Ping(id=41))
+    assert supervisor.expect(Pong).id == 41
+    assert (tmp_path / "ipc1.lock").read_text() == f"{worker.pid}\n"
+    supervisor.close()
+    with FakeSupervisor(tmp_path) as following:
+        hello = following.expect(Hello)
+        assert (hello.pid, hello.spec_digest) == (worker.pid, CAMERA.digest())
+        assert following.accept() == "ipc1"
+
+
+def test_a_second_worker_of_the_camera_leaves_at_once(worker: WorkerProcess, starter: Starter) -> None:
+    second = starter()
+    assert second.wait(30) == EXIT_LOCKED
+    assert worker.running()
+
+
+def test_kill_leaves_no_lock(worker: WorkerProcess, supervisor: FakeSupervisor, starter: Starter) -> None:
+    worker.signal(signal.SIGKILL)
+    assert worker.wait() == -signal.SIGKILL
+    start(supervisor, starter())
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "Stop"])
+def test_an_orderly_end_says_goodbye_to_the_readers_within_its_deadline(
+    how: str, worker: WorkerProcess, supervisor: FakeSupervisor
+) -> None:
+    worker.signal(signal.SIGINT)  # Ctrl-C is the supervisor's business
+    worker.signal(signal.SIGHUP)
+    with adopted(supervisor, 1) as playing, adopted(supervisor, 2) as idle:
+        playing.play()
+        playing.read_packets(3)
+        began = time.monotonic()
+        if how == "Stop":
+            supervisor.send(Stop(deadline_s=2.0))
+        else:
+            worker.signal(signal.SIGTERM)
+        assert_said_goodbye(playing)
+        idle.read_to_end()
+    assert worker.wait() == 0
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_reader_that_does_not_read_cannot_delay_the_end(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:
+    with adopted(supervisor) as deaf:
+        deaf.play()
+        supervisor.send(Stop(deadline_s=0.3))
+        assert worker.wait(3) == 0
+
+
+def test_an_orphan_ends_by_itself_and_in_order(supervisor: FakeSupervisor, starter: Starter) -> None:
+    worker = starter()
+    start(supervisor, worker, configure(orphan_timeout_s=1.0))
+    with adopted(supervisor) as player:
+        player.play()
+        supervisor.close()
+        assert_said_goodbye(player)
+    assert worker.wait() == 0
+
+
+def test_without_settings_it_ends_as_a_failed_boot(supervisor: FakeSupervisor, starter: Starter) -> None:
+    worker = starter(setup="worker.BOOT_TIMEOUT_NS = 1_000_000_000")
+    assert supervisor.expect(Hello, timeout_s=30).pid == worker.pid
+    assert worker.wait() == EXIT_BOOT_FAILED
+
+
+def test_settings_that_cannot_be_served_are_a_failed_boot(supervisor: FakeSupervisor, starter: Starter) -> None:
+    worker = starter()
+    stream = StreamSpec(id="stream1", source=FileLive("/nonexistent.mp4"), join="yesterday")
+    start(supervisor, worker, configure(CameraSpec(id="ipc1", name="Lobby", streams=(stream,))))
+    assert worker.wait() == EXIT_BOOT_FAILED
+    assert "event=boot_failed" in worker.log
+
+
+# ---------------------------------------------------------------- connections
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_adopted_connection_plays(supervisor: FakeSupervisor) -> None:
+    with adopted(supervisor) as player:
+        answer = player.play()
+        player.read_packets(30)
+        first = player.packets[0]
+        assert f"seq={first.sequence};rtptime={first.timestamp}" in answer.headers["rtp-info"]
+        assert isinstance(player.elements[0], RTCPPacket)
+        assert player.elements[0].packet_type == RTCP_SENDER_REPORT
+        assert holes(player.packets) == 0
+        supervisor.send(StatsRequest(id=5))
+        stats = supervisor.expect(Stats)
+        assert [(reader.user, reader.state, reader.connection.handoff) for reader in stats.readers] == [
+            ("viewer", "playing", 1)
+        ]
+        assert stats.streams[0].state == "running"
+        assert player.ask("TEARDOWN").status == 200
+        assert any(isinstance(e, RTCPPacket) and e.packet_type == RTCP_BYE for e in player.elements)
+    assert supervisor.expect(Ended).handoff == 1
+
+
+def tls_pair(suite: int = 0x1301) -> tuple[Session, Session]:
+    """Both ends of a TLS 1.3 connection after a handshake that never was."""
+    ours, theirs = secrets.token_bytes(32), secrets.token_bytes(32)
+    return (
+        Session.from_secrets(version=0x0304, suite=suite, sending_secret=ours, receiving_secret=theirs),
+        Session.from_secrets(version=0x0304, suite=suite, sending_secret=theirs, receiving_secret=ours),
+    )
+
+
+def test_an_adopted_tls_connection_plays(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:
+    server, client = tcp_pair()
+    server_session, client_session = tls_pair()
+    with Player(client, client_session) as player:
+        who = connection(3, tls=TLSInfo(version="TLSv1.3", suite="TLS_AES_128_GCM_SHA256"))
+        with server:
+            exported = server_session.export(time.monotonic_ns())
+            supervisor.hand_over(who, player.first_request(), server.fileno(), exported)
+        player.log_in()
+        player.play()
+        player.read_packets(30)
+        assert holes(player.packets) == 0
+        supervisor.send(Stop())
+        player.read_to_end()
+        assert client_session.alert_received == 0  # close_notify
+    assert worker.wait() == 0
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_request_for_another_camera_brings_the_connection_back(supervisor: FakeSupervisor) -> None:
+    with adopted(supervisor, 9) as player:
+        elsewhere = request("DESCRIBE", URL.replace("ipc1", "ipc2"), cseq=77)
+        player.send(elsewhere)
+        message = supervisor.expect(HandBack)
+        assert message == HandBack(connection=connection(9), received=elsewhere)
+        assert supervisor.handoff is not None
+        record, descriptor = fdpass.receive(supervisor.handoff)
+        assert record == HandoffRecord(HANDOFF_VERSION, 9, b"")
+        with socket.socket(fileno=descriptor) as back:
+            back.setblocking(True)
+            back.sendall(b"RTSP/1.0 404 Not Found\r\nCSeq: 77\r\n\r\n")
+            assert player.reply().status == 404
+            # The supervisor may give it to the same worker again, under the same id.
+            supervisor.hand_over(message.connection, request("OPTIONS", URL, cseq=78), back.fileno())
+        assert supervisor.expect(Adopted).handoff == 9
+        assert player.reply().status == 200
+
+
+@pytest.mark.usefixtures("worker")
+def test_media_goes_on_while_supervisors_come_and_go(supervisor: FakeSupervisor, tmp_path: Path) -> None:
+    with adopted(supervisor, 5) as player:
+        player.play()
+        player.read_packets(10)
+        supervisor.close()
+        player.read_packets(30)
+        for life in range(2):
+            with FakeSupervisor(tmp_path) as following:
+                hello = following.expect(Hello)
+                assert hello.connections == [connection(5)]
+                following.accept()
+                following.send(Ping(id=life))
+                following.expect(Pong)
+                player.read_packets(10)
+                with adopted(following, 100 + life) as other:
+                    other.play()
+        assert holes(player.packets) == 0
+
+
+def test_a_user_that_is_removed_is_sent_away(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:
+    with adopted(supervisor) as player:
+        player.play()
+        supervisor.send(configure(users=[]))
+        assert_said_goodbye(player)
+    assert worker.running()
+
+
+# ---------------------------------------------------------------- bad inputs, H 76-78
+
+
+def test_nonsense_on_both_channels_hurts_nobody(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:
+    with adopted(supervisor, 1) as player:
+        player.play()
+        player.read_packets(3)
+        assert supervisor.handoff is not None
+        reading, writing = os.pipe()
+        record = HandoffRecord(HANDOFF_VERSION, 50, b"")
+        for data, count in [
+            (record.pack(), 0),
+            (record.pack(), 2),
+            (record.pack(), 253),
+            (b"\xc1", 1),
+            (record.pack()[:-1], 1),
+            (HandoffRecord(HANDOFF_VERSION, 51, b"not an export").pack(), 1),
+            (HandoffRecord(HANDOFF_VERSION, 1, b"").pack(), 1),  # replay of the one that plays
+        ]:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [writing] * count))] if count else []
+            supervisor.handoff.sendmsg([data], rights)
+        os.close(writing)
+        good = encode(Adopt(connection=connection(51), received=b""))
+        for frames in [[b""], [b"\xc1"], [good[:-1]], [good, good], [encode(Hello(version=1, camera="ipc2", pid=1))]]:
+            supervisor.send_raw(*frames)
+        supervisor.send(Adopt(connection=connection(1), received=b""))  # replay
+        supervisor.send(Adopt(connection=connection(51), received=b""))
+        assert supervisor.expect(Refused).handoff == 51  # the session that cannot be imported
+        assert os.read(reading, 1) == b""  # every copy that reached the worker is closed
+        os.close(reading)
+        player.read_packets(20)
+        assert holes(player.packets) == 0
+        assert player.ask("GET_PARAMETER").status == 200
+        with adopted(supervisor, 60) as other:
+            other.play()
+    assert worker.running()
+
+
+@pytest.mark.usefixtures("worker")
+def test_half_a_hand_off_is_given_up(supervisor: FakeSupervisor) -> None:
+    server, client = tcp_pair()
+    with client:
+        assert supervisor.handoff is not None
+        with server:
+            fdpass.send(supervisor.handoff, HandoffRecord(HANDOFF_VERSION, 70, b""), server.fileno())
+        supervisor.send(Adopt(connection=connection(71), received=b""))
+        refused = {supervisor.expect(Refused, timeout_s=10).handoff for _ in range(2)}
+        assert refused == {70, 71}
+        client.settimeout(5)
+        assert client.recv(1) == b""
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_supervisor_that_reads_nothing_delays_no_reader(supervisor: FakeSupervisor) -> None:
+    """Hand-backs pile up in the socket, then in the queue; the last ones are closed instead."""
+    with adopted(supervisor, 1) as player:
+        player.play()
+        clients = []
+        for number in range(300):
+            server, client = tcp_pair()
+            clients.append(client)
+            with server:
+                supervisor.hand_over(
+                    connection(1000 + number), request("OPTIONS", URL.replace("ipc1", "ipc2")), server.fileno()
+                )
+        player.read_packets(20)
+        assert holes(player.packets) == 0
+        assert player.ask("GET_PARAMETER").status == 200
+        for client in clients:
+            client.close()
+
+
+# ---------------------------------------------------------------- isolation
+
+
+def test_no_descriptor_of_the_parent_and_no_core_dump(supervisor: FakeSupervisor, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    setup = f"import os; os.fstat({writing}); open({str(tmp_path / 'seen')!r}, 'w').close()"
+    program = f"from camfleet.workers import worker; {setup}; worker.main('ipc1', {str(tmp_path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", program], pass_fds=[writing], stdin=subprocess.DEVNULL)
+    try:
+        os.close(writing)
+        assert supervisor.expect(Hello, timeout_s=30).pid == process.pid
+        assert (tmp_path / "seen").exists()  # it did inherit the descriptor
+        assert os.read(reading, 1) == b""
+        assert os.getsid(process.pid) == process.pid
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        assert "Max core file size        0                    0" in limits
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
