@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
+import logging
 from fractions import Fraction
 
 import av
@@ -11,14 +12,13 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
-from camfleet.core.log import Log
 from camfleet.core.wire.camera import VideoSpec
 
 from ..h264 import BT709, PPS, SPS, AccessUnit, Colours, leading_types, parameter_sets, with_parameter_sets
 from .backends import Backend, choose
 from .errors import PYAV_ERRORS, EncoderError, plain_words, with_reasons
 
-log = Log("encoders")
+log = logging.getLogger(__name__)
 
 
 class H264Encoder:
@@ -74,7 +74,7 @@ def open_encoder(video: VideoSpec, colours: Colours = BT709) -> H264Encoder:
         try:
             return H264Encoder(video, backend, colours)
         except EncoderError as error:
-            log.debug("encoder_passed_over", encoder=backend.name, reason=str(error))
+            log.debug("encoder_passed_over", extra={"encoder": backend.name, "reason": str(error)})
     return H264Encoder(video, candidates[-1], colours)
 
 

@@ -23,7 +23,7 @@ BARS = (
     (63, 193, 204), (51, 109, 212), (28, 212, 120), (16, 128, 128),
 )  # fmt: skip
 TEXT_COLUMNS = len("2026-11-22 12:34:56.789")
-MIN_WIDTH, MIN_HEIGHT = 160, 90  # the text's box is 142 x 30 at its smallest
+MIN_SIZE = 64  # the text's box is 142 x 30 at its smallest, and then cut off at the right
 SWEEP_NS = 4 * NS_PER_S
 
 
@@ -35,8 +35,8 @@ class TestPattern:
     skipped = 0
 
     def __init__(self, title: str, width: int, height: int, unix_offset_ns: int) -> None:
-        if width % 2 or height % 2 or width < MIN_WIDTH or height < MIN_HEIGHT:
-            raise SourceError(f"a test pattern of {width}x{height}: must be even and at least {MIN_WIDTH}x{MIN_HEIGHT}")
+        if width % 2 or height % 2 or min(width, height) < MIN_SIZE:
+            raise SourceError(f"a test pattern of {width}x{height}: both must be even and at least {MIN_SIZE}")
         self._unix_offset_ns = unix_offset_ns
         buffer = np.empty((height * 3 // 2, width), np.uint8)
         self._frame = VideoFrame.from_numpy_buffer(buffer, "yuv420p")
@@ -112,7 +112,8 @@ def _text_box(luma: Plane, chroma: Plane) -> list[_Line]:
     """Three black lines on the bars, in the largest whole multiple of the font that fits."""
     height, width = luma.shape
     scale = max(1, min(width // ((TEXT_COLUMNS + 2) * ADVANCE), height // (7 * LINE_HEIGHT)))
-    text_width, pitch = TEXT_COLUMNS * ADVANCE * scale, (LINE_HEIGHT + 2) * scale
+    columns = min(TEXT_COLUMNS, (width - 4 * scale) // (ADVANCE * scale))
+    text_width, pitch = columns * ADVANCE * scale, (LINE_HEIGHT + 2) * scale
     top, left = height // 8 & ~1, (width - text_width) // 2 - 2 * scale & ~1
     bottom, right = top + 3 * pitch, left + text_width + 4 * scale
     luma[top:bottom, left:right] = BLACK
