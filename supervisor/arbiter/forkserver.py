@@ -1,0 +1,145 @@
+"""The supervisor's end of the fork server (core/wire/forking.py): asks for workers, never blocks on the answer."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
+
+from .process import Process
+
+log = logging.getLogger(__name__)
+
+MODULE = "camfleet.workers.forkserver"  # by name only: the supervisor never imports a worker's code
+FORK_TIMEOUT_S = 10.0  # the first fork waits for the imports: 0.2 s on an idle machine, seconds on a cold or busy one
+
+# What workers may know of the supervisor's environment: where programs, libraries, the clock's zone and a desktop are.
+# Everything else, which may be secret, stays out.
+ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY",
+               "XDG_RUNTIME_DIR", "TMPDIR")  # fmt: skip
+
+
+class ForkServerError(Exception):
+    """No worker could be forked."""
+
+
+class ForkServer:
+    """Started before the supervisor has loaded any secret, and started again when it dies."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._orders: socket.socket | None = None
+        self._waiting: deque[tuple[str, asyncio.Future[Process]]] = deque()  # the answers come in order
+
+    def start(self) -> None:
+        """Run it, unless it runs. Imports go on while the supervisor does other things."""
+        if self._orders is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE],
+                stdin=theirs,
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._orders = ours
+        asyncio.get_running_loop().add_reader(ours, self._on_readable)
+
+    async def fork(self, camera: str, run_dir: Path) -> Process:
+        """A new worker of this camera. Raises ForkServerError."""
+        self.start()
+        assert self._orders is not None
+        answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
+        try:
+            self._orders.send(encode(Fork(camera, str(run_dir))), socket.MSG_NOSIGNAL)
+        except OSError as error:  # full, or gone and not yet noticed
+            raise ForkServerError(f"fork server: {error}") from None
+        self._waiting.append((camera, answer))
+        try:
+            async with asyncio.timeout(FORK_TIMEOUT_S):
+                return await answer
+        except TimeoutError:
+            self._restart("it does not answer")
+            raise ForkServerError("the fork server did not answer") from None
+
+    async def stop(self) -> None:
+        """End it; what it has forked lives on."""
+        process = self._process
+        self._close()
+        if process is not None:
+            await _reap(process)
+
+    def _restart(self, reason: str) -> None:
+        log.error("fork server (pid %s): %s; the next worker gets a new one", self._process and self._process.pid, reason)
+        process = self._process
+        self._close()
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _close(self) -> None:
+        if self._orders is not None:
+            asyncio.get_running_loop().remove_reader(self._orders)
+            self._orders.close()
+        self._orders = self._process = None
+        while self._waiting:
+            _, answer = self._waiting.popleft()
+            if not answer.done():
+                answer.set_exception(ForkServerError("the fork server ended"))
+
+    def _on_readable(self) -> None:
+        assert self._orders is not None
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._orders, MAX_ORDER_SIZE, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self._restart("it has ended")
+            return
+        try:
+            order = decode(data)
+        except msgspec.MsgspecError as error:
+            self._restart(f"it does not speak our language: {error}")
+            return
+        if isinstance(order, Forked) and descriptors:
+            self._forked(order, descriptors[0])
+        elif isinstance(order, Exited):
+            log.log(logging.INFO if order.status == 0 else logging.WARNING, "worker %d: %s", order.pid, _ending(order))
+
+    def _forked(self, order: Forked, pidfd: int) -> None:
+        process = Process(order.pid, pidfd)
+        camera, answer = self._waiting.popleft()
+        if camera == order.camera and not answer.done():
+            answer.set_result(process)
+        else:  # nobody waits any more
+            process.kill()
+
+
+def _ending(order: Exited) -> str:
+    if order.status >= 0:
+        return f"exit status {order.status}"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-order.status).name}"
+    return f"killed by signal {-order.status}"
+
+
+async def _reap(process: subprocess.Popen[bytes]) -> None:
+    """It ends by itself when its socket is closed; a second is more than it needs."""
+    try:
+        await asyncio.to_thread(process.wait, 1.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
