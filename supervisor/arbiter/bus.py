@@ -6,7 +6,6 @@ It never blocks: a message that a peer's queue does not take is reported to the 
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from camfleet.core.log import Log
 from camfleet.core.wire.control import (
     MAX_MESSAGE_SIZE,
     WIRE_VERSION,
@@ -24,7 +24,7 @@ from camfleet.core.wire.control import (
     encode,
 )
 
-log = logging.getLogger(__name__)
+log = Log("bus")
 
 SOCKET_NAME = "bus.sock"
 # Orders that wait for a worker which does not read: more than a burst of hand-overs, less than a leak.
@@ -77,7 +77,7 @@ class Bus:
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_warning_ns:
             self._next_warning_ns = now_ns + WARNING_INTERVAL_NS
-            log.warning("message of peer %s dropped: %s (%d so far)", peer.hex(), reason, self.dropped)
+            log.warning("message dropped", peer=peer.hex(), reason=reason, dropped=self.dropped)
 
     def _drain(self) -> None:
         for _ in range(BATCH):
@@ -97,7 +97,7 @@ class Bus:
         try:
             self._received(peer, message)
         except Exception:  # one bad piece of news must not end the supervisor
-            log.exception("news %s failed", type(message).__name__)
+            log.exception("news failed", kind=type(message).__name__)
 
 
 class ServerNotRunning(Exception):

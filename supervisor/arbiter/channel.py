@@ -6,17 +6,17 @@ a channel when pid and camera are those of a worker that it knows.
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from camfleet.core.log import Log
 from camfleet.core.net import fdpass
 from camfleet.core.wire import HandoffRecord
 
-log = logging.getLogger(__name__)
+log = Log("arbiter")
 
 SOCKET_NAME = "handoff.sock"
 MAX_CAMERA_ID_SIZE = 64
@@ -97,7 +97,7 @@ class HandoffChannel:
         except BlockingIOError:
             return
         except fdpass.DescriptorError as error:
-            log.warning("%s: %s", self.camera, error)
+            log.warning("bad hand-off datagram", camera=self.camera, reason=str(error))
             return
         except (EOFError, OSError):
             self.close()
@@ -131,12 +131,12 @@ class HandoffListener:
             sock, _ = self._sock.accept()
         except OSError as error:  # out of descriptors: the worker tries again
             if not isinstance(error, BlockingIOError):
-                log.warning("hand-off socket: %s", error)
+                log.warning("cannot accept a worker", reason=error.strerror)
             return
         sock.setblocking(False)
         pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         if uid != os.getuid():
-            log.warning("hand-off socket: process %d of user %d refused", pid, uid)
+            log.warning("stranger on the hand-off socket", pid=pid, uid=uid)
             sock.close()
             return
         task = self._loop.create_task(self._introduce(HandoffChannel(sock, pid), sock))
@@ -152,7 +152,7 @@ class HandoffListener:
         if self._introduced(channel):
             channel.listen()
         else:
-            log.warning("hand-off socket: process %d says it is %r; refused", channel.pid, channel.camera[:MAX_CAMERA_ID_SIZE])
+            log.warning("stranger on the hand-off socket", pid=channel.pid, camera=channel.camera)
             channel.close()
 
 

@@ -1,10 +1,7 @@
 """The supervisor's end of the fork server (core/wire/forking.py): asks for workers, never blocks on the answer."""
 
 import asyncio
-import contextlib
-import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from camfleet.core.log import Log
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
 from .process import Process
 
-log = logging.getLogger(__name__)
+log = Log("arbiter")
 
 MODULE = "camfleet.workers.forkserver"  # by name only: the supervisor never imports a worker's code
 FORK_TIMEOUT_S = 10.0  # the first fork waits for the imports: 0.2 s on an idle machine, seconds on a cold or busy one
@@ -38,6 +36,7 @@ class ForkServer:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._orders: socket.socket | None = None
+        self._children: dict[int, Process] = {}
         self._waiting: deque[tuple[str, asyncio.Future[Process]]] = deque()  # the answers come in order
 
     def start(self) -> None:
@@ -72,6 +71,10 @@ class ForkServer:
         except TimeoutError:
             self._restart("it does not answer")
             raise ForkServerError("the fork server did not answer") from None
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                answer.result().kill()  # forked for a caller that is no longer there
+            raise
 
     async def stop(self) -> None:
         """End it; what it has forked lives on."""
@@ -81,8 +84,8 @@ class ForkServer:
             await _reap(process)
 
     def _restart(self, reason: str) -> None:
-        log.error("fork server (pid %s): %s; the next worker gets a new one", self._process and self._process.pid, reason)
         process = self._process
+        log.error("fork server lost", pid=process and process.pid, reason=reason)
         self._close()
         if process is not None:
             process.kill()
@@ -93,6 +96,7 @@ class ForkServer:
             asyncio.get_running_loop().remove_reader(self._orders)
             self._orders.close()
         self._orders = self._process = None
+        self._children.clear()
         while self._waiting:
             _, answer = self._waiting.popleft()
             if not answer.done():
@@ -117,23 +121,17 @@ class ForkServer:
         if isinstance(order, Forked) and descriptors:
             self._forked(order, descriptors[0])
         elif isinstance(order, Exited):
-            log.log(logging.INFO if order.status == 0 else logging.WARNING, "worker %d: %s", order.pid, _ending(order))
+            process = self._children.pop(order.pid, None)
+            if process is not None and not process.exit_status.done():
+                process.exit_status.set_result(order.status)
 
     def _forked(self, order: Forked, pidfd: int) -> None:
-        process = Process(order.pid, pidfd)
+        process = self._children[order.pid] = Process(order.pid, pidfd)
         camera, answer = self._waiting.popleft()
         if camera == order.camera and not answer.done():
             answer.set_result(process)
         else:  # nobody waits any more
             process.kill()
-
-
-def _ending(order: Exited) -> str:
-    if order.status >= 0:
-        return f"exit status {order.status}"
-    with contextlib.suppress(ValueError):
-        return f"killed by {signal.Signals(-order.status).name}"
-    return f"killed by signal {-order.status}"
 
 
 async def _reap(process: subprocess.Popen[bytes]) -> None:

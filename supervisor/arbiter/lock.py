@@ -1,30 +1,32 @@
-"""Locks of the run folder: flock(2) files with the holder's pid inside. The kernel lets go when the holder dies.
+"""Locks of the state folder: flock(2) files with the holder's pid inside. The kernel lets go when the holder dies.
 
-`supervisor.lock` is ours; `<camera>.lock` is held by the camera's worker for its whole life.
+STATE_DIR/supervisor.lock is ours; RUN/<camera>.lock is held by the camera's worker for its whole life. They are never
+removed: who locks a removed file would lock nothing.
 """
 
 import fcntl
 import os
 from pathlib import Path
 
+from camfleet.supervisor import StartError
+
 SUPERVISOR_LOCK = "supervisor.lock"
 
 
-class AlreadyRunning(Exception):
-    """Another supervisor has this state folder."""
-
-
 class SupervisorLock:
-    """Held from construction to `release`, or to the end of the process."""
+    """Held from construction to `release`, or to the end of the process. Raises StartError when another has it."""
 
-    def __init__(self, run_dir: Path) -> None:
-        path = run_dir / SUPERVISOR_LOCK
+    def __init__(self, state_dir: Path) -> None:
+        path = state_dir / SUPERVISOR_LOCK
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
-            raise AlreadyRunning(f"another camfleet (pid {_read_pid(path) or '?'}) serves {run_dir.parent}") from None
+            raise StartError(
+                f"another camfleet (pid {_read_pid(path) or 'unknown'}) serves the state folder {state_dir}; "
+                "stop it, or choose another folder with --state-dir"
+            ) from None
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, b"%d\n" % os.getpid())
 
@@ -49,7 +51,7 @@ def holder(path: Path) -> int | None:
 
 def camera_locks(run_dir: Path) -> dict[str, Path]:
     """Camera ids with a lock file, held or left behind."""
-    return {path.stem: path for path in sorted(run_dir.glob("*.lock")) if path.name != SUPERVISOR_LOCK}
+    return {path.stem: path for path in sorted(run_dir.glob("*.lock"))}
 
 
 def _read_pid(path: Path) -> int | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from camfleet.core.wire import CameraSpec
+from camfleet.core.wire.control import Hello
 
 from .bus import Peer
 from .channel import HandoffChannel
@@ -14,21 +15,24 @@ from .process import Process
 class Worker:
     """One camera and the process that serves it, through all its restarts.
 
-    state      process  peer  channel
-    waiting    -        -     -          between two processes: back-off, or looking for a worker of an earlier supervisor
-    starting   yes      ?     ?          forked or found; not yet heard on both ways
-    running    yes      yes   yes        takes hand-overs
-    stopping   yes      ?     ?          told to stop; it is not asked for anything more
+    state        process  peer  channel
+    restarting   -        -     -          between two processes
+    starting     yes      ?     ?          forked, or found at work for an earlier supervisor; not yet heard both ways
+    running      yes      yes   yes        takes hand-overs
+    silent       yes      yes   yes        has not answered for a while
+    stopping     yes      ?     ?          told to stop
     """
 
-    def __init__(self, spec: CameraSpec) -> None:
+    def __init__(self, spec: CameraSpec, *, wanted: bool = True) -> None:
         self.spec = spec
+        self.wanted = wanted  # False: the last days of a camera that is no longer configured
         self.process: Process | None = None
         self.peer: Peer | None = None
         self.channel: HandoffChannel | None = None
+        self.early_hello: tuple[Peer, Hello] | None = None  # heard before the fork server told us the pid
         self.stopping = False
         self.restarts = 0
-        self.started_ns = 0
+        self.attached_ns = 0
         self.last_heard_ns = 0
         self.ready = asyncio.Event()
 
@@ -37,31 +41,34 @@ class Worker:
         return self.spec.id
 
     @property
-    def pid(self) -> int | None:
-        return self.process.pid if self.process is not None else None
+    def pid(self) -> int:
+        """0: none."""
+        return self.process.pid if self.process is not None else 0
 
-    @property
-    def state(self) -> str:
+    def state(self, now_ns: int, silent_after_ns: int) -> str:
         if self.process is None:
-            return "waiting"
+            return "restarting"
         if self.stopping:
             return "stopping"
-        return "running" if self.ready.is_set() else "starting"
+        if not self.ready.is_set():
+            return "starting"
+        return "silent" if now_ns - self.last_heard_ns > silent_after_ns else "running"
 
     def attach(self, process: Process) -> None:
         self.process = process
-        self.started_ns = self.last_heard_ns = time.monotonic_ns()
+        self.stopping = False
+        self.attached_ns = self.last_heard_ns = time.monotonic_ns()
 
     def detach(self) -> None:
-        """Its process is gone, or no longer ours."""
-        self.process = self.peer = None
+        """Its process is gone."""
+        channel = self.channel
+        self.process = self.peer = self.channel = self.early_hello = None
         self.ready.clear()
-        channel, self.channel = self.channel, None
         if channel is not None:
             channel.close()
 
     def update(self) -> None:
-        """Ready means: heard on both ways."""
+        """Ready means: heard on both ways, and not about to stop."""
         if self.peer is not None and self.channel is not None and not self.stopping:
             self.ready.set()
         else:
@@ -69,16 +76,13 @@ class Worker:
 
 
 class Registry:
-    """Cameras by id and by the bus's name of their worker."""
+    """Cameras by id, and by the bus's name of their worker."""
 
     def __init__(self) -> None:
         self._by_camera: dict[str, Worker] = {}
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._by_camera.values()))
-
-    def __len__(self) -> int:
-        return len(self._by_camera)
 
     def get(self, camera: str) -> Worker | None:
         return self._by_camera.get(camera)

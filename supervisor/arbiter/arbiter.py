@@ -1,0 +1,363 @@
+"""The life of the workers: one task for each camera keeps one process alive for it, whatever happens.
+
+    _keep      find a worker of an earlier supervisor, or fork one; wait for its end; pause; again
+    _received  news from the bus: Hello makes a process the camera's worker, all else is believed only from such a one
+    _tick      every second: Ping, and the end of those who have been silent for too long
+    apply      another configuration: start, stop, replace, tell
+
+Two workers of one camera cannot exist: each holds RUN/<camera>.lock for its whole life. A lock that is held names the
+process to adopt; the kernel's word (pidfd) is the only one about its end.
+"""
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from camfleet.core.log import Log
+from camfleet.core.rtsp import Lockout
+from camfleet.core.wire import CameraSpec, UserSpec
+from camfleet.core.wire.control import (
+    EXIT_BOOT_FAILED,
+    WIRE_VERSION,
+    Configure,
+    Hello,
+    LockedOut,
+    LoginFailed,
+    Message,
+    Ping,
+    Pong,
+    Stats,
+    StatsRequest,
+    Status,
+    StatusRequest,
+    Stop,
+)
+from camfleet.supervisor.listen import Budget
+
+from .backoff import Backoff
+from .bus import Bus, Peer
+from .channel import HandoffChannel, HandoffListener
+from .forkserver import ForkServer, ForkServerError
+from .handoff import Handoffs
+from .lock import camera_locks, holder
+from .process import Process, describe
+from .registry import Registry, Worker
+
+log = Log("arbiter")
+
+PING_INTERVAL_S = 1.0
+SILENT_AFTER_NS = 3_000_000_000  # three unanswered pings: shown in the status
+ADOPTION_TIMEOUT_S = 2.0  # a worker that lives reconnects within 100 ms
+START_TIMEOUT_S = 10.0
+# Readers get their goodbye within the first; what is left is killed so that all is over within two seconds.
+STOP_DEADLINE_S = 1.4
+STOP_GRACE_S = 0.3
+STATS_TIMEOUT_S = 1.0
+
+
+class Orders(NamedTuple):
+    """What a configuration says about workers."""
+
+    cameras: Sequence[CameraSpec]
+    users: Sequence[UserSpec]
+    orphan_timeout_s: float = 300.0
+    silence_timeout_s: float = 10.0
+    lockout_s: float = 60.0
+
+
+class Arbiter:
+    """Made on the event loop, after the fork server has been started."""
+
+    def __init__(
+        self, run_dir: Path, forkserver: ForkServer, orders: Orders, *, budget: Budget, lockout: Lockout, nonce_key: bytes
+    ) -> None:
+        self.registry = Registry()
+        self.report: Callable[[], Awaitable[bytes]] | None = None  # answers `camfleet status`
+        self._run_dir = run_dir
+        self._forkserver = forkserver
+        self._orders = orders
+        self._lockout = lockout
+        self._nonce_key = nonce_key
+        self._bus = Bus(run_dir, self._received)
+        self._listener = HandoffListener(run_dir, self._introduced)
+        self.handoffs = Handoffs(self._bus, budget)
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+        self._counter = 0  # of pings and requests for statistics
+        self._stats: dict[tuple[str, int], asyncio.Future[Stats]] = {}
+
+    # ------------------------------------------------------------ doors
+
+    def start(self) -> None:
+        """Begin to keep the cameras; workers of cameras that nobody wants any more are sent home."""
+        for spec in self._orders.cameras:
+            self._begin(Worker(spec))
+        for camera, path in camera_locks(self._run_dir).items():
+            if self.registry.get(camera) is None and (process := _find(path)) is not None:
+                self._run(self._dismiss(camera, process))
+        self._run(self._tick())
+
+    async def apply(self, orders: Orders) -> None:
+        """Make the running state that of `orders`; cameras whose settings are the same are not touched."""
+        previous, self._orders = self._orders, orders
+        wanted = {spec.id: spec for spec in orders.cameras}
+        changes = []
+        for worker in self.registry:
+            if worker.wanted and worker.spec != wanted.get(worker.camera):
+                changes.append(self._change(worker, wanted.get(worker.camera)))
+        for spec in orders.cameras:
+            known = self.registry.get(spec.id)
+            if known is None or not known.wanted:
+                self._begin(Worker(spec))
+        if (previous.users, previous.orphan_timeout_s) != (orders.users, orders.orphan_timeout_s):
+            for worker in self.registry:
+                if worker.ready.is_set():
+                    self._configure(worker)
+        await asyncio.gather(*changes)
+
+    async def stop(self) -> None:
+        """End all workers, within two seconds, by force where necessary."""
+        for task in (*self._keepers.values(), *self._errands):
+            task.cancel()
+        await asyncio.gather(*self._keepers.values(), *self._errands, return_exceptions=True)
+        await asyncio.gather(*(self._end(worker) for worker in self.registry))
+        self.handoffs.close()
+        self._listener.close()
+        self._bus.close()
+
+    async def stats(self) -> dict[str, Stats]:
+        """Fresh statistics by camera; a worker that does not answer in time is missing."""
+        self._counter += 1
+        asked = {}
+        for worker in self.registry:
+            if worker.peer is not None and self._bus.send(worker.peer, StatsRequest(id=self._counter)):
+                answer: asyncio.Future[Stats] = asyncio.get_running_loop().create_future()
+                asked[worker.camera] = self._stats[worker.camera, self._counter] = answer
+        number = self._counter
+        if asked:
+            await asyncio.wait(asked.values(), timeout=STATS_TIMEOUT_S)
+        for camera in asked:
+            self._stats.pop((camera, number), None)
+        return {camera: answer.result() for camera, answer in asked.items() if answer.done()}
+
+    def spread_lockout(self, address: str, user: str) -> None:
+        """After a failed login has been counted: when it was one too many, tell all workers."""
+        now_ns = time.monotonic_ns()
+        for locked in ("", user):  # the whole address, or this user from there
+            if self._lockout.is_locked(address, locked, now_ns):
+                log.warning("locked out", address=address, user=locked, seconds=self._orders.lockout_s)
+                self._broadcast(LockedOut(address=address, user=locked, seconds=self._orders.lockout_s))
+                return
+
+    # ------------------------------------------------------------ one camera
+
+    def _begin(self, worker: Worker) -> None:
+        self.registry.add(worker)
+        self._keepers[worker.camera] = asyncio.create_task(self._keep(worker), name=f"keep {worker.camera}")
+
+    async def _keep(self, worker: Worker) -> None:
+        backoff = Backoff()
+        while True:
+            found = _find(self._run_dir / f"{worker.camera}.lock")
+            try:
+                process = found or await self._forkserver.fork(worker.camera, self._run_dir)
+            except ForkServerError as error:
+                pause_s = backoff.pause_s(0.0)
+                log.error("no worker", camera=worker.camera, reason=str(error), again_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                continue
+            log.info("worker found" if found else "worker started", camera=worker.camera, pid=process.pid)
+            self._attach(worker, process, ADOPTION_TIMEOUT_S if found else START_TIMEOUT_S)
+            await process.ended.wait()
+            replaced = worker.stopping
+            lived_s = (time.monotonic_ns() - worker.attached_ns) / 1e9
+            self._lose(worker)
+            worker.restarts += 1
+            if replaced:
+                continue
+            status = await process.status()
+            pause_s = backoff.pause_s(lived_s, boot_failed=status == EXIT_BOOT_FAILED)
+            log.warning(
+                "worker ended", camera=worker.camera, pid=process.pid, reason=describe(status), again_in_s=pause_s
+            )
+            await asyncio.sleep(pause_s)
+
+    def _attach(self, worker: Worker, process: Process, timeout_s: float) -> None:
+        """From now on this process may say that it is the worker, for so long."""
+        worker.attach(process)
+        asyncio.get_running_loop().call_later(timeout_s, self._kill_if_mute, worker, process)
+        if worker.early_hello is not None:
+            self._hello(*worker.early_hello)
+
+    def _kill_if_mute(self, worker: Worker, process: Process) -> None:
+        if worker.process is process and not worker.ready.is_set() and not worker.stopping:
+            log.warning("worker does not report", camera=worker.camera, pid=process.pid)
+            process.kill()
+
+    def _lose(self, worker: Worker) -> None:
+        worker.detach()
+        self.handoffs.lost(worker.camera)
+
+    async def _end(self, worker: Worker) -> None:
+        """An orderly end in time, or an end."""
+        process = worker.process
+        if process is None:
+            return
+        self._tell_stop(worker)
+        if worker.peer is None:
+            process.kill()
+        if not await process.end_within(STOP_DEADLINE_S + STOP_GRACE_S):
+            log.warning("worker killed", camera=worker.camera, pid=process.pid, reason="it did not stop in time")
+        self._lose(worker)
+
+    def _tell_stop(self, worker: Worker) -> None:
+        worker.stopping = True
+        worker.update()
+        if worker.peer is not None:
+            self._bus.send(worker.peer, Stop(deadline_s=STOP_DEADLINE_S))
+
+    async def _change(self, worker: Worker, spec: CameraSpec | None) -> None:
+        """Other settings mean another process; none, the end of the camera."""
+        keeper = self._keepers.pop(worker.camera)
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        worker.wanted = spec is not None
+        log.info("camera changed" if spec else "camera removed", camera=worker.camera)
+        await self._end(worker)
+        if spec is not None:
+            worker.spec = spec
+            self._begin(worker)
+        else:
+            self.registry.remove(worker)
+
+    async def _dismiss(self, camera: str, process: Process) -> None:
+        """A worker of an earlier supervisor whose camera is no longer configured: goodbye at its Hello, or the end."""
+        worker = Worker(CameraSpec(id=camera, name="", streams=()), wanted=False)
+        log.info("camera no longer configured", camera=camera, pid=process.pid)
+        self.registry.add(worker)
+        worker.attach(process)
+        worker.stopping = True
+        await process.end_within(ADOPTION_TIMEOUT_S + STOP_DEADLINE_S + STOP_GRACE_S)
+        self.registry.remove(worker)
+
+    # ------------------------------------------------------------ what workers say
+
+    def _introduced(self, channel: HandoffChannel) -> bool:
+        worker = self.registry.get(channel.camera)
+        if worker is None or worker.pid != channel.pid:
+            return False  # a worker of ours that is too early tries again in 100 ms
+        if worker.channel is not None:
+            worker.channel.close()
+        worker.channel = channel
+        channel.received = functools.partial(self.handoffs.record, worker)
+        channel.closed = functools.partial(self._channel_closed, worker, channel)
+        worker.update()
+        return True
+
+    def _channel_closed(self, worker: Worker, channel: HandoffChannel) -> None:
+        if worker.channel is channel:
+            worker.channel = None
+            worker.update()
+
+    def _received(self, peer: Peer, message: Message) -> None:
+        if isinstance(message, StatusRequest):
+            self._run(self._answer_status(peer, message))
+            return
+        if isinstance(message, Hello):
+            self._hello(peer, message)
+            return
+        worker = self.registry.by_peer(peer)
+        if worker is None:
+            self._bus.drop(peer, f"{type(message).__name__} of one who is no worker")
+            return
+        worker.last_heard_ns = time.monotonic_ns()
+        match message:
+            case Pong():
+                pass
+            case Stats():
+                answer = self._stats.get((message.camera, message.id))
+                if message.camera == worker.camera and answer is not None and not answer.done():
+                    answer.set_result(message)
+            case LoginFailed():
+                self._lockout.failed(message.address, message.user, time.monotonic_ns())
+                self.spread_lockout(message.address, message.user)
+            case _:
+                if not self.handoffs.news(worker, message):
+                    self._bus.drop(peer, f"{type(message).__name__} of a connection that {worker.camera} does not hold")
+
+    def _hello(self, peer: Peer, hello: Hello) -> None:
+        worker = self.registry.get(hello.camera)
+        if worker is not None and worker.process is None:
+            worker.early_hello = peer, hello
+            return
+        if worker is None or worker.process is None or worker.pid != hello.pid:
+            self._bus.drop(peer, f"Hello of process {hello.pid} for {hello.camera!r}, which is not its worker")
+            return
+        if hello.version != WIRE_VERSION:
+            log.error("worker of another version", camera=worker.camera, pid=hello.pid, version=hello.version)
+            worker.stopping = True
+            worker.process.kill()
+            return
+        worker.peer = peer
+        worker.last_heard_ns = time.monotonic_ns()
+        self.handoffs.restore(worker, hello.connections)
+        if worker.stopping:
+            self._tell_stop(worker)
+        elif hello.spec_digest not in ("", worker.spec.digest()):
+            log.info("worker has other settings", camera=worker.camera, pid=hello.pid)
+            self._run(self._end(worker))
+        else:
+            self._configure(worker)
+            worker.update()
+
+    def _configure(self, worker: Worker) -> None:
+        assert worker.peer is not None
+        configure = Configure(
+            version=WIRE_VERSION,
+            camera=worker.spec,
+            users=list(self._orders.users),
+            nonce_key=self._nonce_key,
+            orphan_timeout_s=self._orders.orphan_timeout_s,
+        )
+        self._bus.send(worker.peer, configure)
+
+    def _broadcast(self, message: Message) -> None:
+        for worker in self.registry:
+            if worker.peer is not None:
+                self._bus.send(worker.peer, message)
+
+    async def _answer_status(self, peer: Peer, request: StatusRequest) -> None:
+        if request.version != WIRE_VERSION or self.report is None:
+            self._bus.drop(peer, f"StatusRequest of version {request.version}")
+            return
+        self._bus.send(peer, Status(json=await self.report()))
+
+    # ------------------------------------------------------------ time
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(PING_INTERVAL_S)
+            self._counter += 1
+            self._broadcast(Ping(id=self._counter))
+            silent_since_ns = time.monotonic_ns() - int(self._orders.silence_timeout_s * 1e9)
+            for worker in self.registry:
+                if worker.process is not None and worker.last_heard_ns < silent_since_ns:
+                    log.error("worker is silent", camera=worker.camera, pid=worker.pid)
+                    worker.process.kill()
+
+    def _run(self, errand: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+
+def _find(lock: Path) -> Process | None:
+    """The process that holds a camera's lock."""
+    pid = holder(lock)
+    try:
+        return Process.open(pid) if pid is not None else None
+    except ProcessLookupError:
+        return None
