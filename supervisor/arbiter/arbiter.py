@@ -148,7 +148,7 @@ class Arbiter:
         now_ns = time.monotonic_ns()
         for locked in ("", user):  # the whole address, or this user from there
             if self._lockout.is_locked(address, locked, now_ns):
-                log.warning("locked out", address=address, user=locked, seconds=self._orders.lockout_s)
+                log.warning("locked_out", address=address, user=locked, seconds=self._orders.lockout_s)
                 self._broadcast(LockedOut(address=address, user=locked, seconds=self._orders.lockout_s))
                 return
 
@@ -166,10 +166,10 @@ class Arbiter:
                 process = found or await self._forkserver.fork(worker.camera, self._run_dir)
             except ForkServerError as error:
                 pause_s = backoff.pause_s(0.0)
-                log.error("no worker", camera=worker.camera, reason=str(error), again_in_s=pause_s)
+                log.error("no_worker", camera=worker.camera, reason=str(error), again_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 continue
-            log.info("worker found" if found else "worker started", camera=worker.camera, pid=process.pid)
+            log.info("worker_found" if found else "worker started", camera=worker.camera, pid=process.pid)
             self._attach(worker, process, ADOPTION_TIMEOUT_S if found else START_TIMEOUT_S)
             await process.ended.wait()
             replaced = worker.stopping
@@ -181,7 +181,7 @@ class Arbiter:
             status = await process.status()
             pause_s = backoff.pause_s(lived_s, boot_failed=status == EXIT_BOOT_FAILED)
             log.warning(
-                "worker ended", camera=worker.camera, pid=process.pid, reason=describe(status), again_in_s=pause_s
+                "worker_ended", camera=worker.camera, pid=process.pid, reason=describe(status), again_in_s=pause_s
             )
             await asyncio.sleep(pause_s)
 
@@ -194,7 +194,7 @@ class Arbiter:
 
     def _kill_if_mute(self, worker: Worker, process: Process) -> None:
         if worker.process is process and not worker.ready.is_set() and not worker.stopping:
-            log.warning("worker does not report", camera=worker.camera, pid=process.pid)
+            log.warning("worker_does_not_report", camera=worker.camera, pid=process.pid)
             process.kill()
 
     def _lose(self, worker: Worker) -> None:
@@ -210,7 +210,7 @@ class Arbiter:
         if worker.peer is None:
             process.kill()
         if not await process.end_within(STOP_DEADLINE_S + STOP_GRACE_S):
-            log.warning("worker killed", camera=worker.camera, pid=process.pid, reason="it did not stop in time")
+            log.warning("worker_killed", camera=worker.camera, pid=process.pid, reason="it did not stop in time")
         self._lose(worker)
 
     def _tell_stop(self, worker: Worker) -> None:
@@ -225,7 +225,7 @@ class Arbiter:
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
         worker.wanted = spec is not None
-        log.info("camera changed" if spec else "camera removed", camera=worker.camera)
+        log.info("camera_changed" if spec else "camera removed", camera=worker.camera)
         await self._end(worker)
         if spec is not None:
             worker.spec = spec
@@ -236,7 +236,7 @@ class Arbiter:
     async def _dismiss(self, camera: str, process: Process) -> None:
         """A worker of an earlier supervisor whose camera is no longer configured: goodbye at its Hello, or the end."""
         worker = Worker(CameraSpec(id=camera, name="", streams=()), wanted=False)
-        log.info("camera no longer configured", camera=camera, pid=process.pid)
+        log.info("camera_no_longer_configured", camera=camera, pid=process.pid)
         self.registry.add(worker)
         worker.attach(process)
         worker.stopping = True
@@ -297,7 +297,7 @@ class Arbiter:
             self._bus.drop(peer, f"Hello of process {hello.pid} for {hello.camera!r}, which is not its worker")
             return
         if hello.version != WIRE_VERSION:
-            log.error("worker of another version", camera=worker.camera, pid=hello.pid, version=hello.version)
+            log.error("worker_of_another_version", camera=worker.camera, pid=hello.pid, version=hello.version)
             worker.stopping = True
             worker.process.kill()
             return
@@ -307,7 +307,7 @@ class Arbiter:
         if worker.stopping:
             self._tell_stop(worker)
         elif hello.spec_digest not in ("", worker.spec.digest()):
-            log.info("worker has other settings", camera=worker.camera, pid=hello.pid)
+            log.info("worker_has_other_settings", camera=worker.camera, pid=hello.pid)
             self._run(self._end(worker))
         else:
             self._configure(worker)
@@ -345,7 +345,7 @@ class Arbiter:
             silent_since_ns = time.monotonic_ns() - int(self._orders.silence_timeout_s * 1e9)
             for worker in self.registry:
                 if worker.process is not None and worker.last_heard_ns < silent_since_ns:
-                    log.error("worker is silent", camera=worker.camera, pid=worker.pid)
+                    log.error("worker_is_silent", camera=worker.camera, pid=worker.pid)
                     worker.process.kill()
 
     def _run(self, errand: Coroutine[None, None, None]) -> None:

@@ -23,6 +23,7 @@ from camfleet.core.wire.control import (
     decode,
     encode,
 )
+from camfleet.supervisor import StartError
 
 log = Log("bus")
 
@@ -77,7 +78,7 @@ class Bus:
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_warning_ns:
             self._next_warning_ns = now_ns + WARNING_INTERVAL_NS
-            log.warning("message dropped", peer=peer.hex(), reason=reason, dropped=self.dropped)
+            log.warning("message_dropped", peer=peer.hex(), reason=reason, dropped=self.dropped)
 
     def _drain(self) -> None:
         for _ in range(BATCH):
@@ -97,10 +98,10 @@ class Bus:
         try:
             self._received(peer, message)
         except Exception:  # one bad piece of news must not end the supervisor
-            log.exception("news failed", kind=type(message).__name__)
+            log.exception("news_failed", kind=type(message).__name__)
 
 
-class ServerNotRunning(Exception):
+class ServerNotRunning(StartError):
     """Nobody answers in this run folder."""
 
 

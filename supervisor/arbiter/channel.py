@@ -97,7 +97,7 @@ class HandoffChannel:
         except BlockingIOError:
             return
         except fdpass.DescriptorError as error:
-            log.warning("bad hand-off datagram", camera=self.camera, reason=str(error))
+            log.warning("bad_hand_off_datagram", camera=self.camera, reason=str(error))
             return
         except (EOFError, OSError):
             self.close()
@@ -131,12 +131,12 @@ class HandoffListener:
             sock, _ = self._sock.accept()
         except OSError as error:  # out of descriptors: the worker tries again
             if not isinstance(error, BlockingIOError):
-                log.warning("cannot accept a worker", reason=error.strerror)
+                log.warning("cannot_accept_a_worker", reason=error.strerror)
             return
         sock.setblocking(False)
         pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         if uid != os.getuid():
-            log.warning("stranger on the hand-off socket", pid=pid, uid=uid)
+            log.warning("stranger_on_the_hand_off_socket", pid=pid, uid=uid)
             sock.close()
             return
         task = self._loop.create_task(self._introduce(HandoffChannel(sock, pid), sock))
@@ -152,7 +152,7 @@ class HandoffListener:
         if self._introduced(channel):
             channel.listen()
         else:
-            log.warning("stranger on the hand-off socket", pid=channel.pid, camera=channel.camera)
+            log.warning("stranger_on_the_hand_off_socket", pid=channel.pid, camera=channel.camera)
             channel.close()
 
 

@@ -85,7 +85,7 @@ class ForkServer:
 
     def _restart(self, reason: str) -> None:
         process = self._process
-        log.error("fork server lost", pid=process and process.pid, reason=reason)
+        log.error("fork_server_lost", pid=process and process.pid, reason=reason)
         self._close()
         if process is not None:
             process.kill()

@@ -31,8 +31,6 @@ log = Log("handoff")
 HAND_OVER_TIMEOUT_S = 3.0
 # For the second half of a hand-back. The worker sends both at once.
 HALF_TIMEOUT_S = 3.0
-# Halves that wait: each holds a descriptor, or the 16 KiB of a request.
-MAX_HALVES = 1024
 
 
 class HandOverError(Exception):
@@ -46,7 +44,7 @@ class Returned(NamedTuple):
     channel: Channel
 
 
-@dataclass
+@dataclass(slots=True)
 class _Held:
     connection: Connection
     camera: str
@@ -54,45 +52,51 @@ class _Held:
     answer: asyncio.Future[Adopted | Refused]
 
 
+@dataclass(slots=True)
+class _HandBack:
+    """What has come of a hand-back so far."""
+
+    expiry: asyncio.TimerHandle
+    message: HandBack | None = None
+    record: HandoffRecord | None = None
+    descriptor: int = -1
+
+
 class Handoffs:
     """The table of all connections that workers hold."""
 
     def __init__(self, bus: Bus, budget: Budget) -> None:
-        self.returned: Callable[[Returned], None] = lambda returned: None
+        self.returned: Callable[[Returned], None] = _close
         self._bus = bus
         self._budget = budget
         self._loop = asyncio.get_running_loop()
         self._held: dict[int, _Held] = {}
-        self._messages: dict[int, HandBack] = {}
-        self._records: dict[int, tuple[HandoffRecord, int]] = {}
+        self._hand_backs: dict[int, _HandBack] = {}  # of connections in the table
 
     def __len__(self) -> int:
         return len(self._held)
 
     async def hand_over(self, worker: Worker, connection: Connection, received: bytes, channel: Channel) -> None:
-        """Give `channel` to a ready worker, with plaintext that the worker shall read first.
+        """Give `channel` to a ready worker, with the plaintext that it shall read first.
 
-        Raises HandOverError while the connection is still ours; later the worker answers for it.
+        Raises HandOverError while the connection is still ours; after that the worker answers for it.
         """
-        answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
-        self._held[connection.handoff] = _Held(connection, worker.camera, channel.lease, answer)
-        try:
-            await self._pass(worker, connection, received, channel)
-        except BaseException:
-            del self._held[connection.handoff]
-            raise
+        await self._pass(worker, connection, received, channel)
+        held = _Held(connection, worker.camera, channel.lease, self._loop.create_future())
+        self._held[connection.handoff] = held
         channel.detach()
         try:
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
-                await answer
-        except TimeoutError:  # it stays in the table: a slow worker may still take it, a dead one is cleaned up after
-            log.warning("hand-over unanswered", camera=worker.camera, handoff=connection.handoff)
+                await held.answer
+        except TimeoutError:  # a slow worker may still take it; with a dead one it leaves the table
+            log.warning("hand_over_unanswered", camera=worker.camera, handoff=connection.handoff)
 
     async def _pass(self, worker: Worker, connection: Connection, received: bytes, channel: Channel) -> None:
+        """Nothing is awaited after the descriptor has gone: no answer can come before it is expected."""
         if worker.peer is None or worker.channel is None:
-            raise HandOverError("it has just gone")
+            raise HandOverError("the worker has just gone")
         if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
-            raise HandOverError("it does not read the bus")
+            raise HandOverError("the worker does not read the bus")
         export = b"" if channel.session is None else channel.session.export(time.monotonic_ns())
         record = HandoffRecord(HANDOFF_VERSION, connection.handoff, export, channel.unread)
         try:
@@ -101,7 +105,7 @@ class Handoffs:
         except (ChannelError, TimeoutError) as error:
             if export:
                 channel.session = Session.from_export(export, time.monotonic_ns())
-            raise HandOverError(str(error) or "it does not read its hand-offs") from None
+            raise HandOverError(str(error) or "the worker does not read its hand-offs") from None
 
     # ------------------------------------------------------------ what workers say
 
@@ -109,9 +113,9 @@ class Handoffs:
         """The connections of a worker's Hello: all that it holds."""
         for connection in connections:
             if connection.handoff not in self._held:
-                lease = self._budget.restore(connection.peer.host, time.monotonic_ns())
                 answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
                 answer.set_result(Adopted(handoff=connection.handoff))
+                lease = self._budget.restore(connection.peer.host)
                 self._held[connection.handoff] = _Held(connection, worker.camera, lease, answer)
 
     def news(self, worker: Worker, message: Message) -> bool:
@@ -126,36 +130,39 @@ class Handoffs:
         held = self._held.get(handoff)
         if held is None or held.camera != worker.camera:
             return False
-        if isinstance(message, HandBack):
-            self._messages[handoff] = message
-            self._join(handoff)
-            return True
-        if isinstance(message, Adopted | Refused) and not held.answer.done():
-            held.answer.set_result(message)
-        if isinstance(message, Refused):
-            log.warning("hand-over refused", camera=worker.camera, handoff=handoff, reason=message.reason)
-        if not isinstance(message, Adopted):
-            self._forget(handoff)
+        match message:
+            case HandBack():
+                hand_back = self._hand_back(handoff)
+                hand_back.message = message
+                self._join(handoff, held, hand_back)
+            case Adopted():
+                held.lease.arrived()
+                _answer(held, message)
+            case Refused():
+                log.warning("hand_over_refused", camera=worker.camera, handoff=handoff, reason=message.reason)
+                _answer(held, message)
+                self._forget(handoff)
+            case Ended():
+                self._forget(handoff)
         return True
 
     def record(self, worker: Worker, record: HandoffRecord, descriptor: int) -> None:
         """The half of a hand-back that carries the descriptor, which is now ours."""
-        held = self._held.get(record.handoff)
-        if held is None or held.camera != worker.camera or record.handoff in self._records or self._is_full():
-            log.warning("hand-back dropped", camera=worker.camera, handoff=record.handoff)
+        handoff = record.handoff
+        held = self._held.get(handoff)
+        if held is None or held.camera != worker.camera or self._hand_back(handoff).record is not None:
+            log.warning("hand_back_dropped", camera=worker.camera, handoff=handoff, reason="not expected")
             os.close(descriptor)
             return
-        self._records[record.handoff] = record, descriptor
-        self._join(record.handoff)
+        hand_back = self._hand_back(handoff)
+        hand_back.record, hand_back.descriptor = record, descriptor
+        self._join(handoff, held, hand_back)
 
     def lost(self, camera: str) -> None:
         """The camera's worker is gone, and every connection with it."""
         for handoff in [handoff for handoff, held in self._held.items() if held.camera == camera]:
-            held = self._held[handoff]
-            if not held.answer.done():
-                held.answer.set_result(Refused(handoff=handoff, reason="the worker died"))
-            if handoff not in self._records:  # it gave this one back as its last deed
-                self._forget(handoff)
+            _answer(self._held[handoff], Refused(handoff=handoff, reason="the worker died"))
+            self._forget(handoff)
 
     def close(self) -> None:
         for handoff in list(self._held):
@@ -163,23 +170,26 @@ class Handoffs:
 
     # ------------------------------------------------------------ inside
 
-    def _is_full(self) -> bool:
-        return len(self._records) + len(self._messages) >= MAX_HALVES
+    def _hand_back(self, handoff: int) -> _HandBack:
+        known = self._hand_backs.get(handoff)
+        if known is None:
+            known = _HandBack(self._loop.call_later(HALF_TIMEOUT_S, self._give_up, handoff))
+            self._hand_backs[handoff] = known
+        return known
 
-    def _join(self, handoff: int) -> None:
-        if handoff not in self._messages or handoff not in self._records:
-            self._loop.call_later(HALF_TIMEOUT_S, self._give_up, handoff)
+    def _join(self, handoff: int, held: _Held, hand_back: _HandBack) -> None:
+        message, record = hand_back.message, hand_back.record
+        if message is None or record is None:
             return
-        message, (record, descriptor) = self._messages.pop(handoff), self._records.pop(handoff)
-        held = self._held.pop(handoff)
         try:
             session = Session.from_export(record.session, time.monotonic_ns()) if record.session else None
         except ValueError as error:
-            log.warning("hand-back dropped", camera=held.camera, handoff=handoff, reason=str(error))
-            os.close(descriptor)
-            held.lease.release()
+            log.warning("hand_back_dropped", camera=held.camera, handoff=handoff, reason=str(error))
+            self._forget(handoff)
             return
-        sock = socket.socket(fileno=descriptor)
+        hand_back.expiry.cancel()
+        del self._hand_backs[handoff], self._held[handoff]
+        sock = socket.socket(fileno=hand_back.descriptor)
         sock.setblocking(False)
         connection = held.connection  # what we know of it, whatever the worker says
         channel = Channel(
@@ -194,15 +204,25 @@ class Handoffs:
         self.returned(Returned(connection, channel))
 
     def _give_up(self, handoff: int) -> None:
-        if handoff in self._messages or handoff in self._records:
-            log.warning("hand-back without its other half", handoff=handoff)
-            self._forget(handoff)
+        log.warning("hand_back_dropped", handoff=handoff, reason="its other half did not come")
+        self._forget(handoff)
 
     def _forget(self, handoff: int) -> None:
-        self._messages.pop(handoff, None)
-        half = self._records.pop(handoff, None)
-        if half is not None:
-            os.close(half[1])
+        hand_back = self._hand_backs.pop(handoff, None)
+        if hand_back is not None:
+            hand_back.expiry.cancel()
+            if hand_back.descriptor >= 0:
+                os.close(hand_back.descriptor)
         held = self._held.pop(handoff, None)
         if held is not None:
             held.lease.release()
+
+
+def _answer(held: _Held, message: Adopted | Refused) -> None:
+    if not held.answer.done():
+        held.answer.set_result(message)
+
+
+def _close(returned: Returned) -> None:
+    returned.channel.sock.close()
+    returned.channel.lease.release()

@@ -1,0 +1,59 @@
+"""From plaintext to the first request that names a camera of ours. Everything before it is answered here."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from camfleet.core.rtsp import LoginFailed, OtherCamera, ServerConnection
+from camfleet.supervisor.listen import Channel
+
+# Answers to a client that names no camera of ours: OPTIONS *, a 401 and a 404. ffmpeg and GStreamer need none of them,
+# as they send the camera's URL with OPTIONS too.
+MAX_ANSWERS = 8
+
+
+async def first_request(
+    channel: Channel,
+    rtsp: ServerConnection,
+    deadline_ns: int,
+    *,
+    is_known: Callable[[str], bool],
+    login_failed: Callable[[str], None],
+) -> OtherCamera | None:
+    """The request to route; None when there will be none and the channel is to be closed.
+
+    `login_failed(user)` hears of wrong credentials in requests for cameras that do not exist. Lets OSError out.
+    """
+    answers = 0
+    while True:
+        request = _next_request(rtsp, is_known, login_failed)
+        if data := rtsp.data_to_send():
+            await channel.send(data)
+            answers += 1
+        if request is not None:
+            return request
+        if rtsp.should_close or answers >= MAX_ANSWERS or time.monotonic_ns() >= deadline_ns:
+            return None
+        due_ns = min(deadline_ns, rtsp.next_deadline() or deadline_ns)
+        try:
+            async with asyncio.timeout((due_ns - time.monotonic_ns()) / 1e9):
+                data = await channel.receive()
+        except TimeoutError:
+            rtsp.handle_timeout(time.monotonic_ns())
+            continue
+        if not data:
+            return None
+        rtsp.receive_data(data, time.monotonic_ns())
+
+
+def _next_request(
+    rtsp: ServerConnection, is_known: Callable[[str], bool], login_failed: Callable[[str], None]
+) -> OtherCamera | None:
+    while (event := rtsp.next_event(time.monotonic_ns())) is not None:
+        if isinstance(event, LoginFailed):
+            login_failed(event.user)
+        elif isinstance(event, OtherCamera):
+            if is_known(event.camera):
+                return event
+            rtsp.unknown_camera()
+    return None

@@ -1,0 +1,119 @@
+"""One connection from its first plaintext to the worker of the camera that it names.
+
+A connection that a worker gives back, because its client asks for another camera, takes the same way again.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+
+from camfleet.core.log import Log
+from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
+from camfleet.core.wire.control import Connection
+from camfleet.supervisor.arbiter import Arbiter, HandOverError
+from camfleet.supervisor.arbiter.handoff import Returned
+from camfleet.supervisor.arbiter.registry import Worker
+from camfleet.supervisor.config import Limits
+from camfleet.supervisor.listen import Channel
+
+from .first_request import first_request
+
+log = Log("route")
+
+# For a worker that is just being started again: it needs a tenth of that.
+WORKER_TIMEOUT_S = 3.0
+NOT_ENOUGH_BANDWIDTH = 453
+SERVICE_UNAVAILABLE = 503
+
+
+class Router:
+    """`limits` may be replaced at any time; it counts for connections that come later."""
+
+    def __init__(self, arbiter: Arbiter, authenticator: Authenticator, lockout: Lockout, limits: Limits) -> None:
+        self.limits = limits
+        self._arbiter = arbiter
+        self._authenticator = authenticator
+        self._lockout = lockout
+        self._tasks: set[asyncio.Task[None]] = set()
+        arbiter.handoffs.returned = self._returned
+
+    async def serve(self, channel: Channel) -> None:
+        """A new client, its handshake done. The channel is detached, or for the caller to close; lets OSError out."""
+        connection = Connection(
+            handoff=secrets.randbits(63), peer=channel.peer, local=channel.local, tls=channel.tls
+        )
+        await self._route(connection, channel)
+
+    async def close(self) -> None:
+        """End what workers have given back and nobody has yet taken."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _returned(self, returned: Returned) -> None:
+        task = asyncio.create_task(self._serve_again(returned))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve_again(self, returned: Returned) -> None:
+        connection, channel = returned
+        try:
+            with contextlib.suppress(OSError):  # the client has gone
+                await self._route(connection, channel)
+        finally:
+            await channel.close()
+
+    async def _route(self, connection: Connection, channel: Channel) -> None:
+        now_ns = time.monotonic_ns()
+        address = channel.peer.host
+        rtsp = ServerConnection(
+            camera=None,
+            streams={},
+            authenticator=self._authenticator,
+            lockout=self._lockout,
+            address=address,
+            secure=channel.tls is not None,
+            first_request_timeout_s=self.limits.first_request_timeout_s,
+            now_ns=now_ns,
+        )
+        request = await first_request(
+            channel,
+            rtsp,
+            now_ns + int(self.limits.first_request_timeout_s * 1e9),
+            is_known=lambda camera: self._worker(camera) is not None,
+            login_failed=lambda user: self._arbiter.spread_lockout(address, user),
+        )
+        if request is None:
+            return
+        status, reason = SERVICE_UNAVAILABLE, "the worker does not come up"
+        if len(self._arbiter.handoffs) >= self.limits.sessions:
+            status, reason = NOT_ENOUGH_BANDWIDTH, f"limits.sessions = {self.limits.sessions}"
+        elif await self._hand_over(connection, channel, request.camera, request.received):
+            return
+        log.warning("request_refused", camera=request.camera, peer=address, status=status, reason=reason)
+        rtsp.refuse(status)
+        await channel.send(rtsp.data_to_send())
+
+    async def _hand_over(self, connection: Connection, channel: Channel, camera: str, received: bytes) -> bool:
+        """False when no worker of this camera could take it in time; the channel is then still ours."""
+        deadline_s = asyncio.get_running_loop().time() + WORKER_TIMEOUT_S
+        while (worker := self._worker(camera)) is not None:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    await worker.ready.wait()
+            except TimeoutError:
+                return False
+            try:
+                await self._arbiter.handoffs.hand_over(worker, connection, received, channel)
+            except HandOverError as error:
+                log.warning("hand_over_failed", camera=camera, reason=str(error))
+                if worker.ready.is_set():  # it lives and does not take it
+                    return False
+            else:
+                return True
+        return False
+
+    def _worker(self, camera: str) -> Worker | None:
+        worker = self._arbiter.registry.get(camera)
+        return worker if worker is not None and worker.wanted else None
