@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import sys
-from pathlib import Path
 
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
@@ -53,18 +52,16 @@ def _send(orders: socket.socket, data: bytes, *descriptors: int) -> None:
         pass  # the next recv sees the end
 
 
-def main() -> int:
+def main() -> None:
     from camfleet.workers import preload, worker  # noqa: F401  the memory that all workers share
 
-    orders = socket.socket(fileno=0)
+    orders = socket.socket(fileno=sys.stdin.fileno())
     order = serve(orders)
     orders.close()
-    if order is None:
-        return 0
-    os.open(os.devnull, os.O_RDWR)  # the lowest free number: standard input
-    os.setsid()
-    return worker.main(order.camera, Path(order.run_dir))
+    if order is not None:
+        os.open(os.devnull, os.O_RDONLY)  # the lowest free number: standard input
+        worker.main(order.camera, order.run_dir)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -72,7 +72,14 @@ class Arbiter:
     """Made on the event loop, after the fork server has been started."""
 
     def __init__(
-        self, run_dir: Path, forkserver: ForkServer, orders: Orders, *, budget: Budget, lockout: Lockout, nonce_key: bytes
+        self,
+        run_dir: Path,
+        forkserver: ForkServer,
+        orders: Orders,
+        *,
+        budget: Budget,
+        lockout: Lockout,
+        nonce_key: bytes,
     ) -> None:
         self.registry = Registry()
         self.report: Callable[[], Awaitable[bytes]] | None = None  # answers `camfleet status`

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import zmq
-
 from camfleet.core.log import Log
 from camfleet.core.wire.control import (
     MAX_MESSAGE_SIZE,

@@ -9,7 +9,6 @@ from collections import deque
 from pathlib import Path
 
 import msgspec
-
 from camfleet.core.log import Log
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 

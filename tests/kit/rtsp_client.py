@@ -148,9 +148,7 @@ class RTSPClient:
 
     # ------------------------------------------------------------ requests
 
-    def request(
-        self, method: str, url: str = "", headers: dict[str, str] | None = None, body: bytes = b""
-    ) -> Response:
+    def request(self, method: str, url: str = "", headers: dict[str, str] | None = None, body: bytes = b"") -> Response:
         """Send and await the response; a 401 with a Digest challenge is answered once."""
         self.send_request(method, url, headers, body)
         response = self.read_response()

@@ -1,0 +1,237 @@
+"""The composition root: builds the rooms, joins them, and takes them down in order.
+
+    start    lock -> fork server -> keys -> ports -> bus -> workers -> accept
+    reload   SIGHUP, or a changed file: everything is validated and every new port bound before anything is touched
+    stop     SIGINT, SIGTERM: no more clients, goodbye to the readers, no process left, within two seconds
+
+The order of the start keeps secrets here: the fork server runs before the first key is read.
+"""
+
+import asyncio
+import importlib.metadata
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+from camfleet.core.log import Log
+from camfleet.core.rtsp import Authenticator, Lockout
+
+from . import StartError
+from .arbiter import Arbiter, ForkServer, Orders, SupervisorLock
+from .arbiter.report import camera_reports
+from .certs.self_signed import CERTIFICATE_NAME, PRIVATE_KEY_NAME, ensure_pair
+from .config import ConfigurationError, Settings
+from .credentials import REALM
+from .hardening import harden
+from .listen import BindError, Budget, Door, Journal, Listener, bind
+from .route import Router
+from .state import StateFolder
+from .status import StatusReport, SupervisorStatus
+from .tls import CertificateError, ServerContext
+
+log = Log("app")
+
+FILE_CHECK_INTERVAL_S = 1.0
+
+Port = tuple[str, int, bool]  # host, port, secure
+
+
+async def serve(
+    settings: Settings, state: StateFolder, on_ready: Callable[[], None], reload: Callable[[], Settings]
+) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code. `on_ready` is called when clients can come, `reload` for the
+    settings as they are now. Raises StartError."""
+    harden()
+    lock = SupervisorLock(state.path)
+    forkserver = ForkServer()
+    try:
+        forkserver.start()
+        server = Server(settings, state, forkserver)
+        try:
+            await server.run(on_ready, reload)
+        finally:
+            await server.close()
+    finally:
+        await forkserver.stop()
+        lock.release()
+    return 0
+
+
+class Server:
+    """Everything that a configuration says, running."""
+
+    def __init__(self, settings: Settings, state: StateFolder, forkserver: ForkServer) -> None:
+        self._settings = settings
+        self._state = state
+        self._began_ns = time.monotonic_ns()
+        limits = settings.limits
+        nonce_key = secrets.token_bytes(32)
+        self._authenticator = Authenticator(settings.users, realm=REALM, nonce_key=nonce_key)
+        self._lockout = Lockout(
+            user_failures=limits.login_failures, window_s=limits.login_failure_window_s, lock_s=limits.lockout_s
+        )
+        self._budget = Budget(limits)
+        self._journal = Journal(Log("listen"))
+        self._listeners: dict[Port, list[Listener]] = {}
+        self._accepting: dict[Port, list[asyncio.Task[None]]] = {}
+        try:
+            self._context = _context(settings, state)
+            self._bind(_ports(settings))
+        except (BindError, CertificateError) as error:
+            self._close_ports(self._listeners)
+            raise StartError(str(error)) from None
+        self._arbiter = Arbiter(
+            state.run, forkserver, _orders(settings), budget=self._budget, lockout=self._lockout, nonce_key=nonce_key
+        )
+        self._arbiter.report = self._report
+        self._router = Router(self._arbiter, self._authenticator, self._lockout, limits)
+        self._door = Door(
+            self._router.serve, self._budget, self._journal, handshake_timeout_s=limits.handshake_timeout_s
+        )
+
+    async def run(self, on_ready: Callable[[], None], reload: Callable[[], Settings]) -> None:
+        loop = asyncio.get_running_loop()
+        stop, hang_up = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+        self._arbiter.start()
+        self._accept(self._listeners)
+        on_ready()
+        reloading = asyncio.create_task(self._reload_when_told(hang_up, reload))
+        await stop.wait()
+        log.info("stopping")
+        reloading.cancel()
+        await asyncio.gather(reloading, return_exceptions=True)
+
+    async def close(self) -> None:
+        self._close_ports(list(self._listeners))
+        await asyncio.gather(self._door.close(), self._router.close(), self._arbiter.stop())
+
+    # ------------------------------------------------------------ reload
+
+    async def _reload_when_told(self, hang_up: asyncio.Event, reload: Callable[[], Settings]) -> None:
+        """By SIGHUP, or when a file of the configuration has changed and then stayed the same for one look."""
+        served = seen = self._fingerprint()
+        while True:
+            told = True
+            try:
+                async with asyncio.timeout(FILE_CHECK_INTERVAL_S):
+                    await hang_up.wait()
+            except TimeoutError:
+                told = False
+            now = self._fingerprint()
+            if told or (now != served and now == seen):
+                hang_up.clear()
+                served = now
+                await self._reload(reload)
+            seen = now
+
+    def _fingerprint(self) -> tuple[object, ...]:
+        """What changes when a file of the configuration does."""
+        return tuple(_signature(path) for path in (self._settings.file, *_pair(self._settings, self._state)) if path)
+
+    async def _reload(self, reload: Callable[[], Settings]) -> None:
+        """All of it, or nothing of it."""
+        try:
+            settings = reload()
+            context = _context(settings, self._state)
+            wanted = _ports(settings)
+            added = self._bind(port for port in wanted if port not in self._listeners)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                log.error("reload_refused", reason=str(problem))
+            return
+        except (StartError, CertificateError, BindError) as error:
+            log.error("reload_refused", reason=str(error))
+            return
+        self._settings, self._context = settings, context
+        self._budget.limits = self._router.limits = settings.limits
+        self._authenticator.set_users(settings.users)
+        for listener in (each for group in self._listeners.values() for each in group):
+            listener.context = context
+        self._accept(added)
+        self._close_ports([port for port in self._listeners if port not in wanted])
+        log.info("reloaded", cameras=len(settings.cameras), users=len(settings.users))
+        await self._arbiter.apply(_orders(settings))
+
+    # ------------------------------------------------------------ ports
+
+    def _bind(self, ports: Iterable[Port]) -> list[Port]:
+        """Listen on all of them, or with BindError on none."""
+        added: list[Port] = []
+        try:
+            for host, number, secure in ports:
+                port = host, number, secure
+                self._listeners[port] = bind([host], number, secure=secure, context=self._context)
+                added.append(port)
+        except BindError:
+            self._close_ports(added)
+            raise
+        return added
+
+    def _accept(self, ports: Iterable[Port]) -> None:
+        for port in ports:
+            self._accepting[port] = [
+                asyncio.create_task(self._door.run(listener)) for listener in self._listeners[port]
+            ]
+
+    def _close_ports(self, ports: Iterable[Port]) -> None:
+        for port in list(ports):
+            for task in self._accepting.pop(port, ()):
+                task.cancel()
+            for listener in self._listeners.pop(port):
+                listener.close()
+
+    # ------------------------------------------------------------ status
+
+    async def _report(self) -> bytes:
+        answers = await self._arbiter.stats()
+        supervisor = SupervisorStatus(
+            pid=os.getpid(),
+            version=importlib.metadata.version("camfleet"),
+            uptime_s=round((time.monotonic_ns() - self._began_ns) / 1e9, 1),
+        )
+        cameras = camera_reports(self._arbiter.registry, answers, self._settings)
+        return msgspec.json.encode(StatusReport(supervisor=supervisor, cameras=cameras))
+
+
+def _orders(settings: Settings) -> Orders:
+    return Orders(
+        cameras=settings.cameras,
+        users=settings.users,
+        orphan_timeout_s=settings.workers.orphan_timeout_s,
+        silence_timeout_s=settings.workers.silence_timeout_s,
+        lockout_s=settings.limits.lockout_s,
+    )
+
+
+def _ports(settings: Settings) -> list[Port]:
+    numbers = ((settings.rtsp_port, False), (settings.rtsps_port, True))
+    return [(host, number, secure) for number, secure in numbers if number for host in settings.hosts]
+
+
+def _pair(settings: Settings, state: StateFolder) -> tuple[Path, Path]:
+    return state.certs / settings.certificate, state.certs / settings.private_key
+
+
+def _context(settings: Settings, state: StateFolder) -> ServerContext | None:
+    """The certificate to serve, made when there is none; None: no TLS."""
+    if settings.rtsps == "off":
+        return None
+    certificate, private_key = _pair(settings, state)
+    if (settings.certificate, settings.private_key) == (Path(CERTIFICATE_NAME), Path(PRIVATE_KEY_NAME)):
+        certificate, private_key = ensure_pair(state.certs)
+    return ServerContext(certificate, private_key)
+
+
+def _signature(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return found.st_mtime_ns, found.st_size, found.st_ino

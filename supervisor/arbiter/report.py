@@ -1,0 +1,119 @@
+"""What `camfleet status` is told: the registry, and what the workers say of themselves right now."""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from camfleet.core.wire import StreamSpec
+from camfleet.core.wire.control import Endpoint, ReaderStats, Stats, StreamStats
+from camfleet.supervisor.config import Settings
+from camfleet.supervisor.status import CameraStatus, ReaderStatus, StreamStatus
+from camfleet.supervisor.urls import public_host, schemes, stream_url
+
+from .registry import Registry
+
+SILENT_AFTER_NS = 3_000_000_000  # three unanswered pings
+_PSS = re.compile(rb"^Pss: +(\d+) kB$", re.MULTILINE)
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: Settings) -> list[CameraStatus]:
+    """One report for each configured camera; of a worker that has not answered, what is known without it."""
+    now_ns = time.monotonic_ns()
+    host, (scheme, port) = public_host(settings), schemes(settings)[0]
+    reports = []
+    for worker in registry:
+        spec, answer = worker.spec, answers.get(worker.camera)
+        measured = {stream.id: stream for stream in answer.streams} if answer else {}
+        reports.append(
+            CameraStatus(
+                id=spec.id,
+                name=spec.name,
+                state=worker.state(now_ns, SILENT_AFTER_NS),
+                answered=answer is not None,
+                worker_pid=worker.pid,
+                worker_uptime_s=round((now_ns - worker.attached_ns) / 1e9, 1) if worker.pid else 0.0,
+                worker_rss_bytes=_rss_bytes(worker.pid),
+                worker_pss_bytes=_pss_bytes(worker.pid),
+                restarts=worker.restarts,
+                connections=answer.connections if answer else 0,
+                max_sessions=spec.max_sessions,
+                streams=[
+                    _stream(stream, stream_url(scheme, host, port, spec, stream), measured.get(stream.id))
+                    for stream in spec.streams
+                ],
+                readers=[_reader(reader) for reader in answer.readers] if answer else [],
+            )
+        )
+    return reports
+
+
+def _stream(spec: StreamSpec, url: str, measured: StreamStats | None) -> StreamStatus:
+    if measured is None:
+        video = spec.video
+        return StreamStatus(
+            id=spec.id,
+            url=url,
+            state="unknown",
+            codec=video.codec if video else "h264",
+            width=video.width if video else 0,
+            height=video.height if video else 0,
+            fps=0.0,
+            bitrate_bps=0,
+            encoder="",
+        )
+    return StreamStatus(
+        id=spec.id,
+        url=url,
+        state=measured.state,
+        codec=measured.codec,
+        width=measured.width,
+        height=measured.height,
+        fps=round(measured.fps, 2),
+        bitrate_bps=measured.bitrate_bps,
+        encoder=measured.encoder,
+        frames=measured.frames,
+        key_frames=measured.key_frames,
+    )
+
+
+def _reader(reader: ReaderStats) -> ReaderStatus:
+    tls = reader.connection.tls
+    return ReaderStatus(
+        peer=_host_and_port(reader.connection.peer),
+        user=reader.user,
+        stream=reader.stream,
+        state=reader.state,
+        transport=reader.transport,
+        tls_version=tls.version if tls else "",
+        tls_suite=tls.suite if tls else "",
+        certificate_fingerprint=tls.certificate_fingerprint if tls else "",
+        bytes_sent=reader.bytes_sent,
+        frames_skipped=reader.frames_skipped,
+        age_s=round(reader.age_s, 1),
+    )
+
+
+def _host_and_port(endpoint: Endpoint) -> str:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{host}:{endpoint.port}"
+
+
+def _rss_bytes(pid: int) -> int:
+    """Resident memory, pages shared with the fork server included; 0 when there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_SIZE
+    except OSError:
+        return 0
+
+
+def _pss_bytes(pid: int) -> int:
+    """What the process costs: its own pages and its share of the common ones. 0 when the kernel does not tell: a
+    worker is not dumpable, which closes its smaps to all but root."""
+    try:
+        found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
