@@ -195,6 +195,8 @@ class Server:
             pid=os.getpid(),
             version=importlib.metadata.version("camfleet"),
             uptime_s=round((time.monotonic_ns() - self._began_ns) / 1e9, 1),
+            connections=self._budget.connections,
+            turned_away=dict(self._journal.counts),
         )
         cameras = camera_reports(self._arbiter.registry, answers, self._settings)
         return msgspec.json.encode(StatusReport(supervisor=supervisor, cameras=cameras))

@@ -86,16 +86,19 @@ def _serve(options: argparse.Namespace) -> int:
     from . import app
 
     given = {"host": options.host, "rtsp_port": options.rtsp_port, "rtsps_port": options.rtsps_port}
-    settings = load(options.config, {key: value for key, value in given.items() if value is not None})
+    overrides = {key: value for key, value in given.items() if value is not None}
+    settings = load(options.config, overrides)
     state = _state(options, settings)
     state.prepare()
-    password = ""
-    if not settings.users:
-        user = state.user()
-        if user is None:
-            password = generate_password()
-            user = user_spec(GENERATED_USER, password)
-        settings = msgspec.structs.replace(settings, users=(user,))
+    user, password = state.user(), ""
+    if user is None and not settings.users:
+        password = generate_password()
+        user = user_spec(GENERATED_USER, password)
+
+    def with_users(settings: Settings) -> Settings:
+        return settings if settings.users or user is None else msgspec.structs.replace(settings, users=(user,))
+
+    settings = with_users(settings)
 
     def on_ready() -> None:
         if password:  # kept only now: a start that failed has shown it to nobody
@@ -103,7 +106,7 @@ def _serve(options: argparse.Namespace) -> int:
         print(greeting(settings, state, password), flush=True)
 
     log.configure(options.log_level)
-    return asyncio.run(app.serve(settings, state, on_ready))
+    return asyncio.run(app.serve(settings, state, on_ready, lambda: with_users(load(options.config, overrides))))
 
 
 def _check(options: argparse.Namespace) -> int:

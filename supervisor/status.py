@@ -12,12 +12,14 @@ class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     version: str
     uptime_s: float
+    connections: int = 0  # in all, those that have not come to a camera included
+    turned_away: dict[str, int] = {}  # by reason, failed handshakes among them
 
 
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     url: str
-    state: str  # "idle" | "starting" | "running" | "failed: ..."
+    state: str  # "idle" | "starting" | "running" | "failed: ..." | "unknown"
     codec: str
     width: int
     height: int
@@ -45,11 +47,17 @@ class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True):
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str = ""
-    state: str  # of the worker: "starting" | "running" | "silent" | "restarting"
+    state: str  # of the worker: "starting" | "running" | "silent" | "stopping" | "restarting"
     worker_pid: int  # 0: none
     restarts: int
     streams: list[StreamStatus]
     readers: list[ReaderStatus]
+    answered: bool = True  # False: streams and readers are not known now
+    connections: int = 0
+    max_sessions: int = 0
+    worker_uptime_s: float = 0.0
+    worker_rss_bytes: int = 0
+    worker_pss_bytes: int = 0  # 0: the kernel does not tell
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ It lives in a session of its own, so that Ctrl-C in the supervisor's terminal re
 docs/decisions/0002-own-fork-server.md says why this is not multiprocessing's.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -46,10 +47,8 @@ def serve(orders: socket.socket) -> Fork | None:
 
 
 def _send(orders: socket.socket, data: bytes, *descriptors: int) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next recv sees the end
         socket.send_fds(orders, [data], list(descriptors), socket.MSG_NOSIGNAL)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the next recv sees the end
 
 
 def main() -> None:

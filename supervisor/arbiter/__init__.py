@@ -1,9 +1,17 @@
 """The life of the worker processes, and the bus and hand-off socket that connect them to the supervisor."""
 
 from .arbiter import Arbiter, Orders
-from .bus import ServerNotRunning, query_status
+from .bus import ServerNotRunningError, query_status
 from .forkserver import ForkServer
 from .handoff import HandOverError
 from .lock import SupervisorLock
 
-__all__ = ["Arbiter", "ForkServer", "HandOverError", "Orders", "ServerNotRunning", "SupervisorLock", "query_status"]
+__all__ = [
+    "Arbiter",
+    "ForkServer",
+    "HandOverError",
+    "Orders",
+    "ServerNotRunningError",
+    "SupervisorLock",
+    "query_status",
+]

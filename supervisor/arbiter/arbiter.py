@@ -49,7 +49,6 @@ from .registry import Registry, Worker
 log = Log("arbiter")
 
 PING_INTERVAL_S = 1.0
-SILENT_AFTER_NS = 3_000_000_000  # three unanswered pings: shown in the status
 ADOPTION_TIMEOUT_S = 2.0  # a worker that lives reconnects within 100 ms
 START_TIMEOUT_S = 10.0
 # Readers get their goodbye within the first; what is left is killed so that all is over within two seconds.
@@ -176,7 +175,7 @@ class Arbiter:
                 log.error("no_worker", camera=worker.camera, reason=str(error), again_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 continue
-            log.info("worker_found" if found else "worker started", camera=worker.camera, pid=process.pid)
+            log.info("worker_found" if found else "worker_started", camera=worker.camera, pid=process.pid)
             self._attach(worker, process, ADOPTION_TIMEOUT_S if found else START_TIMEOUT_S)
             await process.ended.wait()
             replaced = worker.stopping
@@ -232,7 +231,7 @@ class Arbiter:
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
         worker.wanted = spec is not None
-        log.info("camera_changed" if spec else "camera removed", camera=worker.camera)
+        log.info("camera_changed" if spec else "camera_removed", camera=worker.camera)
         await self._end(worker)
         if spec is not None:
             worker.spec = spec

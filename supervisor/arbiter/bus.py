@@ -50,7 +50,8 @@ class Bus:
         self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
         self._socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_SIZE)
         self._socket.bind(f"ipc://{run_dir / SOCKET_NAME}")
-        self._loop.add_reader(self._socket.get(zmq.FD), self._drain)
+        self._descriptor = int(self._socket.get(zmq.FD))
+        self._loop.add_reader(self._descriptor, self._drain)
         self.dropped = 0
         self._next_warning_ns = 0
 
@@ -67,7 +68,7 @@ class Bus:
 
     def close(self) -> None:
         """What is still queued for a peer that reads has left by now; the rest is dropped."""
-        self._loop.remove_reader(self._socket.get(zmq.FD))
+        self._loop.remove_reader(self._descriptor)
         self._socket.close()
         self._context.term()
 
@@ -81,7 +82,7 @@ class Bus:
 
     def _drain(self) -> None:
         for _ in range(BATCH):
-            if self._socket.closed or not self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+            if self._socket.closed or not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 return
             self._take(self._socket.recv_multipart(zmq.NOBLOCK))
         self._loop.call_soon(self._drain)
@@ -100,26 +101,26 @@ class Bus:
             log.exception("news_failed", kind=type(message).__name__)
 
 
-class ServerNotRunning(StartError):
+class ServerNotRunningError(StartError):
     """Nobody answers in this run folder."""
 
 
 def query_status(run_dir: Path, timeout_s: float = 3.0) -> bytes:
-    """Ask the running server for its status, as JSON text. Blocks. Raises ServerNotRunning."""
+    """Ask the running server for its status, as JSON text. Blocks. Raises ServerNotRunningError."""
     path = run_dir / SOCKET_NAME
     if not path.is_socket():
-        raise ServerNotRunning(f"no server runs with this state folder: there is no {path}")
+        raise ServerNotRunningError(f"no server runs with this state folder: there is no {path}")
     with zmq.Context() as context, contextlib.closing(context.socket(zmq.DEALER)) as dealer:
         dealer.set(zmq.LINGER, 0)
         dealer.set(zmq.MAXMSGSIZE, MAX_MESSAGE_SIZE)
         dealer.connect(f"ipc://{path}")
         dealer.send(encode(StatusRequest(version=WIRE_VERSION)))
         if not dealer.poll(round(timeout_s * 1000)):
-            raise ServerNotRunning(f"no server answers at {path} within {timeout_s:g} s")
+            raise ServerNotRunningError(f"no server answers at {path} within {timeout_s:g} s")
         try:
             answer = decode(dealer.recv())
         except msgspec.MsgspecError as error:
-            raise ServerNotRunning(f"the server at {path} is of another version: {error}") from None
+            raise ServerNotRunningError(f"the server at {path} is of another version: {error}") from None
     if not isinstance(answer, Status):
-        raise ServerNotRunning(f"the server at {path} answered {type(answer).__name__}")
+        raise ServerNotRunningError(f"the server at {path} answered {type(answer).__name__}")
     return answer.json

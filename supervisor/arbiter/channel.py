@@ -156,5 +156,5 @@ class HandoffListener:
             channel.close()
 
 
-def _refuse(record: HandoffRecord, descriptor: int) -> None:
+def _refuse(_: HandoffRecord, descriptor: int) -> None:
     os.close(descriptor)

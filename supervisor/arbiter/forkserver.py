@@ -46,7 +46,7 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", MODULE],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
                 start_new_session=True,
             )
@@ -84,7 +84,7 @@ class ForkServer:
 
     def _restart(self, reason: str) -> None:
         process = self._process
-        log.error("fork_server_lost", pid=process and process.pid, reason=reason)
+        log.error("fork_server_lost", pid=process.pid if process else None, reason=reason)
         self._close()
         if process is not None:
             process.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from camfleet.supervisor.arbiter import ServerNotRunning, query_status
+from camfleet.supervisor.arbiter import ServerNotRunningError, query_status
 
 from tests.kit.wait import wait_for
 
@@ -140,7 +140,7 @@ class Server:
         """What `camfleet status --json` says; empty while no server answers."""
         try:
             return dict(json.loads(query_status(self.run_dir, timeout_s=2.0)))
-        except ServerNotRunning:
+        except ServerNotRunningError:
             return {}
 
     def camera(self, camera: str = "ipc1") -> dict[str, Any]:
