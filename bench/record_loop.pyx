@@ -3,10 +3,9 @@
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+from camfleet.core.tls.move cimport session_import
 from camfleet.core.tls.record cimport record_size
-from camfleet.core.tls.session cimport (
-    TLSSession, session_import, session_receive, session_seal, session_seal_bound, session_wipe,
-)
+from camfleet.core.tls.session cimport TLSSession, session_receive, session_seal, session_seal_bound, session_wipe
 
 
 cdef TLSSession imported(bytes export) except *:

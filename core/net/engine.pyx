@@ -32,7 +32,7 @@ from camfleet.core.ring.stream cimport Subscription
 from camfleet.core.ring.window cimport NO_BLOCK, window_at, window_clear, window_join, window_push
 from camfleet.core.rtp.rtcp cimport RTCP_BYE_SIZE_MAX, write_bye
 from camfleet.core.status cimport ERROR_CLOSED, ERROR_MEMORY, ERROR_SYSTEM, STATUS_OK
-from camfleet.core.tls.session cimport SESSION_EXPORT_MAX, session_export
+from camfleet.core.tls.move cimport SESSION_EXPORT_MAX, session_export
 
 cdef enum:
     SLOT_BITS = 16            # of a client id

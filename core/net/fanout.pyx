@@ -16,7 +16,7 @@ from camfleet.core.net.queue cimport (
 )
 from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
 from camfleet.core.ring.stream cimport MediaStream, Subscription
-from camfleet.core.tls.session cimport session_import
+from camfleet.core.tls.move cimport session_import
 
 from camfleet.core.tls.session import alert_name
 

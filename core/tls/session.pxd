@@ -1,7 +1,7 @@
 # One TLS connection after its handshake (RFC 8446 5-6, RFC 5246 6-7): both directions, alerts, KeyUpdate. Sans-I/O:
 # records and `now_ns` come in, plaintext and records go out. No GIL, no allocation per record.
 #
-# Ordered by flow: life, incoming, outgoing, move.
+# Ordered by flow: life, incoming, outgoing. How a session moves is in move.pxd.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from camfleet.core.tls.traffic cimport TrafficState
@@ -44,7 +44,7 @@ cdef struct TLSSession:
     bint failed               # a negative return ended the session; only session_seal_alert still works, once
     bint answer_due           # the peer asked for a KeyUpdate (TLS 1.2: a renegotiation) and has no answer yet
     int64_t last_update_ns    # when the sending key began
-    # the rest is private to session.pyx: the handshake message being received, and what a peer may not overdo
+    # the rest is private to session.pyx and move.pyx: the handshake message being received, and what a peer may not overdo
     uint8_t handshake[5]
     uint8_t handshake_size
     uint32_t handshake_skip   # bytes left of a refused ClientHello
@@ -73,10 +73,3 @@ cdef int64_t session_seal(TLSSession *session, const uint8_t *data, size_t size,
 # One alert; close_notify and a fatal one are the last word.
 cdef int64_t session_seal_alert(TLSSession *session, uint8_t level, uint8_t description,
                                 uint8_t *out, size_t capacity) noexcept nogil
-
-# --- move: the whole state as bytes, so that another process can go on. Layout private to session.pyx.
-# ERROR_CLOSED for a session that has ended; the caller wipes the original: a sequence number has one writer.
-cdef enum:
-    SESSION_EXPORT_MAX = 512
-cdef int64_t session_export(const TLSSession *session, uint8_t *out, size_t capacity, int64_t now_ns) noexcept nogil
-cdef int session_import(TLSSession *session, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil

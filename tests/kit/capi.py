@@ -1,8 +1,8 @@
 """Call the nogil functions of a Cython module from a test: its __pyx_capi__ holds each `cdef` function of its .pxd."""
 
 import ctypes
+import importlib
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 _name = ctypes.pythonapi.PyCapsule_GetName
@@ -11,9 +11,9 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
 
-def c_function(module: ModuleType, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """`name` of `module` with the given ctypes; a bytearray is passed as `buffer(it)`."""
-    capsule = vars(module)["__pyx_capi__"][name]
+def c_function(module: str, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """`name` of the module with the given ctypes; a bytearray is passed as `buffer(it)`."""
+    capsule = vars(importlib.import_module(module))["__pyx_capi__"][name]
     return ctypes.CFUNCTYPE(result, *arguments)(_pointer(capsule, _name(capsule)))
 
 

@@ -4,8 +4,6 @@ from ctypes import POINTER, byref, c_int, c_int64, c_size_t, c_uint8, c_uint16, 
 
 import pytest
 from camfleet.core.tls import Session, TLSError
-from camfleet.core.tls import record as record_module
-from camfleet.core.tls import traffic as traffic_module
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,18 +12,25 @@ from tests.kit.tls import CLIENT_HELLO, SECOND_NS, Peer, connect, handshake, key
 from tests.reference.tls_record import HANDSHAKE, SUITES, TLS_1_3, Direction, Suite
 
 traffic_init = c_function(
-    traffic_module,
+    "camfleet.core.tls.traffic",
     "traffic_init",
     c_int,
     *(c_void_p, c_uint16, c_uint16, c_void_p, c_size_t, c_void_p, c_size_t, c_uint64, c_int),
 )
-traffic_update = c_function(traffic_module, "traffic_update", c_int, c_void_p)
-traffic_wipe = c_function(traffic_module, "traffic_wipe", None, c_void_p)
+traffic_update = c_function("camfleet.core.tls.traffic", "traffic_update", c_int, c_void_p)
+traffic_wipe = c_function("camfleet.core.tls.traffic", "traffic_wipe", None, c_void_p)
 seal_record = c_function(
-    record_module, "seal_record", c_int64, c_void_p, c_uint8, c_void_p, c_size_t, c_void_p, c_size_t
+    "camfleet.core.tls.record", "seal_record", c_int64, c_void_p, c_uint8, c_void_p, c_size_t, c_void_p, c_size_t
 )
 open_record = c_function(
-    record_module, "open_record", c_int64, c_void_p, c_void_p, c_size_t, POINTER(c_uint8), POINTER(c_void_p)
+    "camfleet.core.tls.record",
+    "open_record",
+    c_int64,
+    c_void_p,
+    c_void_p,
+    c_size_t,
+    POINTER(c_uint8),
+    POINTER(c_void_p),
 )
 
 suites = st.sampled_from(SUITES)

@@ -3,7 +3,6 @@
 from ctypes import c_int, c_int64, c_size_t, c_uint8, c_void_p
 
 import pytest
-from camfleet.core.tls import session as module
 
 from tests.kit.capi import buffer, c_function
 from tests.kit.tls import Peer, connect, octets
@@ -13,13 +12,14 @@ STRUCT_SIZE = 4096  # more than a TLSSession
 ERROR_SHORT = -1
 UNTOUCHED = 0xA5
 AES = SUITES[0]
+SESSION, MOVE = "camfleet.core.tls.session", "camfleet.core.tls.move"
 
-session_import = c_function(module, "session_import", c_int, c_void_p, c_void_p, c_size_t, c_int64)
-session_export = c_function(module, "session_export", c_int64, c_void_p, c_void_p, c_size_t, c_int64)
-session_wipe = c_function(module, "session_wipe", None, c_void_p)
-session_seal_bound = c_function(module, "session_seal_bound", c_size_t, c_void_p, c_size_t)
-session_seal = c_function(module, "session_seal", c_int64, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64)
-session_seal_alert = c_function(module, "session_seal_alert", c_int64, c_void_p, c_uint8, c_uint8, c_void_p, c_size_t)
+session_import = c_function(MOVE, "session_import", c_int, c_void_p, c_void_p, c_size_t, c_int64)
+session_export = c_function(MOVE, "session_export", c_int64, c_void_p, c_void_p, c_size_t, c_int64)
+session_wipe = c_function(SESSION, "session_wipe", None, c_void_p)
+session_seal_bound = c_function(SESSION, "session_seal_bound", c_size_t, c_void_p, c_size_t)
+session_seal = c_function(SESSION, "session_seal", c_int64, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64)
+session_seal_alert = c_function(SESSION, "session_seal_alert", c_int64, c_void_p, c_uint8, c_uint8, c_void_p, c_size_t)
 
 
 def connect_in_memory(suite: Suite, due: bool = False) -> tuple[bytearray, Peer]:
