@@ -10,7 +10,7 @@ cdef struct OctetWriter:
     uint8_t *out
     size_t size               # written, or counted, so far
     size_t capacity
-    bint short                # something did not fit; nothing was written since
+    bint short                # something did not fit: what is there is worthless
 
 
 cdef inline OctetWriter octet_writer(uint8_t *out, size_t capacity) noexcept nogil:
@@ -29,7 +29,7 @@ cdef inline OctetWriter octet_counter() noexcept nogil:
 # The place of the next `size` bytes, already counted as written; NULL when counting or when they do not fit.
 cdef inline uint8_t *put_space(OctetWriter *writer, size_t size) noexcept nogil:
     cdef uint8_t *place
-    if writer.short or size > writer.capacity - writer.size:
+    if size > writer.capacity - writer.size:
         writer.short = True
         return NULL
     place = writer.out + writer.size if writer.out != NULL else NULL

@@ -35,5 +35,5 @@ cdef struct RTCPReport:
     bint key_frame_wanted     # PLI (RFC 4585 6.3.1) or FIR (RFC 5104 4.3.1) about `ssrc`
     bint bye                  # of somebody else than `ssrc`
 # `data`: one datagram, or the content of one $ frame without its header. Returns the number of RTCP packets in it, or
-# ERROR_INVALID for a malformed compound; then the report is empty (the caller counts and ignores it).
+# ERROR_INVALID for a malformed compound: the caller counts it and ignores the report.
 cdef int parse_rtcp(const uint8_t *data, size_t size, uint32_t ssrc, RTCPReport *report) noexcept nogil

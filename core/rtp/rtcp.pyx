@@ -162,7 +162,6 @@ cdef int parse_rtcp(const uint8_t *data, size_t size, uint32_t ssrc, RTCPReport 
     memset(report, 0, sizeof(RTCPReport))
     while reader.left:
         if not _read_packet(&reader, ssrc, report):
-            memset(report, 0, sizeof(RTCPReport))
             return ERROR_INVALID
         packets += 1
     return packets if packets else ERROR_INVALID

@@ -1,0 +1,109 @@
+"""core.rtp against the plain Python of tests/reference, for random access units and for random noise."""
+
+import contextlib
+
+from camfleet.core.rtp import annexb, h264
+from camfleet.core.rtp import rtcp as ours
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.reference import rtcp, rtp
+
+UINT32 = st.integers(0, 2**32 - 1)
+# around what decides: nothing, a STAP-A's room, one packet, two and three fragments
+SIZES = st.one_of(
+    st.integers(1, 40),
+    st.integers(700, 720),
+    st.integers(1415, 1440),
+    st.integers(2845, 2860),
+    st.integers(4270, 4290),
+    st.integers(1, 6000),
+)
+
+
+@st.composite
+def nal_unit(draw: st.DrawFn) -> bytes:
+    """Any type and importance; the body comes from a seed and holds no 00 00 00-03 and no zero at its end."""
+    size, header = draw(SIZES), draw(st.integers(1, 255))
+    body = draw(st.randoms(use_true_random=False)).randbytes(size - 1)
+    for start in (b"\0\0\0", b"\0\0\1", b"\0\0\2", b"\0\0\3"):
+        body = body.replace(start, b"\0\x80\0")
+    return bytes([header]) + (body[:-1] + b"\x80" if body else b"")
+
+
+START_CODES = st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\0\1"])
+
+
+@st.composite
+def access_units(draw: st.DrawFn) -> bytes:
+    units = draw(st.lists(nal_unit(), min_size=1, max_size=12))
+    units.insert(draw(st.integers(0, len(units))), draw(st.sampled_from([b"\x65\x88", b"\x41\x9a"])))  # one to send
+    return b"".join(draw(START_CODES) + unit for unit in units) + bytes(draw(st.integers(0, 3)))
+
+
+@given(access_units(), UINT32, UINT32, st.integers(0, 65_535), st.integers(0, 127), st.integers(0, 254))
+def test_the_same_bytes_as_the_reference(
+    access_unit: bytes, ssrc: int, timestamp: int, sequence: int, payload_type: int, channel: int
+) -> None:
+    ours = h264.Packetizer(ssrc=ssrc, sequence=sequence, payload_type=payload_type, channel=channel)
+    data = ours.packetize(access_unit, timestamp)
+    assert data == rtp.packetize(
+        access_unit, ssrc=ssrc, sequence=sequence, payload_type=payload_type, channel=channel, timestamp=timestamp
+    )
+    assert h264.measure(access_unit).size == len(data)
+    assert h264.measure(access_unit).packets == ours.packets == len(rtp.packets(data))
+
+
+@given(st.lists(access_units(), min_size=1, max_size=4), st.integers(65_500, 65_540), st.integers(2**32 - 9000, 2**32))
+def test_depacketized_units_are_what_was_sent(access: list[bytes], sequence: int, timestamp: int) -> None:
+    packetizer = h264.Packetizer(sequence=sequence % 65_536)
+    data = b"".join(packetizer.packetize(one, (timestamp + 3000 * n) % 2**32) for n, one in enumerate(access))
+    back = rtp.depacketize(rtp.packets(data))
+    assert [unit.units for unit in back] == [[u for u in rtp.nal_units(one) if rtp.is_sent(u)] for one in access]
+    assert [unit.timestamp for unit in back] == [(timestamp + 3000 * n) % 2**32 for n in range(len(access))]
+
+
+@given(
+    st.lists(st.sampled_from([b"\0", b"\1", b"\0\0\1", b"\3", b"\x65", b"\x09", b"\x06\5"]), max_size=40).map(b"".join)
+)
+@example(b"\0\0\1")
+def test_nal_units_of_start_code_soup(data: bytes) -> None:
+    expected: list[bytes] | None
+    try:
+        expected = rtp.nal_units(data) if b"\0\0\1" in data else None
+    except AssertionError:
+        expected = None
+    try:
+        found: list[bytes] | None = annexb.nal_units(data)
+    except ValueError:
+        found = None
+    assert found == expected
+
+
+@given(st.binary(max_size=64), UINT32)
+def test_rtcp_noise_is_parsed_or_refused(data: bytes, ssrc: int) -> None:
+    try:
+        report = ours.parse(data, ssrc)
+    except ValueError:
+        return
+    assert report.packets == len(rtcp.split(data))
+
+
+BLOCKS = st.lists(st.tuples(UINT32, st.integers(0, 255), st.integers(-(2**23), 2**23 - 1), UINT32), max_size=31)
+
+
+@given(BLOCKS, st.data())
+def test_cuts_and_flips_of_a_report_are_survived(blocks: list[tuple[int, int, int, int]], data: st.DataObject) -> None:
+    compound = bytearray(
+        rtcp.receiver_report(*(rtcp.report_block(s, fraction=f, lost=n, jitter=j) for s, f, n, j in blocks))
+        + rtcp.picture_loss(5)
+    )
+    ssrc = data.draw(st.sampled_from([s for s, *_ in blocks] or [1]))
+    about = [block for block in blocks if block[0] == ssrc]
+    expected = (True, *about[-1][1:]) if about else (False, 0, 0, 0)
+    assert ours.parse(compound, ssrc)[1:5] == expected
+    at = data.draw(st.integers(0, len(compound) - 1))
+    compound[at] ^= data.draw(st.integers(1, 255))
+    cut = bytes(compound[: data.draw(st.integers(0, len(compound)))])
+    with contextlib.suppress(ValueError):
+        ours.parse(cut, ssrc)
