@@ -86,7 +86,10 @@ class Channel:
         """The orderly end: an alert, FIN, and up to a second for the client to read it. May be called again."""
         if self.sock.fileno() < 0:
             return
-        farewell = b"" if self.session is None else self.session.seal_alert(alert)
+        farewell = b""
+        if self.session is not None:
+            with contextlib.suppress(TLSError):  # it is over already: the client has sent a fatal alert
+                farewell = self.session.seal_alert(alert)
         try:
             await hang_up(self.sock, farewell)
         finally:
@@ -100,7 +103,7 @@ class Channel:
 
     async def _broken(self, error: TLSError) -> SessionBrokenError:
         await self.close(error.alert)
-        return SessionBrokenError(error.name)
+        return SessionBrokenError(error.name if error.alert else str(error))
 
     def _forget(self) -> None:
         if self.session is not None:

@@ -99,7 +99,9 @@ class Door:
         first = b""
         while (protocol := classify(first)) is None:
             first += await read_some(sock, HEADER_SIZE - len(first))
-        if protocol is Protocol.TLS and listener.context is not None:
+        if protocol is Protocol.TLS:
+            if listener.context is None:
+                raise TurnedAwayError("TLS is off", 'server.rtsps is "off"')
             return await self._handshake(sock, peer, lease, listener.context, first)
         if protocol is Protocol.RTSP and not listener.secure:
             return Channel(sock, peer, lease, received=first)

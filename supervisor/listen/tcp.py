@@ -30,6 +30,7 @@ class Listener:
         self.secure = secure
         self.context = context
         self.address = endpoint(sock.getsockname())
+        self._exhausted = False
 
     async def accept(self) -> tuple[socket.socket, Endpoint]:
         """The next connection, non-blocking and without Nagle's delay."""
@@ -41,12 +42,19 @@ class Listener:
             except OSError as error:
                 if error.errno == errno.EBADF:
                     raise
-                # accept(2): errors of the network and of a client that has gone belong to that one connection.
+                # accept(2): what else the network and a client that has gone can cause belongs to that one connection.
                 if error.errno in _EXHAUSTED:
-                    _log.error("cannot_accept", port=self.address.port, error=error.strerror)
-                    await asyncio.sleep(_EXHAUSTED_PAUSE_S)
+                    await self._wait_for_resources(error)
                 continue
+            self._exhausted = False
             return sock, endpoint(address)
+
+    async def _wait_for_resources(self, error: OSError) -> None:
+        """The connection stays in the backlog, and the event loop free for those that exist."""
+        if not self._exhausted:
+            self._exhausted = True
+            _log.error("cannot_accept", port=self.address.port, error=error.strerror)
+        await asyncio.sleep(_EXHAUSTED_PAUSE_S)
 
     def close(self) -> None:
         self._socket.close()
@@ -101,11 +109,11 @@ def _listen(host: str, port: int, secure: bool) -> socket.socket | None:
         sock.close()
         if host == _ANY_IPV6 and error.errno == errno.EADDRNOTAVAIL:  # IPv6 is switched off by sysctl
             return None
-        raise BindError(_explain(host, port, setting, error)) from None
+        raise BindError(explain(host, port, setting, error)) from None
     return sock
 
 
-def _explain(host: str, port: int, setting: str, error: OSError) -> str:
+def explain(host: str, port: int, setting: str, error: OSError) -> str:
     where = f"port {port} on {host}"
     if error.errno == errno.EADDRINUSE:
         find = f"ss -ltnp 'sport = :{port}'"

@@ -11,6 +11,7 @@ from .handshake import Driver
 
 _TLS_1_2 = 0x0303
 _TLS_1_3 = 0x0304
+_GCM_SALT_SIZE = 4
 
 
 class Suite(NamedTuple):
@@ -44,7 +45,7 @@ def export(driver: Driver, now_ns: int) -> tuple[Session, TLSInfo]:
     if connection.get_protocol_version() == _TLS_1_3:
         session = _tls_1_3(driver, suite, now_ns)
     else:
-        session = _tls_1_2(connection, suite, now_ns)
+        session = _tls_1_2(driver, connection, suite, now_ns)
     info = TLSInfo(
         version=connection.get_protocol_version_name(),
         suite=suite.name,
@@ -67,19 +68,21 @@ def _tls_1_3(driver: Driver, suite: Suite, now_ns: int) -> Session:
     )
 
 
-def _tls_1_2(connection: SSL.Connection, suite: Suite, now_ns: int) -> Session:
-    """RFC 5246 6.3; both Finished, in whatever order, were number 0 of their direction."""
+def _tls_1_2(driver: Driver, connection: SSL.Connection, suite: Suite, now_ns: int) -> Session:
+    """RFC 5246 6.3; both Finished, whichever came first, were number 0 of their direction."""
     master, server_random = connection.master_key(), connection.server_random()
     client_random = connection.client_random()
     if master is None or server_random is None or client_random is None:
         raise ValueError("the library has no master secret")
     client_key, server_key, client_iv, server_iv = key_block(suite, master, server_random + client_random)
+    # Of our Finished, the last record of either kind of handshake; Session counts on from there (RFC 5288 3).
+    explicit_nonce = driver.last_record[5:13] if suite.iv_size == _GCM_SALT_SIZE else b""
     return Session.from_secrets(
         version=_TLS_1_2,
         suite=suite.number,
         sending_secret=server_key,
         receiving_secret=client_key,
-        sending_iv=server_iv,
+        sending_iv=server_iv + explicit_nonce,
         receiving_iv=client_iv,
         sending_sequence=1,
         receiving_sequence=1,

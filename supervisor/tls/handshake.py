@@ -7,7 +7,9 @@ as a rule, and that would be lost to the session exported afterwards.
     Finished     -> [receive_record] ->  NewSessionTicket ..               complete: export()
 """
 
-from camfleet.core.tls.session import alert_name
+import contextlib
+
+from camfleet.core.tls.alert import alert_name
 from OpenSSL import SSL
 
 from .context import ServerContext, Witness, error_text
@@ -39,7 +41,8 @@ class Driver:
         self.context = context
         self.complete = False
         self.exported = False
-        self.records_sent = 0  # under the server's application key: session tickets (TLS 1.3)
+        self.records_sent = 0  # under the server's application key (TLS 1.3: session tickets)
+        self.last_record = b""  # the last one sent of all (TLS 1.2: Finished)
         self.witness = Witness()
         self._connection = SSL.Connection(context.library_context, None)
         self._connection.set_app_data(self.witness)
@@ -58,23 +61,21 @@ class Driver:
 
     def receive_record(self, record: bytes) -> None:
         """Take exactly one whole record."""
-        if self.complete or len(record) != self.record_size(record):
+        if self.complete or not record or len(record) != self.record_size(record):
             raise ValueError("one whole record at a time, until complete")
         self._received_size += len(record)
         self._connection.bio_write(record)
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
-            self._outgoing += self._drain()
+            self._send_drained()
         except SSL.Error as error:
-            self._outgoing += self._drain()
+            self._send_drained()
             raise self._failure(error) from None
         else:
-            # Only the client's Finished gets here, so what leaves now follows the server's Finished. In TLS 1.3 its
-            # protected records have the application key: RFC 8446 4.6.1 and the drawing in section 2.
-            last = self._drain()
-            self.records_sent = sum(kind == _APPLICATION_DATA for kind in _content_types(last))
-            self._outgoing += last
+            # Only the client's Finished gets here, so what leaves now follows the server's own. In TLS 1.3 protected
+            # records then have the application key (RFC 8446 section 2 and 4.6.1).
+            self.records_sent = sum(record[0] == _APPLICATION_DATA for record in self._send_drained())
             self.complete = True
 
     def data_to_send(self) -> bytes:
@@ -89,14 +90,17 @@ class Driver:
         self.exported = True
         return self._connection
 
-    def _drain(self) -> bytes:
-        """Everything the library has written: a flight is larger than one read when the certificate chain is long."""
+    def _send_drained(self) -> list[bytes]:
+        """Take everything the library has written: more than one read when the certificate chain is long."""
         data = b""
-        while True:
-            try:
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
                 data += self._connection.bio_read(_DRAIN_SIZE)
-            except SSL.WantReadError:
-                return data
+        self._outgoing += data
+        records = _records(data)
+        if records:
+            self.last_record = records[-1]
+        return records
 
     def _failure(self, error: SSL.Error) -> HandshakeError:
         if self.witness.alert is None:
@@ -107,11 +111,11 @@ class Driver:
         return HandshakeError(name, error_text(error))
 
 
-def _content_types(records: bytes) -> list[int]:
-    """The type of each of a row of whole records."""
+def _records(data: bytes) -> list[bytes]:
+    """The whole records in a row that the library has written."""
     found = []
-    position = 0
-    while position < len(records):
-        found.append(records[position])
-        position += _HEADER_SIZE + int.from_bytes(records[position + 3 : position + 5])
+    while data:
+        size = _HEADER_SIZE + int.from_bytes(data[3:5])
+        found.append(data[:size])
+        data = data[size:]
     return found

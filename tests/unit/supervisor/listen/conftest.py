@@ -1,0 +1,8 @@
+import pytest
+from camfleet.supervisor.tls import ServerContext
+from tests.kit.tls_client import write_pair
+
+
+@pytest.fixture(scope="session")
+def context(tmp_path_factory: pytest.TempPathFactory) -> ServerContext:
+    return ServerContext(*write_pair(tmp_path_factory.mktemp("pair")))

@@ -1,0 +1,96 @@
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from camfleet.supervisor.tls import CertificateError, ServerContext
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from tests.kit.tls_client import BundledClient, establish, write_pair
+
+Pair = tuple[Path, Path]
+
+
+def test_the_fingerprint_is_what_openssl_shows(pair: Pair) -> None:
+    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", pair[0]]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ServerContext(*pair).fingerprint == shown.strip().partition("=")[2].replace(":", "").lower()
+
+
+def test_a_chain_is_sent_whole(pair: Pair, tmp_path: Path) -> None:
+    certificate, _ = pair
+    (tmp_path / "other").mkdir()
+    issuer, _ = write_pair(tmp_path / "other", name="issuer.example.org")
+    certificate.write_bytes(certificate.read_bytes() + issuer.read_bytes())
+    client = BundledClient()
+    establish(ServerContext(*pair), client)
+    chain = client.tls.get_peer_cert_chain(as_cryptography=True)
+    assert chain is not None
+    assert len(chain) == 2
+
+
+def encrypt(pair: Pair) -> None:
+    key = load_pem_private_key(pair[1].read_bytes(), None)
+    pair[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+
+
+def other_key(pair: Pair) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pair[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def key_of_another_kind(pair: Pair) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    pair[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def short_key(pair: Pair) -> None:
+    write_pair(pair[0].parent, rsa.generate_private_key(65537, 1024))
+
+
+DAMAGE: list[tuple[Callable[[Pair], object], str]] = [
+    (other_key, "ssl.key is not the private key of the certificate in .*ssl.ca"),
+    (encrypt, "ssl.key is encrypted"),
+    (key_of_another_kind, "ssl.key is neither an ECDSA nor an RSA key"),
+    (short_key, "ssl.ca: ee key too small"),
+    (lambda pair: pair[0].write_bytes(b""), "ssl.ca holds no certificate in PEM form"),
+    (lambda pair: pair[0].write_bytes(pair[1].read_bytes()), "ssl.ca holds no certificate in PEM form"),
+    (lambda pair: pair[1].write_bytes(pair[0].read_bytes()), "ssl.key holds no private key in PEM form"),
+    (lambda pair: pair[1].write_bytes(b"\xff\x00"), "ssl.key holds no private key in PEM form"),
+    (lambda pair: pair[0].unlink(), "ssl.ca: No such file or directory"),
+    (lambda pair: pair[1].unlink(), "ssl.key: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE)
+def test_a_pair_that_cannot_be_served(pair: Pair, damage: Callable[[Pair], object], message: str) -> None:
+    damage(pair)
+    with pytest.raises(CertificateError, match=message):
+        ServerContext(*pair)
+
+
+def test_sslkeylogfile_is_not_honoured(pair: Pair, tmp_path: Path) -> None:
+    """In a process of its own: the library reads its environment when a context is made."""
+    script = """
+        import sys
+        from pathlib import Path
+        from camfleet.supervisor.tls import ServerContext
+        from tests.kit.tls_client import BundledClient, establish
+        import os
+        context = ServerContext(Path(sys.argv[1]), Path(sys.argv[2]))
+        assert "SSLKEYLOGFILE" not in os.environ
+        establish(context, BundledClient())
+    """
+    log = tmp_path / "secrets"
+    environment = os.environ | {"SSLKEYLOGFILE": str(log), "PYTHONPATH": str(Path.cwd())}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), *pair], env=environment, check=True)
+    assert not log.exists()
