@@ -63,9 +63,10 @@ class FanOut:
         """Close every descriptor at once and let `run` return. For an orderly end `close` each client before."""
 
     def add_stream(self, stream: MediaStream) -> None: ...
-    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"") -> int:
+    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"", in_text: bool = False) -> int:
         """Take over a connected socket; returns the client id. `session` is core.tls.Session.export, empty for plain.
 
+        `in_text`: the caller holds the beginning of a message, so even a `$` is text until `consumed` says otherwise.
         Raises ValueError when the session cannot be imported; the descriptor is then still the caller's.
         """
 

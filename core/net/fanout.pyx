@@ -122,7 +122,9 @@ cdef class FanOut:
         self.streams.append(stream)
         self.command(COMMAND_ADD_STREAM, 0, NULL, 0, subscription, 0, 0)
 
-    def adopt(self, int descriptor, const uint8_t[::1] session = b"", const uint8_t[::1] unread = b"") -> int:
+    def adopt(
+        self, int descriptor, const uint8_t[::1] session = b"", const uint8_t[::1] unread = b"", bint in_text = False
+    ) -> int:
         if unread.shape[0] > UNREAD_SIZE_MAX:
             raise ValueError(f"{unread.shape[0]} bytes of unread ciphertext, one record has at most {UNREAD_SIZE_MAX}")
         os.set_blocking(descriptor, False)
@@ -131,6 +133,7 @@ cdef class FanOut:
             raise MemoryError
         client.descriptor = descriptor
         client.secure = session.shape[0] > 0
+        client.text_mode = in_text
         try:
             if client.secure:
                 if session_import(&client.tls, &session[0], <size_t> session.shape[0], monotonic_ns()) < 0:

@@ -23,11 +23,11 @@ class FakeEngine:
         self.adoptable = True
         self._ids: Iterator[int] = count(1)
 
-    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"") -> int:
+    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"", in_text: bool = False) -> int:
         if not self.adoptable:
             raise ValueError("the TLS session cannot be imported")
         client = next(self._ids)
-        self.commands.append(("adopt", client, descriptor, session, unread))
+        self.commands.append(("adopt", client, descriptor, session, unread, in_text))
         self.alive_ns[client] = 0
         return client
 

@@ -216,6 +216,19 @@ def test_an_adopted_tls_connection_plays(worker: WorkerProcess, supervisor: Fake
 
 
 @pytest.mark.usefixtures("worker")
+def test_a_request_may_be_cut_anywhere_by_the_hand_off(supervisor: FakeSupervisor) -> None:
+    """Also before a $, which would begin an interleaved frame between two messages."""
+    whole = request("OPTIONS", URL + "?$=$$", cseq=5)
+    for handoff, cut in enumerate([*range(0, len(whole) + 1, 7), *(n for n, byte in enumerate(whole) if byte == 0x24)]):
+        server, client = tcp_pair()
+        with Player(client) as player:
+            with server:
+                player.send(whole[cut:])  # waits in the socket when the worker takes it
+                supervisor.hand_over(connection(handoff), whole[:cut], server.fileno())
+            assert player.reply().status == 200, f"cut at {cut}"
+
+
+@pytest.mark.usefixtures("worker")
 def test_a_request_for_another_camera_brings_the_connection_back(supervisor: FakeSupervisor) -> None:
     with adopted(supervisor, 9) as player:
         elsewhere = request("DESCRIBE", URL.replace("ipc1", "ipc2"), cseq=77)

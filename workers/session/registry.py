@@ -77,14 +77,16 @@ class Registry:
             authenticator=self._authenticator,
             lockout=self.lockout,
             address=connection.peer.host,
-            secure=connection.tls is not None,
+            secure=bool(handoff.record.session),
             session_timeout_s=self._spec.session_timeout_s,
             now_ns=now_ns,
         )
         try:
             if self._closing:
                 raise ValueError("the camera is being closed")
-            client = self.fanout.adopt(handoff.descriptor, handoff.record.session, handoff.record.unread)
+            client = self.fanout.adopt(
+                handoff.descriptor, handoff.record.session, handoff.record.unread, in_text=bool(handoff.received)
+            )
         except (ValueError, OSError) as error:
             os.close(handoff.descriptor)
             log.warning("refused", handoff=connection.handoff, reason=str(error))

@@ -64,7 +64,7 @@ class RTSPSession:
         self._camera = camera
         self._rtsp = rtsp
         self._received_before = 0  # bytes that the engine has never seen
-        self._told: tuple[int, bool] = (0, True)  # the engine's view of our parser; it begins at a boundary
+        self._told: tuple[int, bool] | None = None  # where the engine believes our parser to be
         self._waiting: Describe | Play | OtherCamera | None = None
         self._deadline_ns: int | None = None
         self._channels = (0, 1)
@@ -86,7 +86,7 @@ class RTSPSession:
 
     def ready(self, ready: Ready, now_ns: int) -> None:
         """The engine knows the first frame: answer PLAY, the media follows on its heels."""
-        if not isinstance(self._waiting, Play):
+        if self.closing or not isinstance(self._waiting, Play):
             return
         self._answered()
         self._rtsp.accept_play(ready.sequence, ready.rtp_timestamp, "npt=now-")

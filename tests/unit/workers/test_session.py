@@ -150,10 +150,17 @@ def test_the_request_that_named_the_camera_is_answered_first() -> None:
     client = camera.client(received=request("DESCRIBE"))
     commands = camera.engine.take()
     assert [command[0] for command in commands] == ["adopt", "send"]
-    assert commands[0][3:] == (b"exported", b"unread")
+    assert commands[0][3:] == (b"exported", b"unread", True)
     assert statuses(commands) == [200]
     assert camera.news == [Adopted(handoff=77)]
-    assert client.id not in camera.engine.parsed  # it has delivered nothing yet, and we stand at a boundary
+    assert camera.engine.parsed[client.id] == (0, True)  # it has delivered nothing yet, and we stand at a boundary
+
+
+def test_a_connection_on_which_nothing_was_read_stands_at_a_boundary() -> None:
+    camera = Camera()
+    camera.client(received=b"")
+    ((_, _, _, _, _, in_text),) = camera.engine.take()
+    assert not in_text
 
 
 def test_only_the_engines_bytes_are_counted_as_parsed() -> None:
