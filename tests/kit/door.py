@@ -10,9 +10,9 @@ from camfleet.core.log import Log
 from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Budget, Channel, Door, Journal, Listener, bind
 from camfleet.supervisor.tls import ServerContext
-from tests.kit.tls_client import Client
 
 from tests.kit.supervisor import until
+from tests.kit.tls_client import Client
 
 TIMEOUT_S = 5.0
 

@@ -12,6 +12,7 @@ from camfleet.supervisor.tls import CertificateError, ServerContext
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from tests.kit.tls_client import SystemClient, establish
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,5 +1,6 @@
 import pytest
 from camfleet.supervisor.tls import ServerContext
+
 from tests.kit.tls_client import write_pair
 
 

@@ -13,10 +13,10 @@ from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Channel
 from camfleet.supervisor.tls import ServerContext
 from OpenSSL import SSL
-from tests.kit.tls_client import BundledClient, Client, SystemClient
 
 from tests.kit.door import TIMEOUT_S, OpenDoor, connected, open_door, raw_socket
 from tests.kit.supervisor import until
+from tests.kit.tls_client import BundledClient, Client, SystemClient
 
 REQUEST = b"OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\nCSeq: 1\r\n\r\n"
 ECHO = b"echo " + REQUEST
@@ -385,7 +385,7 @@ def test_the_alert_of_a_failed_handshake_arrives(context: ServerContext, caplog:
 
     run(test())
     (record,) = caplog.records
-    fields = record.__dict__["fields"]
+    fields = record.__dict__
     assert fields["reason"] == "TLS handshake handshake_failure"
     assert fields["detail"] == "no shared cipher"
     assert fields["peer"].startswith("127.0.0.1:")

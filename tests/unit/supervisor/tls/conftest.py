@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from camfleet.supervisor.tls import ServerContext
 from cryptography.hazmat.primitives.asymmetric import rsa
+
 from tests.kit.tls_client import write_pair
 
 

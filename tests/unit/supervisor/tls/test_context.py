@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+
 from tests.kit.tls_client import BundledClient, establish, write_pair
 
 Pair = tuple[Path, Path]

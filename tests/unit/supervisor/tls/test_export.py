@@ -7,6 +7,7 @@ from camfleet.core.tls import Session
 from camfleet.supervisor.tls import Driver, ServerContext, export
 from camfleet.supervisor.tls.export import SUITES, key_block, prf
 from OpenSSL import SSL
+
 from tests.kit.tls_client import (
     SUITES_1_2_ECDSA,
     SUITES_1_2_RSA,

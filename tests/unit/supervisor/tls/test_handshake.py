@@ -8,6 +8,7 @@ import pytest
 from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, export
 from camfleet.supervisor.tls.handshake import MAX_HANDSHAKE_SIZE
 from OpenSSL import SSL
+
 from tests.kit.tls_client import BundledClient, SystemClient, drive, exchange, split_records
 
 HANDSHAKE, ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC = 22, 21, 23, 20
