@@ -53,7 +53,7 @@ class StreamPipeline:
     ) -> None:
         """`title` is shown in test patterns and names the stream in logs, as in "ipc1-stream1".
 
-        `changed` is called, from the pipeline's thread, after each change of `state` or `description`.
+        `changed` is called, from the pipeline's thread, after each change of `state` or `description`, until `stop`.
         """
         self._stream = stream
         self._sink = sink
@@ -142,8 +142,12 @@ class StreamPipeline:
                 self._state = IDLE
                 if not encodes(self._stream):
                     self._description = None  # another file may stand there next time; what we encode stays as it is
-        self._changed()
+        self._tell()
         return True
+
+    def _tell(self) -> None:
+        if not self._stopping:
+            self._changed()
 
     def _needed(self, now_ns: int) -> bool:
         return not self._stopping and (self._wanted > 0 or now_ns < self._linger_until_ns)
@@ -164,7 +168,7 @@ class StreamPipeline:
         feed = open_feed(self._title, self._stream, max(began_ns, self._next_capture_ns), self._unix_offset_ns)
         try:
             self._description, self._encoder = feed.description, feed.encoder
-            self._changed()
+            self._tell()
             self._run_feed(feed)
         finally:
             feed.close()
@@ -183,7 +187,7 @@ class StreamPipeline:
                 self._next_capture_ns = max(self._next_capture_ns, unit.capture_ns + NS_PER_S // 1000)
                 if self._state == STARTING:
                     self._state = RUNNING
-                    self._changed()
+                    self._tell()
             if feed.skipped + rejected >= report_at:
                 log.warning("access_units_skipped", extra={"stream": self._title, "count": feed.skipped + rejected})
                 report_at *= 10
@@ -197,4 +201,4 @@ class StreamPipeline:
         log.warning("stream_failed", extra={"stream": self._title, "reason": reason, "retry_s": retry_s})
         self._back_off_ns = min(2 * self._back_off_ns, LAST_RETRY_NS)
         self._state, self._description = FAILED + reason, None
-        self._changed()
+        self._tell()

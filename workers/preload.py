@@ -1,13 +1,13 @@
 """What the fork server imports before the first camera: everything, so that a worker begins with its memory shared.
 
-Give its name to `multiprocessing.set_forkserver_preload`. Nothing here or below may make a thread, an event loop, a ZeroMQ
-context or a codec: a child cannot use what belongs to a thread that it does not have, and a codec with threads hangs it.
+Give its name to `multiprocessing.set_forkserver_preload`. Nothing here or below may make a thread, an event loop, a
+ZeroMQ context or a codec: a child cannot use what belongs to a thread that it does not have, and may hang in it.
 """
 
 import gc
 import importlib
-import os
 import pkgutil
+from pathlib import Path
 
 import camfleet.core
 import camfleet.workers  # sets the environment that PyAV and NumPy read
@@ -19,7 +19,7 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"{threads} threads after the imports: a fork would leave all but one behind")
     gc.collect()

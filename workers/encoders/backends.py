@@ -50,9 +50,9 @@ BACKENDS = (
         missing="this build of PyAV lacks VAAPI; install av from source against an FFmpeg with libva",
     ),
     # Cameras of 30 fps per core, 720p and 1080p: ultrafast 15.1 and 6.8, superfast 7.7 and 3.5, veryfast 5.4 and 2.4.
-    # superfast: ultrafast's key frames are 1.6 times as large (no CABAC), and those go to every reader at once; veryfast
-    # is 0.4 dB better for 1.3 times the work. repeat-headers puts SPS and PPS before each IDR picture although the global
-    # header, which has them ready for the SDP before the first picture, would keep them out.
+    # superfast: ultrafast's key frames are 1.6 times as large (no CABAC), and those go to every reader at once;
+    # veryfast is 0.4 dB better for 1.3 times the work. repeat-headers puts SPS and PPS before each IDR picture although
+    # the global header, which has them ready for the SDP before the first picture, would keep them out.
     Backend(
         "libx264",
         "CPU",

@@ -1,0 +1,82 @@
+"""Media files made at run time. Each picture is of one luma that tells its number, and survives any encoder."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+
+STEP = 4  # of luma from one picture to the next
+PICTURES = 50  # numbers that can be told apart between black and white
+
+
+def flat_picture(number: int, width: int, height: int, pixel_format: str = "yuv420p") -> VideoFrame:
+    buffer = np.full((height * 3 // 2, width), 128, np.uint8)
+    buffer[:height] = 20 + STEP * (number % PICTURES)
+    return VideoFrame.from_ndarray(buffer, pixel_format)
+
+
+def number_of(picture: VideoFrame) -> int:
+    luma = picture.to_ndarray()[: picture.height].mean()
+    return round((float(luma) - 20) / STEP)
+
+
+def write_clip(
+    path: Path,
+    *,
+    codec: str = "libx264",
+    pictures: int = 45,
+    gop: int = 15,
+    b_frames: int = 0,
+    fps: int | Fraction = 30,
+    size: tuple[int, int] = (160, 96),
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    stamps: list[int] | None = None,
+) -> Path:
+    """The suffix of `path` says the container. `stamps`: presentation times in frames instead of 0, 1, 2, ..."""
+    width, height = size
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
+        stream.codec_context.thread_count = 1
+        defaults = {"bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
+        stream.codec_context.options = defaults | (options or {})
+        for number in range(pictures):
+            picture = flat_picture(number, width, height, pixel_format)
+            picture.pict_type = PictureType.NONE
+            picture.pts, picture.time_base = (stamps or range(pictures))[number], 1 / Fraction(fps)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_access_units(path: Path, units: list[bytes], *, fps: int = 30) -> Path:
+    """Any bytes as the H.264 of a TS file."""
+    with av.open(str(path), "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for number, unit in enumerate(units):
+            packet = Packet(unit)
+            packet.stream = stream
+            packet.time_base = Fraction(1, fps)
+            packet.pts = packet.dts = number
+            container.mux(packet)
+    return path
+
+
+def decode(units: list[bytes]) -> list[VideoFrame]:
+    """What a player makes of H.264 access units, in the order of showing; raises on the first damage."""
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    decoder.options = {"err_detect": "explode"}
+    pictures: list[VideoFrame] = []
+    for number, unit in enumerate(units):
+        packet = Packet(unit)
+        packet.pts = packet.dts = number
+        pictures += decoder.decode(packet)
+    return pictures + decoder.decode(None)

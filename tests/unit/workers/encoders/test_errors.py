@@ -1,0 +1,63 @@
+import threading
+
+import av
+import av.error
+import av.logging
+import pytest
+from camfleet.workers.encoders.errors import plain_words, with_reasons
+
+
+def failure(kind: type[av.error.FFmpegError], code: int, component: str, text: str) -> av.error.FFmpegError:
+    return kind(code, "Operation not permitted", "avcodec_open2", (16, component, text + "\n"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("logged", "words"),
+    [
+        ("Cannot load libcuda.so.1", "no NVIDIA driver on this machine"),
+        ("OpenEncodeSessionEx failed: out of memory (10): (no details)", "opens no further encoder session"),
+        ("OpenEncodeSessionEx failed: unsupported device (2): (no details)", "no H.264 encoder"),
+        ("Driver does not support the required nvenc API version. Required: 13.0 Found: 12.0", "driver is too old"),
+        ("Error creating a MFX session: -9.", "no Intel GPU"),
+        ("something new", "Operation not permitted: [h264_x] something new"),
+    ],
+)
+def test_the_logged_text_decides_not_the_class(logged: str, words: str) -> None:
+    """A missing driver is a PermissionError to PyAV, and so is a missing permission."""
+    assert words in plain_words(failure(av.error.PermissionError, 1, "h264_x", logged))
+
+
+def test_what_is_no_error_of_ffmpeg_keeps_its_text() -> None:
+    assert plain_words(ValueError("no such thing")) == "no such thing"
+    assert plain_words(av.error.FileNotFoundError(2, "No such file or directory", "x")) == "No such file or directory"
+
+
+def test_ffmpeg_log_lines_are_there_inside_and_off_again_after_an_error() -> None:
+    assert av.logging.get_level() is None
+    with pytest.raises(av.error.InvalidDataError) as caught, with_reasons():
+        av.open("file:/dev/null", format="mov")
+    assert caught.value
+    assert av.logging.get_level() is None
+
+
+def test_threads_take_turns() -> None:
+    """The level belongs to the process: a second thread must not restore what the first has set."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with with_reasons():
+            inside.set()
+            leave.wait(5)
+
+    def second() -> None:
+        with with_reasons():
+            pass
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert inside.wait(5)
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(5)
+    assert av.logging.get_level() is None

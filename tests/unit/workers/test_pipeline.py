@@ -1,0 +1,368 @@
+"""The thread is real, the feed is played: it is always due, or never, and fails when told to."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from camfleet.core.ring.stream import MediaStream
+from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
+from camfleet.workers import pipeline as module
+from camfleet.workers.feed import Feed
+from camfleet.workers.h264 import AccessUnit, Description
+from camfleet.workers.pipeline import StreamPipeline
+from camfleet.workers.sources import SourceError
+
+from tests.kit.access_units import PPS, SPS, access_unit
+
+TIMEOUT_S = 5.0
+NEVER_NS = 2**62
+DESCRIPTION = Description(640, 360, 25.0, (SPS, PPS))
+
+
+class Sink:
+    """Takes all access units but those that begin with b"bad"."""
+
+    def __init__(self) -> None:
+        self.pushed: list[tuple[bytes, int, int]] = []
+        self.key_frame_wanted = False
+
+    def push(self, unit: bytes | memoryview, capture_ns: int, now_ns: int, /) -> int:
+        if bytes(unit).startswith(b"bad"):
+            raise ValueError("malformed")
+        self.pushed.append((bytes(unit), capture_ns, now_ns))
+        return len(unit)
+
+    def take_key_frame_request(self) -> bool:
+        wanted, self.key_frame_wanted = self.key_frame_wanted, False
+        return wanted
+
+
+class PlayedFeed:
+    """Its `due_ns` and what it gives are the test's to change."""
+
+    encoder = "played"
+    description = DESCRIPTION
+    skipped = 0
+
+    def __init__(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self.due_ns = start_ns
+        self.units = [AccessUnit(access_unit(0, 100), start_ns, True)]
+        self.forced: list[bool] = []
+        self.broken: Exception | None = None
+        self.closed = threading.Event()
+
+    def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
+        if self.broken:
+            raise self.broken
+        self.due_ns = now_ns + 2_000_000
+        self.forced.append(force_key)
+        return self.units
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Stage:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.feeds: list[PlayedFeed] = []
+        self.refusals: list[Exception] = []
+        self.sink = Sink()
+        self.changes: list[str] = []
+        self.pipelines: list[StreamPipeline] = []
+        monkeypatch.setattr(module, "open_feed", self._open)
+
+    def _open(self, _title: str, _stream: StreamSpec, start_ns: int, _unix_offset_ns: int) -> Feed:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.feeds.append(PlayedFeed(start_ns))
+        return self.feeds[-1]
+
+    def pipeline(self, *, linger_s: float = 0.0, source: TestLive | FileLive | None = None) -> StreamPipeline:
+        spec = StreamSpec(id="stream1", source=source or TestLive(), linger_s=linger_s)
+        made: StreamPipeline = StreamPipeline(
+            spec,
+            self.sink,
+            title="ipc1-stream1",
+            unix_offset_ns=0,
+            changed=lambda: self.changes.append(made.state),
+        )
+        self.pipelines.append(made)
+        return made
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    stage = Stage(monkeypatch)
+    yield stage
+    for pipeline in stage.pipelines:
+        pipeline.stop()
+        assert pipeline.join(TIMEOUT_S)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.001)
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("pipeline")]
+
+
+def test_nothing_happens_before_it_is_wanted(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    assert (pipeline.state, pipeline.description, pipeline.encoder) == ("idle", None, "")
+    assert not threads()
+    assert not stage.feeds
+
+
+def test_wanted_it_runs_and_unwanted_it_ends(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: stage.sink.pushed)
+    assert (pipeline.state, pipeline.description, pipeline.encoder) == ("running", DESCRIPTION, "played")
+    assert threads() == ["pipeline ipc1-stream1"]
+    pipeline.unwant()
+    until(lambda: not threads())
+    assert pipeline.state == "idle"
+    assert stage.feeds[0].closed.is_set()
+    assert stage.changes == ["starting", "running", "idle"]
+
+
+@pytest.mark.parametrize(("source", "known"), [(TestLive(), DESCRIPTION), (FileLive("/clip.mp4"), None)])
+def test_what_our_encoder_told_stays_known_but_a_file_may_be_another_next_time(
+    source: TestLive | FileLive, known: Description | None, stage: Stage
+) -> None:
+    pipeline = stage.pipeline(source=source)
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    assert pipeline.description == DESCRIPTION
+    pipeline.unwant()
+    until(lambda: pipeline.state == "idle")
+    assert pipeline.description == known
+
+
+def test_it_runs_for_as_long_as_one_wants_it(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    pipeline.want()
+    until(lambda: stage.sink.pushed)
+    pipeline.unwant()
+    pushed = len(stage.sink.pushed)
+    until(lambda: len(stage.sink.pushed) > pushed + 5)
+    assert len(stage.feeds) == 1
+    pipeline.unwant()
+    until(lambda: pipeline.state == "idle")
+
+
+def test_it_lingers_so_that_a_reconnect_finds_it_running(stage: Stage) -> None:
+    pipeline = stage.pipeline(linger_s=0.15)
+    pipeline.want()
+    until(lambda: stage.sink.pushed)
+    left_ns = time.monotonic_ns()
+    pipeline.unwant()
+    assert pipeline.state == "running"
+    pipeline.want()
+    pipeline.unwant()
+    until(lambda: pipeline.state == "idle")
+    assert time.monotonic_ns() - left_ns >= 150_000_000
+    assert len(stage.feeds) == 1
+
+
+def test_wanted_again_after_the_end_it_starts_again_and_times_only_grow(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: stage.feeds)
+    ahead_ns = stage.feeds[0].start_ns + 100_000_000  # as B-frames are
+    stage.feeds[0].units = [AccessUnit(b"x", ahead_ns, True)]
+    until(lambda: stage.sink.pushed[-1:] and stage.sink.pushed[-1][1] == ahead_ns)
+    pipeline.unwant()
+    until(lambda: not threads())
+    pipeline.want()
+    until(lambda: len(stage.feeds) == 2)
+    assert stage.feeds[1].start_ns > ahead_ns
+
+
+def test_want_and_unwant_from_many_threads_leave_it_in_order(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+
+    def visit() -> None:
+        for _ in range(100):
+            pipeline.want()
+            assert len(threads()) <= 2  # one that has just let go, and its successor
+            pipeline.unwant()
+
+    visitors = [threading.Thread(target=visit) for _ in range(4)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join(TIMEOUT_S)
+    until(lambda: not threads())
+    assert pipeline.state == "idle"
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    assert all(feed.closed.is_set() for feed in stage.feeds[:-1])
+
+
+def test_a_key_frame_wish_reaches_the_feed_once(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: stage.feeds and len(stage.feeds[0].forced) > 3)
+    stage.sink.key_frame_wanted = True
+    until(lambda: any(stage.feeds[0].forced))
+    read = len(stage.feeds[0].forced)
+    until(lambda: len(stage.feeds[0].forced) > read + 3)
+    assert sum(stage.feeds[0].forced) == 1
+
+
+def test_nobody_is_told_after_stop(stage: Stage) -> None:
+    """The event loop that `changed` speaks to may be gone by then."""
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    told = len(stage.changes)
+    pipeline.stop()
+    assert pipeline.join(TIMEOUT_S)
+    assert len(stage.changes) == told
+
+
+def test_stop_does_not_wait_for_the_next_frame(stage: Stage) -> None:
+    pipeline = stage.pipeline(linger_s=3600)
+    pipeline.want()
+    until(lambda: stage.feeds and stage.feeds[0].forced)
+    stage.feeds[0].units = []
+    stage.feeds[0].read = lambda *_: setattr(stage.feeds[0], "due_ns", NEVER_NS) or []  # type: ignore[method-assign]
+    until(lambda: stage.feeds[0].due_ns == NEVER_NS)
+    began = time.monotonic()
+    pipeline.stop()
+    assert pipeline.join(TIMEOUT_S)
+    assert time.monotonic() - began < 0.5
+    assert stage.feeds[0].closed.is_set()
+    pipeline.want()
+    assert not threads()
+
+
+def test_waiting_costs_nothing(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    stage.feeds[0].units = []
+    stage.feeds[0].read = lambda *_: setattr(stage.feeds[0], "due_ns", NEVER_NS) or []  # type: ignore[method-assign]
+    until(lambda: stage.feeds[0].due_ns == NEVER_NS)
+    began_ns = time.process_time_ns()
+    time.sleep(0.2)
+    assert time.process_time_ns() - began_ns < 20_000_000
+
+
+def test_a_source_that_cannot_be_opened_is_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 20_000_000)
+    stage.refusals = [SourceError("/clip.mp4 is empty"), SourceError("/clip.mp4 is empty")]
+    pipeline = stage.pipeline()
+    began_ns = time.monotonic_ns()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    assert time.monotonic_ns() - began_ns >= 60_000_000  # 20 ms, then twice as much
+    assert stage.changes == ["failed: /clip.mp4 is empty"] * 2 + ["starting", "running"]
+    assert pipeline.description == DESCRIPTION
+
+
+def test_a_source_that_fails_while_it_runs_is_opened_anew(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 20_000_000)
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    stage.feeds[0].broken = SourceError("gone")
+    until(lambda: pipeline.state == "failed: gone")
+    assert pipeline.description is None
+    assert stage.feeds[0].closed.is_set()
+    until(lambda: pipeline.state == "running")
+    assert len(stage.feeds) == 2
+
+
+def test_a_defect_of_ours_does_not_end_the_thread(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 1_000_000)
+    stage.refusals = [ZeroDivisionError()]
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    assert stage.changes[0] == "failed: internal error, see the log"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nobody_wants_a_failed_stream_for_long(stage: Stage) -> None:
+    """No attempt after the back-off when the reader has left; the reason stays to be seen, and a new reader waits."""
+    stage.refusals = [SourceError("gone")]
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "failed: gone")
+    failed_ns = time.monotonic_ns()
+    pipeline.unwant()
+    until(lambda: not threads())
+    assert pipeline.state == "failed: gone"
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    assert time.monotonic_ns() - failed_ns >= module.FIRST_RETRY_NS - 50_000_000
+
+
+def test_the_back_off_grows_to_its_limit_and_begins_again_after_a_good_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 1_000_000)
+    monkeypatch.setattr(module, "LAST_RETRY_NS", 4_000_000)
+    monkeypatch.setattr(module, "PROVEN_NS", 50_000_000)
+    stage.refusals = [SourceError("gone")] * 5
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    until(lambda: len(stage.sink.pushed) > 40)
+    stage.feeds[0].broken = SourceError("gone")
+    until(lambda: len(stage.feeds) == 2)
+    waits = [vars(record)["retry_s"] for record in caplog.records if record.getMessage() == "stream_failed"]
+    assert waits == [0.001, 0.002, 0.004, 0.004, 0.004, 0.001]
+
+
+def test_malformed_access_units_are_left_out_and_reported_ever_more_rarely(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: stage.feeds)
+    stage.feeds[0].units = [AccessUnit(b"bad", 1, True), AccessUnit(b"good", 2, False)]
+    until(lambda: len(stage.sink.pushed) > 30)
+    assert pipeline.state == "running"
+    counts = [vars(record)["count"] for record in caplog.records if record.getMessage() == "access_units_skipped"]
+    assert counts == [1, 10]
+
+
+def test_a_real_stream_is_on_time_and_ends_quickly() -> None:
+    sink = Sink()
+    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=160, height=90, fps=50, encoder="libx264"))
+    pipeline = StreamPipeline(spec, sink, title="ipc1-stream1", unix_offset_ns=0)
+    pipeline.want()
+    until(lambda: len(sink.pushed) > 25)
+    began = time.monotonic()
+    pipeline.stop()
+    assert pipeline.join(1.0)
+    assert time.monotonic() - began < 1.0
+    first_ns = sink.pushed[0][1]
+    for _, capture_ns, now_ns in sink.pushed:
+        assert (capture_ns - first_ns) % 20_000_000 == 0
+        assert now_ns >= capture_ns  # never before its time
+
+
+def test_the_real_stream_takes_what_the_pipeline_gives() -> None:
+    media = MediaStream(ntp_offset_ns=0, cname=b"ipc1")
+    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=160, height=90, fps=50, encoder="libx264"))
+    pipeline = StreamPipeline(spec, media, title="ipc1-stream1", unix_offset_ns=0)
+    pipeline.want()
+    until(lambda: media.counters().frames > 3)
+    assert media.counters().key_frames == 1
+    media.request_key_frame()
+    until(lambda: media.counters().key_frames == 2)
+    pipeline.stop()
+    assert pipeline.join(1.0)
