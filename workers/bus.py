@@ -54,7 +54,8 @@ class Bus:
         self._socket.connect(f"ipc://{path}")
         for zmq_socket in (self._socket, self._monitor):
             self._loop.add_reader(zmq_socket, self._drain)
-        self._drain()
+        # The edge may be over already. Not called here, as the maker of this object does not have it yet.
+        self._loop.call_soon(self._drain)
 
     def send(self, message: control.Message) -> bool:
         """Queue one message; False when no supervisor is connected or it does not read."""

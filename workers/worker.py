@@ -24,7 +24,8 @@ from .camera import LiveCamera
 
 log = logs.Log("worker")
 
-PR_SET_DUMPABLE = 4  # prctl(2)
+_prctl = ctypes.CDLL(None, use_errno=True).prctl  # bound before the fork: its memory is shared by all workers
+PR_SET_DUMPABLE = 4
 TICK_S = 1.0
 # Without a Configure for this long there is nothing to serve; the next supervisor starts us again.
 BOOT_TIMEOUT_NS = 10_000_000_000
@@ -63,7 +64,7 @@ def _leave_the_parent() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+    if _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor per client

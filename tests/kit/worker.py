@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from camfleet.core.tls.session import Session, record_size
 from camfleet.core.wire import WIRE_VERSION, CameraSpec, StreamSpec, TestLive, UserSpec, VideoSpec
@@ -16,7 +17,7 @@ from camfleet.core.wire.control import Adopted, Configure, Hello
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import Element, InterleavedReader, RTPPacket
 from tests.kit.rtsp import NONCE_KEY, USERS, Reply, digest, nonce_of, parse_replies, request
-from tests.kit.supervisor import TIMEOUT_S, FakeSupervisor, connection
+from tests.kit.supervisor import TIMEOUT_S, FakeSupervisor, connection, wait_until
 
 URL = "rtsp://127.0.0.1:8554/ipc1-stream1/testlive"
 CAMERA = CameraSpec(
@@ -45,13 +46,42 @@ def configure(
     )
 
 
+# A worker is not dumpable, so only root may look into its /proc: it looks itself when it gets SIGUSR1.
+PROBE = """
+import os, signal
+def probe(*_):
+    memory = dict(line.split()[:2] for line in list(open("/proc/self/smaps_rollup"))[1:])
+    with open(f"{run_dir}/{os.getpid()}.new", "w") as answer:
+        answer.write(f"{len(os.listdir('/proc/self/fd'))} {memory['Pss:']} {memory['Anonymous:']}")
+    os.rename(f"{run_dir}/{os.getpid()}.new", f"{run_dir}/{os.getpid()}.probe")
+signal.signal(signal.SIGUSR1, probe)
+"""
+
+
+class Probed(NamedTuple):
+    descriptors: int  # one of them is the look itself
+    pss_kib: int
+    anonymous_kib: int  # no matter who shares it
+
+
+def probe(pid: int, run_dir: Path) -> Probed:
+    """Of a worker that runs PROBE."""
+    path = run_dir / f"{pid}.probe"
+    path.unlink(missing_ok=True)
+    os.kill(pid, signal.SIGUSR1)
+    wait_until(path.exists, "the probe's answer")
+    return Probed(*(int(number) for number in path.read_text().split()))
+
+
 class WorkerProcess:
     """Started without the fork server; its log is in `log`."""
 
-    def __init__(self, run_dir: Path, camera: str = "ipc1", setup: str = "") -> None:
-        """`setup`: statements to run before `worker.main`."""
-        self._log_path = run_dir / f"{camera}-{time.monotonic_ns()}.log"
-        program = f"from camfleet.workers import worker; {setup}\nworker.main({camera!r}, {str(run_dir)!r})"
+    def __init__(self, run_dir: Path, setup: str = "") -> None:
+        """`setup`: statements to run before `worker.main`; they know `run_dir`."""
+        self._log_path = run_dir / f"worker-{time.monotonic_ns()}.log"
+        program = (
+            f"run_dir = {str(run_dir)!r}\nfrom camfleet.workers import worker\n{setup}\nworker.main('ipc1', run_dir)"
+        )
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen([sys.executable, "-c", program], stderr=log, stdin=subprocess.DEVNULL)
         self.pid = self._process.pid
@@ -193,7 +223,3 @@ def adopted(supervisor: FakeSupervisor, handoff: int = 1) -> Player:
     assert supervisor.expect(Adopted).handoff == handoff
     player.log_in()
     return player
-
-
-def descriptors_of(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - Path.iterdir would need a list of Paths

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from camfleet.core.net import fdpass
 from camfleet.core.tls.session import Session
@@ -32,13 +33,16 @@ from camfleet.core.wire.control import (
     TLSInfo,
     encode,
 )
+from camfleet.core.wire.forking import MAX_ORDER_SIZE, Fork, Forked
+from camfleet.core.wire.forking import decode as decode_order
+from camfleet.core.wire.forking import encode as encode_order
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import RTCPPacket, holes
 from tests.kit.rtsp import request
 from tests.kit.supervisor import FakeSupervisor, connection
-from tests.kit.worker import CAMERA, URL, Player, WorkerProcess, adopted, configure, start
+from tests.kit.worker import CAMERA, PROBE, URL, Player, WorkerProcess, adopted, configure, probe, start
 
 RTCP_SENDER_REPORT, RTCP_BYE = 200, 203
 
@@ -50,8 +54,8 @@ def starter(tmp_path: Path) -> Iterator[Starter]:
     """Starts workers in `tmp_path` and leaves none behind."""
     workers: list[WorkerProcess] = []
 
-    def start_worker(camera: str = "ipc1", setup: str = "") -> WorkerProcess:
-        workers.append(WorkerProcess(tmp_path, camera, setup))
+    def start_worker(setup: str = "") -> WorkerProcess:
+        workers.append(WorkerProcess(tmp_path, setup))
         return workers[-1]
 
     yield start_worker
@@ -348,7 +352,83 @@ def test_a_supervisor_that_reads_nothing_delays_no_reader(supervisor: FakeSuperv
             client.close()
 
 
-# ---------------------------------------------------------------- isolation
+# ---------------------------------------------------------------- isolation, cost
+
+
+def test_connections_of_every_sort_leave_nothing_behind(
+    supervisor: FakeSupervisor, starter: Starter, tmp_path: Path
+) -> None:
+    worker = starter(setup=PROBE)
+    start(supervisor, worker)
+    for first in range(0, 100, 10):  # makes what is made once
+        connections_of_every_sort(supervisor, first)
+    before = probe(worker.pid, tmp_path)
+    for first in range(1000, 1100, 10):
+        connections_of_every_sort(supervisor, first)
+    after = probe(worker.pid, tmp_path)
+    assert after.descriptors == before.descriptors
+    assert after.anonymous_kib < before.anonymous_kib + 512
+
+
+def connections_of_every_sort(supervisor: FakeSupervisor, first: int) -> None:
+    with adopted(supervisor, first) as player:  # is cut while it plays
+        player.play()
+    with adopted(supervisor, first + 1) as player:  # half closed
+        assert player.ask("DESCRIBE").status == 200
+        player.sock.shutdown(socket.SHUT_WR)
+        player.read_to_end()
+    server, client = tcp_pair()
+    client.close()
+    with server:  # gone before it came, in the middle of a request
+        supervisor.hand_over(connection(first + 2), b"OPTI", server.fileno())
+    assert supervisor.expect(Adopted).handoff == first + 2
+    with adopted(supervisor, first + 3) as player:
+        player.send(b"\x00" * 20_000)
+        player.read_to_end()
+    server, client = tcp_pair()
+    with server, client:  # its session cannot be imported
+        supervisor.hand_over(connection(first + 4), b"", server.fileno(), b"not an export")
+    assert supervisor.expect(Refused).handoff == first + 4
+    assert {supervisor.expect(Ended).handoff for _ in range(4)} == {first, first + 1, first + 2, first + 3}
+
+
+FORK_SERVER = f"""
+import socket, sys
+from camfleet.workers import forkserver, preload, worker
+order = forkserver.serve(socket.socket(fileno=0))
+if order:
+    run_dir = order.run_dir
+    {PROBE.replace(chr(10), chr(10) + "    ")}
+    worker.main(order.camera, run_dir)
+"""
+
+
+def test_a_forked_idle_worker_is_small(supervisor: FakeSupervisor, tmp_path: Path) -> None:
+    """Among fifty, as pages shared with the fork server are shared by all."""
+    workers = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        command = [sys.executable, "-c", FORK_SERVER]
+        server = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.DEVNULL)
+    with server, ours:  # closing our end is the fork server's end
+        try:
+            for number in range(50):
+                camera = f"ipc{number}"
+                ours.send(encode_order(Fork(camera, str(tmp_path))))
+                data, (pidfd,), _, _ = socket.recv_fds(ours, MAX_ORDER_SIZE, 1)
+                os.close(pidfd)
+                forked = decode_order(data)
+                assert isinstance(forked, Forked)
+                workers.append(forked.pid)
+                hello = supervisor.expect(Hello, timeout_s=30)
+                assert (hello.camera, hello.pid) == (camera, forked.pid)
+                supervisor.send(configure(msgspec.structs.replace(CAMERA, id=camera)))
+                supervisor.send(Ping(id=number))
+                supervisor.expect(Pong)
+            assert probe(workers[0], tmp_path).pss_kib < 6 * 1024
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_no_descriptor_of_the_parent_and_no_core_dump(supervisor: FakeSupervisor, tmp_path: Path) -> None:
