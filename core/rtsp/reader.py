@@ -125,9 +125,9 @@ class Reader:
             return None
         self._size = self._needed
         try:
+            method, url, headers = _parse_head(head)
             if cseq is None:
                 raise RemoteProtocolError(400, "CSeq missing, ambiguous or not a number")
-            method, url, headers = _parse_head(head)
         except RemoteProtocolError as error:
             error.cseq = cseq
             if error.framing_lost:

@@ -2,7 +2,7 @@
 
     rtsp[s]://[user[:password]@]host[:port] / <camera>[-<stream>] [/ <kind>] [/ trackID=<n>] [? query [/ trackID=<n>]]
 
-A camera id has no dash. FFmpeg puts the track behind the query, GStreamer into the path.
+Ids have no dash. FFmpeg puts the track behind the query, GStreamer into the path.
 """
 
 import re
@@ -15,8 +15,8 @@ _URL = re.compile(
     r"(?P<path>[a-z0-9\-._~:/\[\]@!$&'()*+,;=%]*)(?P<query>\?[a-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*)?(?:#.*)?",
     re.IGNORECASE,
 )
-_CAMERA = re.compile(r"([A-Za-z0-9_.]{1,64})(?:-([A-Za-z0-9_.-]{1,64}))?")
-_KIND = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAMES = re.compile(r"([A-Za-z0-9_]{1,32})(?:-([A-Za-z0-9_]{1,32}))?")
+_KIND = re.compile(r"[a-z0-9]{1,32}")
 _TRACK = re.compile(r"trackID=(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -60,7 +60,7 @@ class StreamPath:
         whole = origin + found["path"] + query
         if not segments:
             return cls(track=track, url=whole)
-        named = _CAMERA.fullmatch(segments[0])
+        named = _NAMES.fullmatch(segments[0])
         kind = segments[1] if len(segments) > 1 else None
         if named is None or len(segments) > 2 or (kind is not None and not _KIND.fullmatch(kind)):
             return cls(camera=named[1] if named else None, track=track, stray=True, url=whole)

@@ -6,7 +6,7 @@ NAL_TYPE_SPS, NAL_TYPE_PPS = 7, 8
 
 
 def h264_fmtp(sps: bytes, pps: bytes) -> str:
-    """RFC 6184 8.1 from one SPS and one PPS, NAL header included, start code not. Raises ValueError on anything else."""
+    """RFC 6184 8.1 from one SPS and one PPS, from NAL header to trailing bits. ValueError on anything else."""
     for nal, nal_type, name in ((sps, NAL_TYPE_SPS, "SPS"), (pps, NAL_TYPE_PPS, "PPS")):
         if not nal or nal[0] & 0x9F != nal_type:  # forbidden_zero_bit 0, any nal_ref_idc
             raise ValueError(f"not a NAL unit of type {name}")
