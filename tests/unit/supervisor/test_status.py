@@ -1,0 +1,97 @@
+import msgspec
+import pytest
+from camfleet.supervisor.status import (
+    CameraStatus,
+    ReaderStatus,
+    StatusReport,
+    StreamStatus,
+    SupervisorStatus,
+    duration,
+    parse,
+    rate,
+    render,
+    size,
+)
+
+STREAM = StreamStatus(
+    id="stream1",
+    url="rtsps://192.0.2.7:8322/ipc1-stream1/testlive",
+    state="running",
+    codec="h264",
+    width=1280,
+    height=720,
+    fps=29.97,
+    bitrate_bps=2_040_000,
+    encoder="libx264",
+)
+READER = ReaderStatus(
+    peer="192.0.2.9:40112",
+    user="viewer",
+    stream="stream1",
+    state="playing",
+    transport="tcp",
+    tls_version="TLSv1.3",
+    tls_suite="TLS_AES_128_GCM_SHA256",
+    certificate_fingerprint="ab" * 32,
+    bytes_sent=12_345_678,
+    frames_skipped=3,
+    age_s=42.9,
+)
+PLAIN = msgspec.structs.replace(READER, peer="[2001:db8::9]:5", tls_version="", tls_suite="", user="\x1b[31m")
+REPORT = StatusReport(
+    supervisor=SupervisorStatus(pid=4711, version="0.1.0", uptime_s=7980),
+    cameras=[
+        CameraStatus(
+            id="ipc1",
+            name="Lobby",
+            state="running",
+            worker_pid=4720,
+            restarts=1,
+            streams=[STREAM],
+            readers=[READER, PLAIN],
+        ),
+        CameraStatus(id="longname2", state="restarting", worker_pid=0, restarts=12, streams=[], readers=[]),
+    ],
+)
+
+TABLES = """\
+camfleet 0.1.0, pid 4711, up 2 h 13 min
+
+CAMERA     STATE       WORKER  RESTARTS  READERS  NAME
+ipc1       running       4720         1        2  Lobby
+longname2  restarting       -        12        0
+
+STREAM        STATE    PICTURE         FPS    BITRATE  ENCODER  URL
+ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  libx264  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
+
+READS         PEER             USER    STATE    TRANSPORT  TLS                                SENT  SKIPPED     AGE
+ipc1-stream1  192.0.2.9:40112  viewer  playing  tcp        TLSv1.3 TLS_AES_128_GCM_SHA256  12.3 MB        3  42 s
+ipc1-stream1  [2001:db8::9]:5  ?[31m   playing  tcp        plain                           12.3 MB        3  42 s"""
+
+
+def test_the_tables() -> None:
+    assert render(REPORT) == TABLES
+
+
+def test_the_report_survives_json_and_a_newer_server() -> None:
+    tree = msgspec.json.decode(msgspec.json.encode(REPORT))
+    tree["cameras"][0]["streams"][0]["audio"] = "aac"
+    assert parse(msgspec.json.encode(tree)) == REPORT
+
+
+def test_an_idle_server() -> None:
+    text = render(msgspec.structs.replace(REPORT, cameras=[]))
+    assert text.splitlines()[-1] == "no readers"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (3600, "1 h 0 min"), (7980, "2 h 13 min"), (90_000, "1 d 1 h")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_rate_and_size() -> None:
+    assert [rate(0), rate(512_400), rate(1_000_000)] == ["0 kb/s", "512 kb/s", "1.00 Mb/s"]
+    assert [size(999), size(1000), size(10**9)] == ["999 B", "1.0 kB", "1.0 GB"]
