@@ -21,7 +21,7 @@ LEVELS = ("debug", "info", "warning", "error")
 MAX_VALUE_SIZE = 2000
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _URL_CREDENTIALS = re.compile(r"://[^/@\s]*@")
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "fields"}
 
 
 def quote(value: object) -> str:
@@ -37,26 +37,29 @@ def quote(value: object) -> str:
 
 
 class Log:
-    """The log of one room; events are snake_case words, field names carry units."""
+    """The log of one room; events are snake_case words, field names carry units.
+
+    The fields travel in one attribute of the record: `logging` refuses some names (name, args, module ...) by themselves.
+    """
 
     def __init__(self, room: str) -> None:
         self._logger = logging.getLogger(f"camfleet.{room}")
 
     def debug(self, event: str, **fields: object) -> None:
-        self._logger.debug(event, extra=fields)
+        self._logger.debug(event, extra={"fields": fields})
 
     def info(self, event: str, **fields: object) -> None:
-        self._logger.info(event, extra=fields)
+        self._logger.info(event, extra={"fields": fields})
 
     def warning(self, event: str, **fields: object) -> None:
-        self._logger.warning(event, extra=fields)
+        self._logger.warning(event, extra={"fields": fields})
 
     def error(self, event: str, **fields: object) -> None:
-        self._logger.error(event, extra=fields)
+        self._logger.error(event, extra={"fields": fields})
 
     def exception(self, event: str, **fields: object) -> None:
         """An error with the traceback of the exception being handled, still on one line."""
-        self._logger.exception(event, extra=fields)
+        self._logger.exception(event, extra={"fields": fields})
 
 
 class LogfmtFormatter(logging.Formatter):
@@ -75,6 +78,7 @@ class LogfmtFormatter(logging.Formatter):
             "event": record.getMessage(),
         }
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
             line["traceback"] = self.formatException(record.exc_info)
         return " ".join(f"{key}={quote(value)}" for key, value in (line | self._constant).items())

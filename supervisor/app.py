@@ -133,7 +133,8 @@ class Server:
 
     def _fingerprint(self) -> tuple[object, ...]:
         """What changes when a file of the configuration does."""
-        return tuple(_signature(path) for path in (self._settings.file, *_pair(self._settings, self._state)) if path)
+        files = (self._settings.file, self._state.user_file, *_pair(self._settings, self._state))
+        return tuple(_signature(path) for path in files if path)
 
     async def _reload(self, reload: Callable[[], Settings]) -> None:
         """All of it, or nothing of it."""

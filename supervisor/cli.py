@@ -90,23 +90,23 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load(options.config, overrides)
     state = _state(options, settings)
     state.prepare()
-    user, password = state.user(), ""
-    if user is None and not settings.users:
-        password = generate_password()
-        user = user_spec(GENERATED_USER, password)
+    password = "" if settings.users or state.user() else generate_password()
+    new_user = user_spec(GENERATED_USER, password) if password else None
 
-    def with_users(settings: Settings) -> Settings:
-        return settings if settings.users or user is None else msgspec.structs.replace(settings, users=(user,))
-
-    settings = with_users(settings)
+    def current() -> Settings:
+        """What the file and the state folder say now."""
+        settings = load(options.config, overrides)
+        user = state.user() or new_user
+        return settings if settings.users or not user else msgspec.structs.replace(settings, users=(user,))
 
     def on_ready() -> None:
-        if password:  # kept only now: a start that failed has shown it to nobody
-            state.save_user(settings.users[0])
+        if new_user:  # kept only now: a start that failed has shown it to nobody
+            state.save_user(new_user)
         print(greeting(settings, state, password), flush=True)
 
     log.configure(options.log_level)
-    return asyncio.run(app.serve(settings, state, on_ready, lambda: with_users(load(options.config, overrides))))
+    settings = current()
+    return asyncio.run(app.serve(settings, state, on_ready, current))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -139,7 +139,7 @@ def _password(options: argparse.Namespace) -> int:
         raise StartError(f'there is no user "{options.user}"; the generated user is "{name}"')
     password = generate_password()
     state.save_user(user_spec(name, password))
-    print(f"User {name}, password {password}\nIt is shown only this once. A running server takes it at its next start.")
+    print(f"User {name}, password {password}\nIt is shown only this once. A running server takes it at once.")
     return 0
 
 

@@ -32,7 +32,7 @@ class StateFolder:
         self.path = path.absolute()
         self.certs = self.path / "certs"
         self.run = self.path / "run"
-        self._user_file = self.path / "user.json"
+        self.user_file = self.path / "user.json"
 
     def prepare(self) -> None:
         """Make the folders, private to this user. Raises StartError when that cannot be had."""
@@ -57,11 +57,11 @@ class StateFolder:
     def user(self) -> UserSpec | None:
         """The generated user, None before the first run. Raises StartError when the file is damaged."""
         try:
-            return msgspec.json.decode(self._user_file.read_bytes(), type=UserSpec)
+            return msgspec.json.decode(self.user_file.read_bytes(), type=UserSpec)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
-            raise StartError(f"{self._user_file}: {error}") from None
+            raise StartError(f"{self.user_file}: {error}") from None
 
     def save_user(self, user: UserSpec) -> None:
         """Replace user.json atomically, mode 0600."""
@@ -71,6 +71,6 @@ class StateFolder:
                 file.write(msgspec.json.encode(user) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(self._user_file)
+            Path(name).replace(self.user_file)
         except OSError as error:
-            raise StartError(f"{self._user_file}: {error.strerror}") from None
+            raise StartError(f"{self.user_file}: {error.strerror}") from None

@@ -3,7 +3,7 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
-from camfleet.core.log import MAX_VALUE_SIZE, configure, quote
+from camfleet.core.log import MAX_VALUE_SIZE, Log, configure, quote
 
 QUOTED = [
     (None, ""),
@@ -60,6 +60,17 @@ def test_a_record_is_one_line_of_fields(capsys: pytest.CaptureFixture[str]) -> N
         "peer": "192.0.2.9:40112",
         "camera": "ipc1",
     }
+
+
+def test_a_room_may_name_its_fields_as_it_likes(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("debug")
+    log = Log("listen")
+    for write in (log.debug, log.info, log.warning, log.error, log.exception):
+        write("refused", name="ipc 1", args=1, msg="x")
+    lines = capsys.readouterr().err.splitlines()
+    assert [fields(line)["level"] for line in lines] == ["debug", "info", "warning", "error", "error"]
+    for line in lines:
+        assert fields(line).items() >= {"room": "listen", "event": "refused", "name": "ipc 1", "args": "1"}.items()
 
 
 def test_a_traceback_stays_on_the_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ longname2  restarting       -        12        0
 STREAM        STATE    PICTURE         FPS    BITRATE  ENCODER  URL
 ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  libx264  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
 
-READS         PEER             USER    STATE    TRANSPORT  TLS                                SENT  SKIPPED     AGE
+READS         PEER             USER    STATE    TRANSPORT  TLS                                SENT  SKIPPED   AGE
 ipc1-stream1  192.0.2.9:40112  viewer  playing  tcp        TLSv1.3 TLS_AES_128_GCM_SHA256  12.3 MB        3  42 s
 ipc1-stream1  [2001:db8::9]:5  ?[31m   playing  tcp        plain                           12.3 MB        3  42 s"""
 
