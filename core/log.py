@@ -39,7 +39,7 @@ def quote(value: object) -> str:
 class Log:
     """The log of one room; events are snake_case words, field names carry units.
 
-    The fields travel in one attribute of the record: `logging` refuses some names (name, args, module ...) by themselves.
+    The fields travel in one attribute of the record: by themselves `logging` refuses some names, as name and args.
     """
 
     def __init__(self, room: str) -> None:

@@ -90,7 +90,8 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load(options.config, overrides)
     state = _state(options, settings)
     state.prepare()
-    password = "" if settings.users or state.user() else generate_password()
+    generated = not settings.users
+    password = generate_password() if generated and not state.user() else ""
     new_user = user_spec(GENERATED_USER, password) if password else None
 
     def current() -> Settings:
@@ -102,17 +103,25 @@ def _serve(options: argparse.Namespace) -> int:
     def on_ready() -> None:
         if new_user:  # kept only now: a start that failed has shown it to nobody
             state.save_user(new_user)
-        print(greeting(settings, state, password), flush=True)
+        shown = "" if _stdout_is_journal() else password
+        print(greeting(settings, state, generated=generated, password=shown), flush=True)
 
     log.configure(options.log_level)
     settings = current()
     return asyncio.run(app.serve(settings, state, on_ready, current))
 
 
+def _stdout_is_journal() -> bool:
+    """No secret in a log: systemd.exec(5) tells by JOURNAL_STREAM that stdout is one."""
+    stdout = os.fstat(sys.stdout.fileno())
+    return os.environ.get("JOURNAL_STREAM") == f"{stdout.st_dev}:{stdout.st_ino}"
+
+
 def _check(options: argparse.Namespace) -> int:
     settings = load(options.file)
     streams = sum(len(camera.streams) for camera in settings.cameras)
-    print(f"{options.file}: good; {len(settings.cameras)} cameras, {streams} streams, {len(settings.users)} users")
+    counts = ((len(settings.cameras), "camera"), (streams, "stream"), (len(settings.users), "user"))
+    print(f"{options.file}: good; " + ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts))
     return 0
 
 

@@ -1,5 +1,6 @@
 """What `camfleet serve` says when it is ready: where the pictures are, and once, the password."""
 
+import shlex
 import textwrap
 
 from .config import Settings
@@ -10,8 +11,8 @@ from .urls import public_host, schemes, stream_url
 MAX_CAMERAS = 10
 
 
-def greeting(settings: Settings, state: StateFolder, password: str = "") -> str:
-    """Text for the terminal. `password`: the one just made for the only user."""
+def greeting(settings: Settings, state: StateFolder, *, generated: bool, password: str = "") -> str:
+    """Text for the terminal. `generated`: the only user is the state folder's; `password`: the one just made for it."""
     user = settings.users[0].name
     host = public_host(settings)
     lines = []
@@ -22,10 +23,17 @@ def greeting(settings: Settings, state: StateFolder, password: str = "") -> str:
                 lines.append("  " + stream_url(scheme, host, port, camera, stream, user, password))
     if len(settings.cameras) > MAX_CAMERAS:
         lines.append(f"and {len(settings.cameras) - MAX_CAMERAS} cameras more: camfleet status")
+    lines.append("")
     if password:
-        note = f"User {user}, password {password}\nThe password is shown only this once. A new one: camfleet password"
-    elif settings.file is None:
-        note = f"User {user}, with the password shown at the first start. A new one: camfleet password"
+        lines.append(f"User {user}, password {password}: shown only this once.")
+    elif generated:
+        lines.append(f"User {user}; its password was shown once.")
+    if generated:
+        lines.append(f"A new password: camfleet password --state-dir {shlex.quote(str(state.path))}")
     else:
-        note = f"Users: {textwrap.shorten(', '.join(spec.name for spec in settings.users), 200, placeholder=' ...')}"
-    return "\n".join([f"camfleet is ready; its state is kept in {state.path}", "", *lines, "", note, "Ctrl-C ends it."])
+        lines.append(
+            f"Users: {textwrap.shorten(', '.join(spec.name for spec in settings.users), 200, placeholder=' ...')}"
+        )
+    if settings.rtsps != "off":
+        lines.append(f"Certificate, for players that verify it: {state.certs / settings.certificate}")
+    return "\n".join([f"camfleet is ready; its state is kept in {state.path}", "", *lines, "Ctrl-C ends it."])

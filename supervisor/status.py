@@ -88,9 +88,9 @@ def render(report: StatusReport) -> str:
         (
             f"{camera.id}-{stream.id}",
             stream.state,
-            f"{stream.codec} {stream.width}x{stream.height}",
-            f"{stream.fps:.1f}",
-            rate(stream.bitrate_bps),
+            f"{stream.codec} {stream.width}x{stream.height}" if stream.codec else "-",
+            f"{stream.fps:.1f}" if stream.fps else "-",
+            rate(stream.bitrate_bps) if stream.bitrate_bps else "-",
             stream.encoder or "-",
             stream.url,
         )

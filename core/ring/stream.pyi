@@ -1,5 +1,6 @@
-from collections.abc import Buffer
 from typing import NamedTuple
+
+from typing_extensions import Buffer
 
 class StreamCounters(NamedTuple):
     frames: int

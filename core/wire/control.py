@@ -64,7 +64,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- worker to supervisor
 
 
-class Hello(Message):
+class Hello(Message, frozen=True, kw_only=True):
     """First message on a connection. `spec_digest` is empty before the first Configure."""
 
     version: int
@@ -74,34 +74,34 @@ class Hello(Message):
     connections: list[Connection] = []
 
 
-class Adopted(Message):
+class Adopted(Message, frozen=True, kw_only=True):
     handoff: int
 
 
-class Refused(Message):
+class Refused(Message, frozen=True, kw_only=True):
     handoff: int
     reason: str
 
 
-class HandBack(Message):
+class HandBack(Message, frozen=True, kw_only=True):
     """The connection asks for another camera; its descriptor and TLS state come by fdpass."""
 
     connection: Connection
     received: bytes  # plaintext from the first byte of the request that names the other camera
 
 
-class Ended(Message):
+class Ended(Message, frozen=True, kw_only=True):
     """A connection is closed; counted for the limits per address."""
 
     handoff: int
     reason: str
 
 
-class Pong(Message):
+class Pong(Message, frozen=True, kw_only=True):
     id: int
 
 
-class LoginFailed(Message):
+class LoginFailed(Message, frozen=True, kw_only=True):
     address: str
     user: str
 
@@ -132,7 +132,7 @@ class ReaderStats(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
 
 
-class Stats(Message):
+class Stats(Message, frozen=True, kw_only=True):
     id: int
     camera: str
     streams: list[StreamStats]
@@ -143,7 +143,7 @@ class Stats(Message):
 # ---------------------------------------------------------------- supervisor to worker
 
 
-class Configure(Message):
+class Configure(Message, frozen=True, kw_only=True):
     """The whole truth for a worker. The nonce key is shared so that a Digest nonce survives a hand-back."""
 
     version: int
@@ -153,22 +153,22 @@ class Configure(Message):
     orphan_timeout_s: float = 300.0  # end when no supervisor has been heard for this long
 
 
-class Adopt(Message):
+class Adopt(Message, frozen=True, kw_only=True):
     """Joined with the HandoffRecord of the same id."""
 
     connection: Connection
     received: bytes  # plaintext read so far, from the first byte of the request that names this camera
 
 
-class Ping(Message):
+class Ping(Message, frozen=True, kw_only=True):
     id: int
 
 
-class StatsRequest(Message):
+class StatsRequest(Message, frozen=True, kw_only=True):
     id: int
 
 
-class LockedOut(Message):
+class LockedOut(Message, frozen=True, kw_only=True):
     """Refuse logins of this user from this address for so long."""
 
     address: str
@@ -176,18 +176,18 @@ class LockedOut(Message):
     seconds: float
 
 
-class Stop(Message):
+class Stop(Message, frozen=True, kw_only=True):
     deadline_s: float = 2.0
 
 
 # ---------------------------------------------------------------- command line
 
 
-class StatusRequest(Message):
+class StatusRequest(Message, frozen=True, kw_only=True):
     version: int
 
 
-class Status(Message):
+class Status(Message, frozen=True, kw_only=True):
     """The JSON text of `camfleet status --json`."""
 
     json: bytes

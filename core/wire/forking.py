@@ -20,17 +20,17 @@ class Order(msgspec.Struct, frozen=True, tag=True, tag_field="t", forbid_unknown
     """Base of the three; the tag is the class name."""
 
 
-class Fork(Order):
+class Fork(Order, frozen=True):
     camera: str
     run_dir: str
 
 
-class Forked(Order):
+class Forked(Order, frozen=True):
     camera: str
     pid: int
 
 
-class Exited(Order):
+class Exited(Order, frozen=True):
     pid: int
     status: int  # as of os.waitstatus_to_exitcode: negative is a signal
 

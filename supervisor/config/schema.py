@@ -239,7 +239,8 @@ class Video(Section, frozen=True, kw_only=True):
     ] = Bitrate(2_000_000)
     gop: Annotated[int, Meta(ge=1, le=3600, description="Frames from one key frame to the next.")] = 60
     encoder: Annotated[
-        Literal["auto", "libx264"], Meta(description="Encoder; `camfleet encoders` lists those of this host.")
+        Literal["auto", "libx264", "h264_nvenc", "h264_qsv", "h264_vaapi"],
+        Meta(description="Encoder. `auto`: a graphics card's when one works; `camfleet encoders` lists them."),
     ] = "auto"
 
 

@@ -79,6 +79,15 @@ def test_the_report_survives_json_and_a_newer_server() -> None:
     assert parse(msgspec.json.encode(tree)) == REPORT
 
 
+def test_an_idle_stream_has_no_picture() -> None:
+    idle = msgspec.structs.replace(
+        STREAM, state="idle", codec="", width=0, height=0, fps=0.0, bitrate_bps=0, encoder=""
+    )
+    camera = msgspec.structs.replace(REPORT.cameras[0], streams=[idle], readers=[])
+    text = render(msgspec.structs.replace(REPORT, cameras=[camera]))
+    assert text.splitlines()[-3].split() == ["ipc1-stream1", "idle", "-", "-", "-", "-", STREAM.url]
+
+
 def test_an_idle_server() -> None:
     text = render(msgspec.structs.replace(REPORT, cameras=[]))
     assert text.splitlines()[-1] == "no readers"

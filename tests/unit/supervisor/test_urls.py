@@ -56,7 +56,7 @@ def settings() -> Settings:
 
 
 def test_the_first_greeting_has_everything_to_paste(settings: Settings) -> None:
-    text = greeting(settings, StateFolder(Path("/state")), "s3cret")
+    text = greeting(settings, StateFolder(Path("/state")), generated=True, password="s3cret")
     for url in (
         "rtsps://viewer:s3cret@192.0.2.7:8322/ipc1-stream1/testlive",
         "rtsp://viewer:s3cret@192.0.2.7:8554/ipc1-stream1/testlive",
@@ -64,22 +64,21 @@ def test_the_first_greeting_has_everything_to_paste(settings: Settings) -> None:
         "rtsp://viewer:s3cret@192.0.2.7:8554/ipc1-stream2/testlive",
     ):
         assert f"  {url}\n" in text
-    assert "User viewer, password s3cret\n" in text
-    assert "/state" in text
+    assert "User viewer, password s3cret:" in text
+    assert "/state/certs/ssl.ca" in text
 
 
 def test_a_later_greeting_says_how_to_get_a_new_password(settings: Settings) -> None:
-    text = greeting(settings, StateFolder(Path("/state")))
+    text = greeting(settings, StateFolder(Path("/state")), generated=True)
     assert "  rtsps://viewer@192.0.2.7:8322/ipc1-stream1/testlive\n" in text
-    assert "camfleet password" in text
+    assert "camfleet password --state-dir /state\n" in text
 
 
 def test_a_greeting_of_many_cameras_fits_the_screen(settings: Settings) -> None:
     cameras = tuple(msgspec.structs.replace(CAMERA, id=f"ipc{n}") for n in range(1, 201))
-    text = greeting(
-        msgspec.structs.replace(settings, cameras=cameras, file=Path("f.toml")), StateFolder(Path("/state"))
-    )
+    text = greeting(msgspec.structs.replace(settings, cameras=cameras), StateFolder(Path("/state")), generated=False)
     assert f"ipc{MAX_CAMERAS}-stream1" in text
     assert f"ipc{MAX_CAMERAS + 1}-stream1" not in text
     assert "and 190 cameras more" in text
     assert "Users: viewer" in text
+    assert "camfleet password" not in text

@@ -1,0 +1,118 @@
+"""The commands but for a serving server, which is tests/process/test_first_run.py."""
+
+from pathlib import Path
+
+import pytest
+from camfleet.supervisor.cli import main
+from camfleet.supervisor.credentials import user_spec
+from camfleet.supervisor.state import StateFolder
+
+USERS = '[[users]]\nname = "a"\npassword = "x"\n'
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out.startswith("camfleet 0.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["check"], ["serve", "--rtsp-port", "x"], ["status", "--xml"]])
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: camfleet")
+
+
+def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(USERS)
+    assert main(["check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: good; 1 camera, 2 streams, 1 user\n"
+
+
+def test_check_says_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text("[server]\nrtsp_port = -1\ncolour = 1\n")
+    assert main(["check", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"{file}:2: server.rtsp_port: -1 is not allowed; allowed: a whole number from 0 to 65535",
+        f"{file}:3: server.colour: unknown key; allowed: host, rtsp_port, rtsps_port, rtsps, state_dir",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--rtsp-port", "65536"], "command line: server.rtsp_port: 65536 is not allowed; allowed: "),
+        (["--host", "here"], 'command line: server.host: ["here"] is not allowed; allowed: '),
+        (
+            ["--rtsp-port", "0", "--rtsps-port", "0"],
+            'server.rtsp_port: no port is open with rtsps = "default"; allowed: ',
+        ),
+        (
+            ["--config", "/nonexistent/f.toml"],
+            "/nonexistent/f.toml: No such file or directory; allowed: a readable file",
+        ),
+        (["--state-dir", "/dev/null"], "camfleet: state folder /dev/null: File exists; choose one with --state-dir"),
+    ],
+)
+def test_serve_that_cannot_start(
+    arguments: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--state-dir", str(tmp_path / "state"), *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert complaint in err
+    assert not (tmp_path / "state").exists()
+
+
+def test_status_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--state-dir", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("camfleet: no server ")
+
+
+def test_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for _ in range(2):
+        assert main(["password", "--state-dir", str(tmp_path)]) == 0
+        (line, *_) = capsys.readouterr().out.splitlines()
+        password = line.removeprefix("User viewer, password ")
+        assert StateFolder(tmp_path).user() == user_spec("viewer", password)
+        shown.append(password)
+    assert shown[0] != shown[1]
+    assert not any(password in (tmp_path / "user.json").read_text() for password in shown)
+
+
+def test_password_of_the_user_by_name(tmp_path: Path) -> None:
+    StateFolder(tmp_path).save_user(user_spec("operator", "old"))
+    assert main(["password", "operator", "--state-dir", str(tmp_path)]) == 0
+    user = StateFolder(tmp_path).user()
+    assert user is not None
+    assert user.name == "operator"
+    assert user != user_spec("operator", "old")
+
+
+def test_password_of_somebody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["password", "root", "--state-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == 'camfleet: there is no user "root"; the generated user is "viewer"\n'
+    assert StateFolder(tmp_path).user() is None
+
+
+def test_password_of_a_configured_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(USERS)
+    assert main(["password", "a", "--config", str(file), "--state-dir", str(tmp_path / "state")]) == 1
+    assert "the users are configured in" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
+def test_encoders(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["encoders"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert any(line.startswith("libx264") and line.endswith("usable") for line in lines)
