@@ -32,7 +32,7 @@ bench-micro: .make/installed-test
 lint: .make/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p camfleet
+	$(BIN)/mypy -p camfleet.core -p camfleet.supervisor -p camfleet.workers -p camfleet.bench
 
 dist: | $(BIN)/python
 	rm -rf dist build/lib*

@@ -37,7 +37,7 @@ class LiveCamera:
         self._loop = asyncio.get_running_loop()
         self._failed = failed
         self.digest = order.camera.digest()
-        self._fanout = FanOut()
+        self._fanout = FanOut(stall_timeout_s=order.camera.stall_timeout_s)
         offset_ns = unix_offset_ns()
         self._streams = {spec.id: self._stream(order.camera, spec, offset_ns) for spec in order.camera.streams}
         self.registry = Registry(
