@@ -1,0 +1,177 @@
+"""`camfleet bench`: arguments, ramp, progress, the measured window."""
+
+import argparse
+import contextlib
+import json
+import resource
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import processes, report
+from .connection import TLSClient
+from .driver import NS, Address, Driver, Reader
+from .engine import Totals
+from .rtsp import Session, StreamURL
+
+SETTLE_S = 10  # after the ramp, for the slowest joiner
+READERS_PER_S = 100  # the default ramp
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="camfleet bench",
+        description="Play RTSP streams with many readers at once, count every packet and frame, and say what it costs.",
+        fromfile_prefix_chars="@",
+        epilog="@FILE reads arguments from a file, one on each line. bench/README.md says what the figures mean.",
+    )
+    url = "rtsp[s]://[USER:PASSWORD@]HOST[:PORT]/PATH; readers take turns"
+    parser.add_argument("urls", nargs="+", metavar="URL", help=url)
+    parser.add_argument("--readers", type=int, default=10, metavar="N")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="measured time, after the ramp (10)")
+    parser.add_argument(
+        "--ramp", type=float, metavar="S", help=f"the readers come over this time (N / {READERS_PER_S})"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the load tool (1)")
+    parser.add_argument("--cafile", metavar="FILE", help="verify certificate and name against this (default: no check)")
+    parser.add_argument("--server-pid", type=int, action="append", default=[], metavar="PID", help="with all below it")
+    parser.add_argument("--state-dir", metavar="DIR", help="ask camfleet there for the pids of supervisor and workers")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+    options = parser.parse_args(argv)
+    if options.readers < 1 or options.seconds <= 0 or options.threads < 1:
+        parser.error("--readers, --seconds and --threads are positive")
+    return options
+
+
+def raise_descriptor_limit() -> None:
+    """One descriptor a reader."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def resolve(url: StreamURL) -> Address:
+    """The first address, as most clients take it. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)[0]
+    return family, address
+
+
+def plan(urls: Sequence[StreamURL], count: int, ramp_s: float) -> list[Reader]:
+    """Readers in the order of their coming, evenly spread over the ramp; URLs take turns."""
+    addresses = {url: resolve(url) for url in urls}
+    now = time.monotonic_ns()
+    targets = (urls[number % len(urls)] for number in range(count))
+    return [
+        Reader(url, addresses[url], now + int(number * ramp_s * NS) // count, Session(url))
+        for number, url in enumerate(targets)
+    ]
+
+
+def look(drivers: Sequence[Driver]) -> report.Look:
+    """The sum over all threads, now."""
+    every = [driver.engine.totals() for driver in drivers]
+    threads = []
+    for driver, totals in zip(drivers, every, strict=True):
+        try:  # "on a processor, waiting for one, slices"
+            cpu, wait, _ = Path(f"/proc/self/task/{driver.native_id}/schedstat").read_text().split()
+            threads.append((int(cpu), int(wait)))
+        except OSError:  # a kernel without CONFIG_SCHED_INFO
+            threads.append((totals.cpu_ns, 0))
+    summed = Totals(*(sum(values) for values in zip(*every, strict=True)))
+    return report.Look(time.monotonic_ns(), sum(driver.playing for driver in drivers), summed, threads)
+
+
+class Progress:
+    """One line a second on a terminal."""
+
+    def __init__(self, drivers: Sequence[Driver], wanted: int) -> None:
+        self.drivers = drivers
+        self.wanted = wanted
+        self.shown = sys.stderr.isatty()
+        self.begin_ns = time.monotonic_ns()
+        self.last = look(drivers)
+
+    def sleep_until(self, deadline_ns: int, settled: bool = False) -> None:
+        """Returns earlier when `settled` and every reader has its picture or has failed."""
+        while (now := time.monotonic_ns()) < deadline_ns:
+            crash = next((driver.crash for driver in self.drivers if driver.crash), None)
+            if crash:
+                raise crash
+            if now - self.last.at_ns >= NS:
+                self._show()
+            if settled and self._started() + sum(driver.failed for driver in self.drivers) >= self.wanted:
+                return
+            time.sleep(min(0.05, (deadline_ns - now) / NS))
+
+    def _started(self) -> int:
+        return sum(driver.engine.totals().started for driver in self.drivers)
+
+    def _show(self) -> None:
+        now, before = look(self.drivers), self.last
+        self.last = now
+        if not self.shown:
+            return
+        seconds = (now.at_ns - before.at_ns) / NS
+        failed = sum(driver.failed for driver in self.drivers)
+        busy = sum(b[0] - a[0] for a, b in zip(before.threads, now.threads, strict=True)) / NS / seconds
+        print(
+            f"{(now.at_ns - self.begin_ns) / NS:5.0f} s  readers {now.playing}/{self.wanted}"
+            f"  failed {failed}  {(now.totals.octets - before.totals.octets) * 8 / seconds / 1e6:8.1f} Mb/s"
+            f"  {(now.totals.frames - before.totals.frames) / seconds:8.0f} frames/s"
+            f"  gaps RTP {now.totals.sequence_gaps} frames {now.totals.frame_gaps + now.totals.frames_incomplete}"
+            f"  tool {busy:.0%} CPU",
+            file=sys.stderr,
+        )
+
+
+def server_pids(options: argparse.Namespace, urls: Sequence[StreamURL]) -> set[int]:
+    """As given; else, when every URL is local, whoever holds sockets of these ports. Empty: unknown."""
+    given = set(options.server_pid)
+    if options.state_dir:
+        given |= processes.of_state_folder(options.state_dir)
+    if given or not all(processes.is_local(host) for host in {url.host for url in urls}):
+        return given
+    return processes.owners({url.port for url in urls})
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status: 0 when every reader was ok, 1 when one failed, 2 for a usage error."""
+    options = arguments(argv)
+    try:
+        urls = [StreamURL.parse(url) for url in options.urls]
+        ramp_s = options.readers / READERS_PER_S if options.ramp is None else options.ramp
+        tls = TLSClient(options.cafile)
+        readers = plan(urls, options.readers, ramp_s)
+    except (ValueError, OSError) as error:
+        print(f"camfleet bench: {error}", file=sys.stderr)
+        return 2
+    raise_descriptor_limit()
+    drivers = [Driver(readers[number :: options.threads], tls) for number in range(min(options.threads, len(readers)))]
+    for driver in drivers:
+        driver.start()
+    try:
+        progress = Progress(drivers, len(readers))
+        progress.sleep_until(progress.begin_ns + int((ramp_s + SETTLE_S) * NS), settled=True)
+        pids = server_pids(options, urls)
+        watch = processes.ServerWatch(pids) if pids else None
+        first = look(drivers)
+        with contextlib.suppress(KeyboardInterrupt):  # a measurement may be ended early
+            progress.sleep_until(first.at_ns + int(options.seconds * NS))
+        last = look(drivers)
+        cost = watch.cost() if watch else None
+        outcomes = [outcome for driver in drivers for outcome in driver.outcomes()]
+    except ValueError as error:
+        print(f"camfleet bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        for driver in drivers:
+            driver.stop.set()
+        for driver in drivers:
+            driver.join()
+    delays = [sum(counts) for counts in zip(*(driver.engine.delay_histogram() for driver in drivers), strict=True)]
+    result = report.result(outcomes, first, last, delays, cost)
+    print(json.dumps(result, indent=2) if options.json else report.text(result))
+    return 0 if not result["readers"]["failed"] else 1
