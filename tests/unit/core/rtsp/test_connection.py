@@ -74,7 +74,7 @@ class TestConversation:
         ended = client.ask("TEARDOWN", URL)
         assert ended.status == 200
         assert "session" not in ended.headers
-        assert (client.server.session_id, client.server.stream) == (None, None)
+        assert [client.server.session_id, client.server.stream] == [None, None]
         assert client.server.state == "init"
         assert client.events == [
             Describe("stream1"),
