@@ -1,0 +1,47 @@
+"""A camera's media path in one process, with as many Python threads in endless loops as the first argument says.
+
+Prints the port of its listener; the first client gets frames without asking. On standard error at the end: nothing.
+"""
+
+import select
+import socket
+import sys
+import threading
+import time
+
+from camfleet.core.net.fanout import FanOut, Ready
+from camfleet.core.ring.stream import MediaStream
+from camfleet.core.wire import StreamSpec, TestLive, VideoSpec
+from camfleet.workers.pipeline import StreamPipeline
+
+SECONDS = 20
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def main(busy_threads: int) -> None:
+    sys.setswitchinterval(float(sys.argv[2]))
+    engine = FanOut()
+    stream = MediaStream(ntp_offset_ns=0, cname=b"busy", timestamp=0)
+    engine.add_stream(stream)
+    threading.Thread(target=engine.run, daemon=True).start()
+    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=640, height=360, fps=30))
+    pipeline = StreamPipeline(spec, stream, title="busy", unix_offset_ns=0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)
+        connection, _ = listener.accept()
+    client = engine.adopt(connection.detach())
+    pipeline.want()
+    engine.prepare(client, stream, 0, 1)
+    while not any(isinstance(event, Ready) for event in engine.events()):
+        select.select([engine.event_fd], [], [])
+    for _ in range(busy_threads):
+        threading.Thread(target=spin, daemon=True).start()
+    engine.play(client, b"RTSP/1.0 200 OK\r\n\r\n")
+    time.sleep(SECONDS)
+
+
+main(int(sys.argv[1]))
