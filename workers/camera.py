@@ -37,7 +37,11 @@ class LiveCamera:
         self._loop = asyncio.get_running_loop()
         self._failed = failed
         self.digest = order.camera.digest()
-        self._fanout = FanOut(stall_timeout_s=order.camera.stall_timeout_s)
+        self._fanout = FanOut(
+            stall_timeout_s=order.camera.stall_timeout_s,
+            key_update_records=order.camera.key_update_records,
+            key_update_spacing_s=order.camera.key_update_spacing_s,
+        )
         offset_ns = unix_offset_ns()
         self._streams = {spec.id: self._stream(order.camera, spec, offset_ns) for spec in order.camera.streams}
         self.registry = Registry(

@@ -53,7 +53,17 @@ class FanOut:
     carried out in order. A command for a client that is already closed is ignored.
     """
 
-    def __init__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0) -> None: ...
+    def __init__(
+        self,
+        *,
+        stall_timeout_s: float = 10.0,
+        max_lag_s: float = 2.0,
+        key_update_records: int = 4_194_304,
+        key_update_spacing_s: float = 10.0,
+    ) -> None:
+        """A reader is closed when nothing could be written for `stall_timeout_s`, and gives up frames when it has not
+        been up to date for `max_lag_s`. Raises OSError when the process has no descriptors left."""
+
     @property
     def event_fd(self) -> int:
         """Readable while events wait."""
@@ -92,9 +102,6 @@ class FanOut:
 
     def release(self, client: int) -> None:
         """Give the connection up at a boundary for a hand-back; a Released event (or Closed) follows."""
-
-    def set_key_update_policy(self, *, records_soft: int, spacing_s: float) -> None:
-        """For tests: lower the KeyUpdate limits of sessions adopted from now on."""
 
     def events(self) -> list[Event]: ...
     def readers(self) -> list[ReaderCounters]: ...

@@ -81,14 +81,19 @@ cdef class FanOut:
     cdef Engine engine
     cdef bint initialized
     cdef list streams           # kept alive: the engine holds pointers into them
-    cdef object key_update_policy
 
-    def __init__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0) -> None:
+    cdef uint64_t key_update_records
+    cdef int64_t key_update_spacing_ns
+
+    def __init__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0,
+                 key_update_records: int = 4_194_304, key_update_spacing_s: float = 10.0) -> None:
         if engine_init(&self.engine) < 0:
             raise OSError("no epoll instance or eventfd: is the limit of open files reached?")
         self.initialized = True
         self.engine.stall_timeout_ns = <int64_t> (stall_timeout_s * 1e9)
         self.engine.max_lag_ns = <int64_t> (max_lag_s * 1e9)
+        self.key_update_records = key_update_records
+        self.key_update_spacing_ns = <int64_t> (key_update_spacing_s * 1e9)
         self.streams = []
 
     def __dealloc__(self) -> None:
@@ -138,9 +143,8 @@ cdef class FanOut:
             if client.secure:
                 if session_import(&client.tls, &session[0], <size_t> session.shape[0], monotonic_ns()) < 0:
                     raise ValueError("the TLS session cannot be imported")
-                if self.key_update_policy is not None:
-                    client.tls.policy.records_soft = self.key_update_policy[0]
-                    client.tls.policy.spacing_ns = self.key_update_policy[1]
+                client.tls.policy.records_soft = self.key_update_records
+                client.tls.policy.spacing_ns = self.key_update_spacing_ns
             if unread.shape[0]:
                 client.unread = <uint8_t *> malloc(UNREAD_SIZE_MAX)
                 if client.unread == NULL:
@@ -180,9 +184,6 @@ cdef class FanOut:
 
     def release(self, uint64_t client) -> None:
         self.command(COMMAND_RELEASE, client, NULL, 0, NULL, 0, 0)
-
-    def set_key_update_policy(self, *, records_soft: int, spacing_s: float) -> None:
-        self.key_update_policy = (records_soft, int(spacing_s * 1e9))
 
     def events(self) -> list:
         cdef Item *item = queue_take(&self.engine.events)

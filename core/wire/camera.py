@@ -67,6 +67,8 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sha256: bool = False  # offer Digest SHA-256 after MD5; FFmpeg fails on it (interop 61), so it is opt-in
     max_sessions: int = 1000
     session_timeout_s: int = 60
+    key_update_records: int = 2**22
+    key_update_spacing_s: float = 10.0
     stall_timeout_s: float = 10.0  # a reader to whom nothing could be written for so long is closed
 
     def digest(self) -> str:

@@ -99,6 +99,22 @@ class TLS(Section, frozen=True, kw_only=True):
             extra={"allowed": "a path"},
         ),
     ] = ""
+    key_update_records: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=2**23,
+            description="TLS 1.3: new keys after so many records, at most 2^24.5 are safe with AES-GCM (RFC 8446 5.5).",
+        ),
+    ] = 2**22
+    key_update_spacing_s: Annotated[
+        float,
+        Meta(
+            ge=0.2,
+            le=3600,
+            description="And never more often than this, in seconds: GnuTLS gives up at eight updates within one.",
+        ),
+    ] = 10.0
 
     checks: ClassVar = (Check(("certificate", "private_key"), _certificate_pair),)
 

@@ -75,7 +75,7 @@ def resolve(document: Document, file: Path | None, folder: Path) -> Settings:
         certificate=Path(document.tls.certificate or "ssl.ca"),
         private_key=Path(document.tls.private_key or "ssl.key"),
         users=tuple(_user(user, folder) for user in document.users),
-        cameras=tuple(_camera(camera, document.limits, folder) for camera in document.cameras or (TEST_CAMERA,)),
+        cameras=tuple(_camera(camera, document, folder) for camera in document.cameras or (TEST_CAMERA,)),
         limits=document.limits,
         workers=document.workers,
     )
@@ -89,7 +89,8 @@ def _user(user: User, folder: Path) -> UserSpec:
     return user_spec(user.name, user.password)
 
 
-def _camera(camera: Camera, limits: Limits, folder: Path) -> CameraSpec:
+def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
+    limits, tls = document.limits, document.tls
     return CameraSpec(
         id=camera.id,
         name=camera.name or camera.id,
@@ -99,6 +100,8 @@ def _camera(camera: Camera, limits: Limits, folder: Path) -> CameraSpec:
         max_sessions=limits.sessions_per_camera,
         session_timeout_s=limits.session_timeout_s,
         stall_timeout_s=limits.reader_stall_timeout_s,
+        key_update_records=tls.key_update_records,
+        key_update_spacing_s=tls.key_update_spacing_s,
     )
 
 

@@ -125,8 +125,7 @@ def test_records_cut_anywhere_by_the_network(rig: Rig) -> None:
 
 
 def test_key_updates_both_ways_while_media_flows(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig()
-    rig.engine.set_key_update_policy(records_soft=10, spacing_s=0.0)
+    rig = make_rig(key_update_records=10, key_update_spacing_s=0.0)
     rig.push(key=True)
     peer = Peer(rig)
     play(rig, peer)
