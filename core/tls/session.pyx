@@ -127,7 +127,7 @@ cdef int receive_alert(TLSSession *session, const uint8_t *alert, size_t size) n
         session.close_received = True
         return RECEIVED_CLOSE
     # TLS 1.3 has no other warning than user_canceled: all else is an error whatever its level (RFC 8446 6).
-    if alert[0] == ALERT_FATAL if session.receiving.version != TLS_1_3 else alert[1] != USER_CANCELED:
+    if alert[1] != USER_CANCELED if session.receiving.version == TLS_1_3 else alert[0] == ALERT_FATAL:
         session.close_sent = True
         return fail(session, ERROR_CLOSED, CLOSE_NOTIFY)
     session.warnings += 1
@@ -224,10 +224,11 @@ cdef int64_t seal_key_update(TLSSession *session, uint8_t *out, size_t capacity,
     return written
 
 
-cdef int64_t seal_no_renegotiation(TLSSession *session, uint8_t *out, size_t capacity) noexcept nogil:
+cdef int64_t seal_alert(TLSSession *session, uint8_t level, uint8_t description,
+                        uint8_t *out, size_t capacity) noexcept nogil:
     cdef uint8_t alert[ALERT_SIZE]
-    alert[0] = ALERT_WARNING
-    alert[1] = NO_RENEGOTIATION
+    alert[0] = level
+    alert[1] = description
     return seal_record(&session.sending, CONTENT_ALERT, alert, ALERT_SIZE, out, capacity)
 
 
@@ -251,7 +252,7 @@ cdef int64_t session_seal(TLSSession *session, const uint8_t *data, size_t size,
     if update:
         result = written = seal_key_update(session, out, capacity, now_ns)
     elif warn:
-        result = written = seal_no_renegotiation(session, out, capacity)
+        result = written = seal_alert(session, ALERT_WARNING, NO_RENEGOTIATION, out, capacity)
     session.answer_due = False
     while size > 0 and result >= 0:
         fragment = min(size, <size_t>MAX_PLAINTEXT_SIZE)
@@ -267,14 +268,11 @@ cdef int64_t session_seal(TLSSession *session, const uint8_t *data, size_t size,
 
 cdef int64_t session_seal_alert(TLSSession *session, uint8_t level, uint8_t description,
                                 uint8_t *out, size_t capacity) noexcept nogil:
-    cdef uint8_t alert[ALERT_SIZE]
     cdef int64_t written
     if session.close_sent:
         return ERROR_CLOSED
-    alert[0] = level
-    alert[1] = description
     # Not held to records_hard: one record more is far below the bound of RFC 8446 5.5.
-    written = seal_record(&session.sending, CONTENT_ALERT, alert, ALERT_SIZE, out, capacity)
+    written = seal_alert(session, level, description, out, capacity)
     if written > 0 and (level == ALERT_FATAL or description == CLOSE_NOTIFY):
         session.close_sent = True
     return written
