@@ -234,6 +234,15 @@ def test_hard_limit_is_seen_before_the_first_record(suite: Suite) -> None:
     assert session.sending_sequence == 1
 
 
+def test_next_key_must_suffice_too() -> None:
+    session, peer = connect(AES)
+    session.set_policy(records_hard=3)
+    session.receive(peer.update(1), 0)
+    with pytest.raises(TLSError, match="limit"):
+        session.seal(bytes(4 * 16_384), 0)
+    assert session.sending_sequence == 0
+
+
 def test_key_update_at_the_hard_limit_comes_too_late() -> None:
     session, peer = connect(AES)
     session.set_policy(records_hard=3)
