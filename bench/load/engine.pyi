@@ -43,7 +43,10 @@ class Times(NamedTuple):
     first_sequences: tuple[int | None, ...]  # of each track
 
 class Engine:
-    """Up to `capacity` readers; ids count from 0 and are not used again. One thread, except for `totals`."""
+    """Up to `capacity` readers; ids count from 0 and are not used again.
+
+    One thread calls it; `totals`, `times` and `delay_histogram` may be called by another one.
+    """
 
     def __init__(self, capacity: int, tls: TLSClient) -> None: ...
     def open(self, descriptor: int, request: bytes, tls_name: bytes | None = None, is_address: bool = False) -> int:

@@ -1,8 +1,8 @@
 """The load tool's readers: one epoll set of thousands of RTSP connections, driven by one thread.
 
 The thread alternates between `wait`, which receives, decrypts and counts media without the GIL, and Python, which gets
-whole RTSP messages and answers them. So nothing is locked: only `totals` may be called by another thread, and it may
-see a counter that is one packet old.
+whole RTSP messages and answers them. So nothing is locked: only what counts and changes nothing (`totals`,
+`times`, `delay_histogram`) may be asked by another thread, and it may see a counter that is one packet old.
 
 Bytes are read behind what was left over of the last read of that connection, so that every item is seen in one piece;
 between two reads a reader keeps only such a rest, under one packet as a rule.

@@ -23,6 +23,7 @@ class Look:
     at_ns: int
     playing: int
     totals: Totals
+    delays: list[int]  # a histogram
     threads: list[tuple[int, int]]
 
 
@@ -67,15 +68,14 @@ def bottlenecks(first: Look, last: Look) -> list[str]:
     return found
 
 
-def result(
-    outcomes: Sequence[Outcome], first: Look, last: Look, delays: Sequence[int], cost: Cost | None
-) -> dict[str, Any]:
-    """Rates and costs are of the window between the two looks; gaps and times are of the whole run."""
+def result(outcomes: Sequence[Outcome], first: Look, last: Look, cost: Cost | None) -> dict[str, Any]:
+    """Rates, delays and costs are of the window between the two looks; gaps and times are of the whole run."""
     ok = [outcome for outcome in outcomes if not outcome.failure]
     reasons = Counter(outcome.failure for outcome in outcomes if outcome.failure)
     seconds = (last.at_ns - first.at_ns) / NS
     totals, before = last.totals, first.totals
     reader_seconds = (first.playing + last.playing) / 2 * seconds
+    delays = [after - earlier for earlier, after in zip(first.delays, last.delays, strict=True)]
     cpu_ns = sum(after[0] - earlier[0] for earlier, after in zip(first.threads, last.threads, strict=True))
     return {
         "readers": {

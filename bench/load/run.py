@@ -79,7 +79,9 @@ def look(drivers: Sequence[Driver]) -> report.Look:
         except OSError:  # a kernel without CONFIG_SCHED_INFO
             threads.append((totals.cpu_ns, 0))
     summed = Totals(*(sum(values) for values in zip(*every, strict=True)))
-    return report.Look(time.monotonic_ns(), sum(driver.playing for driver in drivers), summed, threads)
+    histograms = (driver.engine.delay_histogram() for driver in drivers)
+    delays = [sum(counts) for counts in zip(*histograms, strict=True)]
+    return report.Look(time.monotonic_ns(), sum(driver.playing for driver in drivers), summed, delays, threads)
 
 
 class Progress:
@@ -171,7 +173,6 @@ def main(argv: Sequence[str]) -> int:
             driver.stop.set()
         for driver in drivers:
             driver.join()
-    delays = [sum(counts) for counts in zip(*(driver.engine.delay_histogram() for driver in drivers), strict=True)]
-    result = report.result(outcomes, first, last, delays, cost)
+    result = report.result(outcomes, first, last, cost)
     print(json.dumps(result, indent=2) if options.json else report.text(result))
     return 0 if not result["readers"]["failed"] else 1

@@ -1,5 +1,6 @@
 """The load tool against a camera whose every byte is known: what it says must be what was done."""
 
+import _thread
 import json
 import os
 import signal
@@ -7,12 +8,14 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from camfleet.bench.load import driver, main, processes, report
+from camfleet.bench.load import run as run_module
 from camfleet.bench.load.engine import Totals
 
 from tests.kit.fake_camera import SDP, FakeCamera
@@ -272,7 +275,7 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str]) 
 def test_a_tool_at_its_limit_says_so() -> None:
     def look(at_s: float, cpu_s: float, wait_s: float, reads: int, full: int) -> report.Look:
         totals = Totals(*[0] * 14)._replace(reads=reads, full_reads=full)
-        return report.Look(int(at_s * 1e9), 1, totals, [(int(cpu_s * 1e9), int(wait_s * 1e9))])
+        return report.Look(int(at_s * 1e9), 1, totals, [], [(int(cpu_s * 1e9), int(wait_s * 1e9))])
 
     first = look(0, 5, 5, 100, 50)
     assert report.bottlenecks(first, look(10, 5 + 8, 5 + 0.5, 200, 52)) == []
@@ -303,3 +306,28 @@ def test_text_of_a_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 of 2 ok, 0 failed" in out
     assert "2 sequence gaps, 12 packets missing, 0 malformed" in out
     assert "2 gaps, 2 missing, 0 incomplete" in out
+
+
+def test_progress_is_shown_on_a_terminal_once_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with FakeCamera(media(lost_frames=(10,))) as camera:
+        assert main([camera.url(), "--readers", "2", "--ramp", "0", "--seconds", "2.5"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) in (2, 3)
+    assert "readers 2/2  failed 0" in lines[-1]
+    assert "gaps RTP 2 frames 2" in lines[-1]
+
+
+def test_a_measurement_may_be_ended_early(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt_soon(*_: object) -> set[int]:
+        threading.Timer(0.3, _thread.interrupt_main).start()
+        return set()
+
+    monkeypatch.setattr(run_module, "server_pids", interrupt_soon)
+    with FakeCamera(media()) as camera:
+        status, result = run(capsys, camera.url(), "--readers", "2", seconds=60)
+    assert status == 0
+    assert result["seconds"] < 30
+    assert camera.requests.count("TEARDOWN") == 2
