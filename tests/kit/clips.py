@@ -7,6 +7,7 @@ import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
 
 STEP = 4  # of luma from one picture to the next
 PICTURES = 50  # numbers that can be told apart between black and white
@@ -19,7 +20,7 @@ def flat_picture(number: int, width: int, height: int, pixel_format: str = "yuv4
 
 
 def number_of(picture: VideoFrame) -> int:
-    luma = picture.to_ndarray()[: picture.height].mean()
+    luma = np.asarray(picture.to_ndarray())[: picture.height].mean()
     return round((float(luma) - 20) / STEP)
 
 
@@ -41,6 +42,7 @@ def write_clip(
     width, height = size
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=fps)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
         stream.codec_context.thread_count = 1
@@ -69,14 +71,17 @@ def write_access_units(path: Path, units: list[bytes], *, fps: int = 30) -> Path
     return path
 
 
-def decode(units: list[bytes]) -> list[VideoFrame]:
-    """What a player makes of H.264 access units, in the order of showing; raises on the first damage."""
+def decode(units: list[bytes], times: list[int] | None = None, *, checked: bool = True) -> list[VideoFrame]:
+    """What a player makes of H.264 access units, in the order of showing; `checked`: raises on damage.
+
+    Each picture's pts is its unit's of `times`.
+    """
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
-    decoder.options = {"err_detect": "explode"}
+    decoder.options = {"err_detect": "explode"} if checked else {}
     pictures: list[VideoFrame] = []
     for number, unit in enumerate(units):
         packet = Packet(unit)
-        packet.pts = packet.dts = number
+        packet.pts = times[number] if times else number
         pictures += decoder.decode(packet)
     return pictures + decoder.decode(None)

@@ -40,9 +40,11 @@ class MediaFile:
         if not isinstance(track, VideoStream):
             raise SourceError(f"{path} has no video track that can be played")
         self.track = track
-        if not 0 < track.width * track.height <= MAX_PIXELS:
+        if not track.width or not track.height:
+            raise SourceError(f"{path} has a video track without a picture size; it is damaged")
+        if track.width * track.height > MAX_PIXELS:
             raise SourceError(
-                f"{path} has pictures of {track.width}x{track.height}, at most {MAX_PIXELS} pixels are played"
+                f"{path} has pictures of {track.width}x{track.height}, over the limit of {MAX_PIXELS} pixels"
             )
         rate = track.average_rate or track.guessed_rate or Fraction(25)
         self.fps = float(rate)

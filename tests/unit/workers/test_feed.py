@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from av.video.frame import VideoFrame
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers.encoders import EncoderError
-from camfleet.workers.feed import Feed, encodes, open_feed
-from camfleet.workers.h264 import AccessUnit, leading_types
+from camfleet.workers.feed import EncodedFeed, Feed, encodes, open_feed
+from camfleet.workers.h264 import BT709, AccessUnit, leading_types
 
 from tests.kit.clips import decode, number_of, write_clip
 
@@ -67,6 +68,25 @@ def test_a_file_is_encoded_anew(tmp_path: Path) -> None:
     pictures = decode([bytes(unit.data) for unit in units])
     assert [number_of(picture) for picture in pictures] == (3 * list(range(45)))[:100]
     assert {(picture.width, picture.height) for picture in pictures} == {(320, 180)}
+
+
+class ClosablePictures:
+    colours = BT709
+    skipped = 0
+    closed = False
+
+    def picture(self, number: int, capture_ns: int, /) -> VideoFrame:
+        raise AssertionError((number, capture_ns))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_source_is_closed_when_the_encoder_does_not_open() -> None:
+    source = ClosablePictures()
+    with pytest.raises(EncoderError):
+        EncodedFeed(source, VideoSpec(encoder="h264_magic"), START_NS)
+    assert source.closed
 
 
 def test_an_encoder_that_does_not_open_is_told() -> None:

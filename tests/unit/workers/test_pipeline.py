@@ -51,12 +51,13 @@ class PlayedFeed:
         self.units = [AccessUnit(access_unit(0, 100), start_ns, True)]
         self.forced: list[bool] = []
         self.broken: Exception | None = None
+        self.silent = False
         self.closed = threading.Event()
 
     def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
         if self.broken:
             raise self.broken
-        self.due_ns = now_ns + 2_000_000
+        self.due_ns = NEVER_NS if self.silent else now_ns + 2_000_000
         self.forced.append(force_key)
         return self.units
 
@@ -233,8 +234,7 @@ def test_stop_does_not_wait_for_the_next_frame(stage: Stage) -> None:
     pipeline = stage.pipeline(linger_s=3600)
     pipeline.want()
     until(lambda: stage.feeds and stage.feeds[0].forced)
-    stage.feeds[0].units = []
-    stage.feeds[0].read = lambda *_: setattr(stage.feeds[0], "due_ns", NEVER_NS) or []  # type: ignore[method-assign]
+    stage.feeds[0].silent = True
     until(lambda: stage.feeds[0].due_ns == NEVER_NS)
     began = time.monotonic()
     pipeline.stop()
@@ -249,8 +249,7 @@ def test_waiting_costs_nothing(stage: Stage) -> None:
     pipeline = stage.pipeline()
     pipeline.want()
     until(lambda: pipeline.state == "running")
-    stage.feeds[0].units = []
-    stage.feeds[0].read = lambda *_: setattr(stage.feeds[0], "due_ns", NEVER_NS) or []  # type: ignore[method-assign]
+    stage.feeds[0].silent = True
     until(lambda: stage.feeds[0].due_ns == NEVER_NS)
     began_ns = time.process_time_ns()
     time.sleep(0.2)
@@ -307,6 +306,16 @@ def test_nobody_wants_a_failed_stream_for_long(stage: Stage) -> None:
     pipeline.want()
     until(lambda: pipeline.state == "running")
     assert time.monotonic_ns() - failed_ns >= module.FIRST_RETRY_NS - 50_000_000
+
+
+def test_what_fails_while_it_lingers_ends(stage: Stage) -> None:
+    pipeline = stage.pipeline(linger_s=3600)
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    pipeline.unwant()
+    stage.feeds[0].broken = SourceError("gone")
+    until(lambda: not threads())
+    assert pipeline.state == "failed: gone"
 
 
 def test_the_back_off_grows_to_its_limit_and_begins_again_after_a_good_run(

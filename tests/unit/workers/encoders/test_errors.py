@@ -41,23 +41,23 @@ def test_ffmpeg_log_lines_are_there_inside_and_off_again_after_an_error() -> Non
 
 
 def test_threads_take_turns() -> None:
-    """The level belongs to the process: a second thread must not restore what the first has set."""
-    inside, leave = threading.Event(), threading.Event()
+    """The level belongs to the process: the second must neither see the first one's nor restore it."""
+    inside, leave, inside_too, leave_too = (threading.Event() for _ in range(4))
 
-    def first() -> None:
+    def hold(entered: threading.Event, go: threading.Event) -> None:
         with with_reasons():
-            inside.set()
-            leave.wait(5)
+            entered.set()
+            go.wait(5)
 
-    def second() -> None:
-        with with_reasons():
-            pass
-
-    threads = [threading.Thread(target=first), threading.Thread(target=second)]
-    threads[0].start()
+    first = threading.Thread(target=hold, args=(inside, leave))
+    second = threading.Thread(target=hold, args=(inside_too, leave_too))
+    first.start()
     assert inside.wait(5)
-    threads[1].start()
+    second.start()
+    assert not inside_too.wait(0.1)
     leave.set()
-    for thread in threads:
-        thread.join(5)
+    assert inside_too.wait(5)
+    leave_too.set()
+    first.join(5)
+    second.join(5)
     assert av.logging.get_level() is None

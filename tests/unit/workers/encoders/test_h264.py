@@ -63,9 +63,27 @@ def test_the_type_that_a_decoder_left_on_a_picture_does_not_make_key_frames() ->
 
 
 def test_the_time_base_that_a_decoder_left_on_a_picture_does_not_matter() -> None:
-    picture = flat_picture(0, 160, 96)
-    picture.time_base, picture.pts = Fraction(1, 90_000), 123_456
-    assert len(encode(open_encoder(VIDEO), 5 * [picture])) == 5  # one picture again and again, too
+    pictures = [flat_picture(n, 160, 96) for n in range(5)]
+    for picture in pictures:
+        picture.time_base, picture.pts = Fraction(1, 90_000), 123_456
+    assert len(encode(open_encoder(VIDEO), pictures)) == 5
+
+
+def test_one_picture_may_be_encoded_again_and_again() -> None:
+    units = encode(open_encoder(VIDEO), 5 * [flat_picture(7, 160, 96)])
+    assert [number_of(picture) for picture in decode(units)] == 5 * [7]
+
+
+def test_a_cut_in_the_scene_does_not_move_the_key_frames() -> None:
+    """Recorders cut their files at key frames and count on the distance."""
+    scenes = np.random.default_rng(1).integers(16, 235, (9, 12, 20), np.uint8)
+    pictures = []
+    for number in range(60):
+        luma = np.kron(scenes[number // 7], np.ones((8, 8), np.uint8))
+        pictures.append(VideoFrame.from_ndarray(np.vstack([luma, np.full((48, 160), 128, np.uint8)]), "yuv420p"))
+    video = VideoSpec(width=160, height=96, bitrate_bps=1_000_000, gop=50, encoder="libx264")
+    units = encode(open_encoder(video), pictures)
+    assert [n for n, unit in enumerate(units) if 5 in leading_types(unit)] == [0, 50]
 
 
 def test_a_buffer_may_be_painted_over_after_the_call() -> None:

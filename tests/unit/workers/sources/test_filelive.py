@@ -5,18 +5,20 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 from camfleet.workers.h264 import AccessUnit, leading_types, parameter_sets
 from camfleet.workers.sources import FilePassThrough, FilePictures, SourceError
+from camfleet.workers.sources.mediafile import OPEN_OPTIONS
 
 from tests.kit.clips import decode, number_of, write_access_units, write_clip
 
 START_NS = 7_000_000_000
 MS = 1_000_000
 
-CLIPS = {
+CLIPS: dict[str, tuple[str, dict[str, Any]]] = {
     "mp4": ("clip.mp4", {}),
     "mp4-b-frames": ("clip.mp4", {"b_frames": 3}),
     "mp4-fragmented": ("clip.mp4", {"b_frames": 2, "container_options": {"movflags": "frag_keyframe+empty_moov"}}),
@@ -59,8 +61,11 @@ def passed_through(path: Path, count: int) -> list[tuple[int, AccessUnit]]:
 
 
 def test_three_passes_decode_without_an_error_in_the_order_of_showing(clip: Path) -> None:
-    units = [bytes(unit.data) for _, unit in passed_through(clip, 3 * 45)]
-    assert [number_of(picture) for picture in decode(units)] == 3 * list(range(45))
+    units = [unit for _, unit in passed_through(clip, 3 * 45)]
+    times = [unit.capture_ns for unit in units]
+    pictures = decode([bytes(unit.data) for unit in units], times)
+    assert [number_of(picture) for picture in pictures] == 3 * list(range(45))
+    assert [picture.pts for picture in pictures] == sorted(times)  # each has its own time, whatever the sending order
 
 
 def test_every_key_frame_brings_its_parameter_sets(clip: Path) -> None:
@@ -145,7 +150,7 @@ def audio_only(path: Path) -> Path:
 
 def play_list(path: Path, text: str) -> Path:
     write_clip(path.parent / "real.ts")
-    path.write_text(text.format(path.parent / "real.ts"))
+    path.write_text(text)
     return path
 
 
@@ -173,8 +178,8 @@ UNPLAYABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "garbage": (lambda d: garbage(d / "a.mp4"), r"cannot be read as MP4, MKV or TS"),
     "truncated": (lambda d: truncated(d / "a.mp4"), r"a\.mp4 cannot be read .*truncated"),
     "audio": (lambda d: audio_only(d / "a.mp4"), r"a\.mp4 has no video track"),
-    "concat": (lambda d: play_list(d / "a.mp4", "ffconcat version 1.0\nfile '{}'\n"), "cannot be read as"),
-    "hls": (lambda d: play_list(d / "a.ts", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"), "cannot be read as"),
+    "concat": (lambda d: play_list(d / "a.mp4", "ffconcat version 1.0\nfile real.ts\n"), "cannot be read as"),
+    "hls": (lambda d: play_list(d / "a.m3u8", "#EXTM3U\n#EXTINF:1,\nreal.ts\n#EXT-X-ENDLIST\n"), "cannot be read as"),
     "protocol": (lambda d: Path(f"concat:{write_clip(d / 'a.ts')}"), r"cannot be opened: No such file"),
     "url": (lambda _: Path("http://127.0.0.1:9/a.mp4"), r"cannot be opened: No such file"),
 }  # fmt: skip
@@ -187,6 +192,20 @@ def test_errors_name_the_file_and_what_to_do(case: str, kind: str, tmp_path: Pat
     path = str(make(tmp_path))
     with pytest.raises(SourceError, match=words):
         FilePassThrough(path, 0) if kind == "pass-through" else FilePictures(path, 160, 96, 0)
+
+
+def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "clip.ts").rename(tmp_path / "udp:1.ts")
+    monkeypatch.chdir(tmp_path)
+    assert len(passed_through(Path("udp:1.ts"), 5)) == 5
+
+
+def test_ffmpeg_may_open_nothing_but_files(tmp_path: Path) -> None:
+    """Should a container we play ever name another resource."""
+    url = f"concat:{write_clip(tmp_path / 'clip.ts')}"
+    av.open(url).close()
+    with pytest.raises(av.error.FFmpegError):
+        av.open(url, options=OPEN_OPTIONS)
 
 
 def test_a_file_of_another_codec_needs_an_encoder(tmp_path: Path) -> None:
@@ -208,7 +227,7 @@ def test_a_file_without_idr_pictures_after_its_start_has_no_place_to_join(tmp_pa
 def damage(path: Path, number: int) -> None:
     """The length in front of a NAL unit of this picture says 4 GB."""
     with av.open(str(path)) as container:
-        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+        positions = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
     data[positions[number] : positions[number] + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
@@ -262,47 +281,65 @@ def test_jumping_time_stamps_leave_no_silence(stamps: list[int], suffix: str, tm
 
 
 def test_time_stamps_that_go_back(tmp_path: Path) -> None:
-    first, second = write_clip(tmp_path / "a.ts"), write_clip(tmp_path / "b.ts", b_frames=2)
-    second.write_bytes(second.read_bytes() + first.read_bytes())
-    sent = passed_through(second, 3 * 90)
+    early = write_clip(tmp_path / "a.ts")
+    late = write_clip(tmp_path / "b.ts", b_frames=2, stamps=list(range(150, 195)))
+    late.write_bytes(late.read_bytes() + early.read_bytes())  # its next pass begins 3.5 s after its last
+    sent = passed_through(late, 3 * 90)
     assert all(0 < after_ns - before_ns < 100 * MS for (before_ns, _), (after_ns, _) in pairwise(sent))
 
 
-def exp_golomb(value: int) -> str:
+def ue(value: int) -> str:
+    """Exp-Golomb, 9.1, as text."""
     bits = f"{value + 1:b}"
     return "0" * (len(bits) - 1) + bits
 
 
-def monstrous_sps(width: int, height: int) -> bytes:
-    """A baseline SPS (7.3.2.1.1) of that size; ue(v) written out as text, then packed."""
-    ue = exp_golomb
-    fields = (
-        ue(0) + ue(0) + ue(2) + ue(1) + "0" + ue(width // 16 - 1) + ue(height // 16 - 1) + "1" + "1" + "0" + "0" + "1"
-    )
-    fields += "0" * (-len(fields) % 8)
-    body = int(fields, 2).to_bytes(len(fields) // 8)
-    return b"\x67\x42\xc0\x1f" + body.replace(b"\x00\x00", b"\x00\x00\x03")
+def nal(header: bytes, bits: str) -> bytes:
+    bits += "0" * (-len(bits) % 8)
+    body = int(bits, 2).to_bytes(len(bits) // 8)
+    return b"\x00\x00\x00\x01" + header + body.replace(b"\x00\x00", b"\x00\x00\x03")
 
 
-def test_the_hand_made_sps_is_understood_when_it_is_small(tmp_path: Path) -> None:
+def monster(width: int, height: int) -> bytes:
+    """A baseline IDR picture of that size, all headers right, the macroblocks missing."""
+    sps = ue(0) + ue(0) + ue(2) + ue(1) + "0" + ue(width // 16 - 1) + ue(height // 16 - 1) + "11001"  # 7.3.2.1.1
+    pps = ue(0) + ue(0) + "00" + ue(0) + ue(0) + ue(0) + "000" + ue(0) + ue(0) + ue(0) + "0001"  # 7.3.2.2
+    idr_slice = ue(0) + ue(7) + ue(0) + "0000" + ue(0) + "00" + ue(0) + 100 * "1"  # 7.3.3
+    return nal(b"\x67\x42\xc0\x1f", sps) + nal(b"\x68", pps) + nal(b"\x65", idr_slice)
+
+
+def test_the_hand_made_picture_is_understood_when_it_is_small(tmp_path: Path) -> None:
     path = write_access_units(tmp_path / "clip.ts", 30 * [monster(640, 480)])
     source = FilePassThrough(str(path), 0)
     assert (source.description.width, source.description.height) == (640, 480)
     source.close()
+    (picture,) = decode([monster(640, 480)], checked=False)
+    assert (picture.width, picture.height) == (640, 480)
 
 
-def monster(width: int, height: int) -> bytes:
-    start = b"\x00\x00\x00\x01"
-    return start + monstrous_sps(width, height) + start + b"\x68\xce\x3c\x80" + start + b"\x65\x88\x84\x00\x33\xff"
-
-
-@pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (16_000, 16_000)])
-def test_an_sps_of_monstrous_size_is_refused(width: int, height: int, tmp_path: Path) -> None:
-    path = str(write_access_units(tmp_path / "clip.ts", 30 * [monster(width, height)]))
-    with pytest.raises(SourceError, match=r"clip\.ts"):
+@pytest.mark.parametrize(
+    ("side", "words"),
+    [
+        (100_000, r"clip\.ts has a video track without a picture size"),  # more than FFmpeg's own limit
+        (16_000, r"clip\.ts has pictures of 16000x16000, over the limit"),
+    ],
+)
+def test_an_sps_of_monstrous_size_is_refused(side: int, words: str, tmp_path: Path) -> None:
+    path = str(write_access_units(tmp_path / "clip.ts", 30 * [monster(side, side)]))
+    with pytest.raises(SourceError, match=words):
         FilePassThrough(path, 0)
-    with pytest.raises(SourceError, match=r"clip\.ts"):
+    with pytest.raises(SourceError, match=words):
         FilePictures(path, 640, 360, 0)
+
+
+def test_a_picture_that_grows_monstrous_on_the_way_is_not_decoded(tmp_path: Path) -> None:
+    units = [bytes(unit.data) for _, unit in passed_through(write_clip(tmp_path / "clip.ts"), 45)]
+    path = write_access_units(tmp_path / "grown.ts", units + 5 * [monster(16_000, 16_000)])
+    source = FilePictures(str(path), 160, 96, START_NS - 1)
+    assert shown(source, 30, 44) == list(range(44))
+    shown(source, 30, 60)
+    assert source.skipped >= 5
+    source.close()
 
 
 # ---------------------------------------------------------------- decoding for an encoder

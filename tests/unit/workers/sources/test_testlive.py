@@ -59,7 +59,7 @@ def test_the_text_survives_the_encoder() -> None:
     pictures = decode([bytes(unit.data) for unit in units])
     assert len(pictures) == 30
     for number, picture in enumerate(pictures):
-        read = lines(picture.to_ndarray()[:360])
+        read = lines(np.asarray(picture.to_ndarray()[:360], np.uint8))
         assert read == [TITLE, f"2026-05-28 22:26:40.{number * 1000 // 30:03d}", f"frame {number}"]
 
 
