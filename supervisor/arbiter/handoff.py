@@ -1,6 +1,6 @@
 """Connections on their way to a worker, at a worker, and on their way back.
 
-    hand_over    Adopt on the bus, then record and descriptor; our copy is closed; Adopted or Refused comes back
+    hand_over    Adopt on the bus, then record and descriptor; at Adopted our copy of the descriptor is closed
     Ended        the worker has closed it: its place in the budget is free again
     HandBack     on the bus, record and descriptor by the channel, in either order; joined by id, given to `returned`
 
@@ -77,35 +77,48 @@ class Handoffs:
         return len(self._held)
 
     async def hand_over(self, worker: Worker, connection: Connection, received: bytes, channel: Channel) -> None:
-        """Give `channel` to a ready worker, with the plaintext that it shall read first.
+        """Give `channel` to a ready worker, with the plaintext that it shall read first; our copy is then closed.
 
-        Raises HandOverError while the connection is still ours; after that the worker answers for it.
+        Raises HandOverError when the worker refused or died before it had taken it: the connection is still ours.
         """
-        await self._pass(worker, connection, received, channel)
-        held = _Held(connection, worker.camera, channel.lease, self._loop.create_future())
-        self._held[connection.handoff] = held
-        channel.detach()
+        export = b"" if channel.session is None else channel.session.export(time.monotonic_ns())
         try:
+            held = await self._pass(worker, connection, received, channel, export)
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
-                await held.answer
-        except TimeoutError:  # a slow worker may still take it; with a dead one it leaves the table
+                answer = await held.answer
+        except TimeoutError:  # it may still take it: two owners would ruin the TLS session
             log.warning("hand_over_unanswered", camera=worker.camera, handoff=connection.handoff)
+        except HandOverError:
+            _take_back(channel, export)
+            raise
+        except asyncio.CancelledError:
+            channel.detach()
+            raise
+        else:
+            if isinstance(answer, Refused):
+                _take_back(channel, export)
+                raise HandOverError(answer.reason)
+        channel.detach()
 
-    async def _pass(self, worker: Worker, connection: Connection, received: bytes, channel: Channel) -> None:
+    async def _pass(
+        self, worker: Worker, connection: Connection, received: bytes, channel: Channel, export: bytes
+    ) -> _Held:
         """Nothing is awaited after the descriptor has gone: no answer can come before it is expected."""
         if worker.peer is None or worker.channel is None:
             raise HandOverError("the worker has just gone")
         if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
             raise HandOverError("the worker does not read the bus")
-        export = b"" if channel.session is None else channel.session.export(time.monotonic_ns())
         record = HandoffRecord(HANDOFF_VERSION, connection.handoff, export, channel.unread)
         try:
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
                 await worker.channel.send(record, channel.sock.fileno())
-        except (ChannelError, TimeoutError) as error:
-            if export:
-                channel.session = Session.from_export(export, time.monotonic_ns())
-            raise HandOverError(str(error) or "the worker does not read its hand-offs") from None
+        except ChannelError as error:
+            raise HandOverError(str(error)) from None
+        except TimeoutError:
+            raise HandOverError("the worker does not read its hand-offs") from None
+        held = _Held(connection, worker.camera, channel.lease, self._loop.create_future())
+        self._held[connection.handoff] = held
+        return held
 
     # ------------------------------------------------------------ what workers say
 
@@ -137,11 +150,10 @@ class Handoffs:
                 self._join(handoff, held, hand_back)
             case Adopted():
                 held.lease.arrived()
-                _answer(held, message)
+                if not held.answer.done():
+                    held.answer.set_result(message)
             case Refused():
-                log.warning("hand_over_refused", camera=worker.camera, handoff=handoff, reason=message.reason)
-                _answer(held, message)
-                self._forget(handoff)
+                self._refused(held, message)
             case Ended():
                 self._forget(handoff)
         return True
@@ -161,8 +173,7 @@ class Handoffs:
     def lost(self, camera: str) -> None:
         """The camera's worker is gone, and every connection with it."""
         for handoff in [handoff for handoff, held in self._held.items() if held.camera == camera]:
-            _answer(self._held[handoff], Refused(handoff=handoff, reason="the worker died"))
-            self._forget(handoff)
+            self._refused(self._held[handoff], Refused(handoff=handoff, reason="the worker died"))
 
     def close(self) -> None:
         for handoff in list(self._held):
@@ -203,6 +214,14 @@ class Handoffs:
         )
         self.returned(Returned(connection, channel))
 
+    def _refused(self, held: _Held, message: Refused) -> None:
+        """Before the worker has taken it: the connection, with its lease, is the sender's again."""
+        if held.answer.done():
+            self._forget(message.handoff)
+        else:
+            held.answer.set_result(message)
+            del self._held[message.handoff]
+
     def _give_up(self, handoff: int) -> None:
         log.warning("hand_back_dropped", handoff=handoff, reason="its other half did not come")
         self._forget(handoff)
@@ -218,9 +237,9 @@ class Handoffs:
             held.lease.release()
 
 
-def _answer(held: _Held, message: Adopted | Refused) -> None:
-    if not held.answer.done():
-        held.answer.set_result(message)
+def _take_back(channel: Channel, export: bytes) -> None:
+    if export:
+        channel.session = Session.from_export(export, time.monotonic_ns())
 
 
 def _close(returned: Returned) -> None:

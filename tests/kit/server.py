@@ -12,6 +12,7 @@ from typing import Any, Self
 import psutil
 from camfleet.supervisor.arbiter import ServerNotRunningError, query_status
 
+from tests.kit.rtsp_client import RTSPClient, Watch
 from tests.kit.wait import wait_for
 
 USER, PASSWORD = "viewer", "not-a-secret-5f3a"
@@ -52,6 +53,7 @@ class Server:
         self.server_lines, self.tail = server_lines, tail
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[psutil.Process] = set()  # every process that was ever ours; psutil knows reused pids
+        self._workers: set[psutil.Process] = set()
         self.write_config(cameras)
 
     def write_config(self, cameras: tuple[str, ...], *, password: str = PASSWORD) -> None:
@@ -76,6 +78,7 @@ class Server:
             self.stop()
         finally:
             self.kill_everything()
+            print(self.log_text())  # pytest shows it when the test has failed
 
     # ------------------------------------------------------------ life
 
@@ -136,6 +139,13 @@ class Server:
         scheme, port = ("rtsps", self.rtsps_port) if tls else ("rtsp", self.rtsp_port)
         return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/{camera}-{stream}/testlive"
 
+    def connect(self, camera: str = "ipc1", *, tls: bool = True) -> RTSPClient:
+        return RTSPClient.connect(self.url(camera, tls=tls))
+
+    def watch(self, camera: str = "ipc1", *, tls: bool = True) -> Watch:
+        """A reader that plays in a thread of its own."""
+        return Watch(self.connect(camera, tls=tls))
+
     def status(self) -> dict[str, Any]:
         """What `camfleet status --json` says; empty while no server answers."""
         try:
@@ -148,8 +158,18 @@ class Server:
         return next((each for each in self.status().get("cameras", []) if each["id"] == camera), {})
 
     def worker_pid(self, camera: str = "ipc1") -> int:
-        """The pid in the camera's lock file."""
-        return int((self.run_dir / f"{camera}.lock").read_text())
+        """The pid in the camera's lock file; 0 while there is none."""
+        text = (self.run_dir / f"{camera}.lock").read_text()
+        return int(text) if text else 0
+
+    def fork_server_pid(self) -> int:
+        (child,) = (each for each in psutil.Process(self.pid).children() if "forkserver" in " ".join(each.cmdline()))
+        return int(child.pid)
+
+    def workers(self) -> set[int]:
+        """All worker processes that run now, of whichever supervisor."""
+        self.note_processes()
+        return {worker.pid for worker in self._workers if _is_running(worker)}
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -158,10 +178,13 @@ class Server:
         """Remember all present descendants and workers: after the supervisor's death they have another parent."""
         with contextlib.suppress(psutil.NoSuchProcess):
             if self.process is not None and self.process.poll() is None:
-                self._seen |= set(psutil.Process(self.process.pid).children(recursive=True))
+                for child in psutil.Process(self.process.pid).children():
+                    self._seen.add(child)
+                    self._workers |= set(child.children())
         for lock in self.run_dir.glob("*.lock"):
             with contextlib.suppress(ValueError, psutil.NoSuchProcess):
-                self._seen.add(psutil.Process(int(lock.read_text())))
+                self._workers.add(psutil.Process(int(lock.read_text())))
+        self._seen |= self._workers
 
     def living(self) -> list[psutil.Process]:
         """Processes of this server, other than the supervisor now running, that still run."""
