@@ -36,6 +36,7 @@ from .tls import CertificateError, ServerContext
 log = Log("app")
 
 FILE_CHECK_INTERVAL_S = 1.0
+GREETING_TIMEOUT_S = 10.0  # a camera that does not come up must not hide the others' URLs
 
 Port = tuple[str, int, bool]  # host, port, secure
 
@@ -101,12 +102,16 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, hang_up.set)
         self._arbiter.start()
         self._accept(self._listeners)
-        on_ready()
-        reloading = asyncio.create_task(self._reload_when_told(hang_up, reload))
+        tasks = [asyncio.create_task(self._greet(on_ready)), asyncio.create_task(self._watch(hang_up, reload))]
         await stop.wait()
         log.info("stopping")
-        reloading.cancel()
-        await asyncio.gather(reloading, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _greet(self, on_ready: Callable[[], None]) -> None:
+        await self._arbiter.settled(GREETING_TIMEOUT_S)
+        on_ready()
 
     async def close(self) -> None:
         self._close_ports(list(self._listeners))
@@ -114,7 +119,7 @@ class Server:
 
     # ------------------------------------------------------------ reload
 
-    async def _reload_when_told(self, hang_up: asyncio.Event, reload: Callable[[], Settings]) -> None:
+    async def _watch(self, hang_up: asyncio.Event, reload: Callable[[], Settings]) -> None:
         """By SIGHUP, or when a file of the configuration has changed and then stayed the same for one look."""
         served = seen = self._fingerprint()
         while True:

@@ -4,10 +4,11 @@
 
 It stays single-threaded and never makes a ZeroMQ context, an event loop or a codec: a child would inherit them broken.
 It lives in a session of its own, so that Ctrl-C in the supervisor's terminal reaches neither it nor the workers.
-docs/decisions/0002-own-fork-server.md says why this is not multiprocessing's.
+docs/decisions/ says why this is not multiprocessing's.
 """
 
 import contextlib
+import importlib
 import os
 import select
 import socket
@@ -52,7 +53,8 @@ def _send(orders: socket.socket, data: bytes, *descriptors: int) -> None:
 
 
 def main() -> None:
-    from camfleet.workers import preload, worker  # noqa: F401  the memory that all workers share
+    importlib.import_module("camfleet.workers.preload")  # the memory that all workers share
+    from camfleet.workers import worker
 
     orders = socket.socket(fileno=sys.stdin.fileno())
     order = serve(orders)

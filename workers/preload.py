@@ -1,7 +1,7 @@
 """What the fork server imports before the first camera: everything, so that a worker begins with its memory shared.
 
-Give its name to `multiprocessing.set_forkserver_preload`. Nothing here or below may make a thread, an event loop, a
-ZeroMQ context or a codec: a child cannot use what belongs to a thread that it does not have, and may hang in it.
+Nothing here or below may make a thread, an event loop, a ZeroMQ context or a codec: a child cannot use what belongs to
+a thread that it does not have, and may hang in it.
 """
 
 import gc

@@ -106,6 +106,14 @@ class Arbiter:
                 self._run(self._dismiss(camera, process))
         self._run(self._tick())
 
+    async def settled(self, timeout_s: float) -> None:
+        """Until every camera has a worker that is ready, or until the time is over."""
+        waits = [asyncio.create_task(worker.ready.wait()) for worker in self.registry if worker.wanted]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=timeout_s)
+            for wait in late:
+                wait.cancel()
+
     async def apply(self, orders: Orders) -> None:
         """Make the running state that of `orders`; cameras whose settings are the same are not touched."""
         previous, self._orders = self._orders, orders
