@@ -28,6 +28,7 @@ NS_PER_S = 1_000_000_000
 # Enforced beyond the advertised time-out: Media Foundation sends its keep-alive at the very limit.
 SESSION_GRACE_S = 10
 LOGIN_TIMEOUT_S = 30  # for a connection on which nobody has logged in, whatever it sends
+RETRY_AFTER_S = "2"  # with a 503: a worker that is started again needs a tenth of that
 MAX_BUFFER_SIZE = 256 * 1024  # the largest message, and what may be read while an event waits for its answer
 
 _PUBLIC = ("Public", ", ".join(METHODS))
@@ -246,9 +247,12 @@ class ServerConnection:
         self._reply(200, pending.request.cseq)
 
     def refuse(self, status: int, reason: str = "") -> None:
-        """Answer any event but OtherCamera with an error; `reason` replaces the standard phrase."""
-        pending = self._take(Describe, Setup, Play, Pause, Teardown)
-        self._reply(status, pending.request.cseq, reason=reason)
+        """Answer any event with an error; `reason` replaces the standard phrase."""
+        pending = self._take(Describe, Setup, Play, Pause, Teardown, OtherCamera)
+        if isinstance(pending.event, OtherCamera):
+            self._reader.advance()
+        retry = [("Retry-After", RETRY_AFTER_S)] if status == 503 else []
+        self._reply(status, pending.request.cseq, retry, reason=reason)
 
     def unknown_camera(self) -> None:
         """Answer OtherCamera: 401 without or with wrong credentials, 404 with right ones, OPTIONS as always."""

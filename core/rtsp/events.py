@@ -49,7 +49,7 @@ class OtherCamera:
     """The request is for another camera, nobody has been authenticated for it yet.
 
     Give the connection away with `received`: all bytes from the first one of that request on (bytes that come later are
-    added to `ServerConnection.leftover`), or answer with `unknown_camera`.
+    added to `ServerConnection.leftover`), or answer with `unknown_camera` or `refuse`.
     """
 
     camera: str

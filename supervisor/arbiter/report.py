@@ -24,8 +24,10 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
     now_ns = time.monotonic_ns()
     host, (scheme, port) = public_host(settings), schemes(settings)[0]
     reports = []
-    for worker in registry:
-        spec, answer = worker.spec, answers.get(worker.camera)
+    for spec in settings.cameras:
+        worker, answer = registry.get(spec.id), answers.get(spec.id)
+        if worker is None:  # it is just being configured
+            continue
         measured = {stream.id: stream for stream in answer.streams} if answer else {}
         reports.append(
             CameraStatus(

@@ -146,6 +146,10 @@ class RTSPClient:
     def close(self) -> None:
         self.sock.close()
 
+    def peer_certificate(self) -> bytes:
+        """DER; empty when plain."""
+        return (self.sock.getpeercert(binary_form=True) or b"") if isinstance(self.sock, ssl.SSLSocket) else b""
+
     # ------------------------------------------------------------ requests
 
     def request(self, method: str, url: str = "", headers: dict[str, str] | None = None, body: bytes = b"") -> Response:

@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import psutil
@@ -44,13 +47,20 @@ class Server:
     """
 
     def __init__(
-        self, folder: Path, cameras: tuple[str, ...] = ("ipc1",), *, server_lines: str = "", tail: str = ""
+        self,
+        folder: Path,
+        cameras: tuple[str, ...] = ("ipc1",),
+        *,
+        server_lines: str = "",
+        tail: str = "",
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.state_dir = folder / "state"
         self.config = folder / "camfleet.toml"
         self.log = folder / "serve.log"
         self.rtsp_port, self.rtsps_port = free_ports(2)
         self.server_lines, self.tail = server_lines, tail
+        self.environment = {**os.environ, **environment}
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[psutil.Process] = set()  # every process that was ever ours; psutil knows reused pids
         self._workers: set[psutil.Process] = set()
@@ -87,6 +97,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(self.config)],
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -135,12 +146,19 @@ class Server:
     def run_dir(self) -> Path:
         return self.state_dir / "run"
 
+    def bare_url(self, camera: str = "ipc1", *, tls: bool = True) -> str:
+        """Without credentials."""
+        return self.url(camera, tls=tls).replace(f"{USER}:{PASSWORD}@", "")
+
     def url(self, camera: str = "ipc1", *, tls: bool = True, stream: str = "stream1") -> str:
         scheme, port = ("rtsps", self.rtsps_port) if tls else ("rtsp", self.rtsp_port)
         return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/{camera}-{stream}/testlive"
 
     def connect(self, camera: str = "ipc1", *, tls: bool = True) -> RTSPClient:
         return RTSPClient.connect(self.url(camera, tls=tls))
+
+    def raw_connection(self, *, tls_port: bool) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.rtsps_port if tls_port else self.rtsp_port), timeout=5.0)
 
     def watch(self, camera: str = "ipc1", *, tls: bool = True) -> Watch:
         """A reader that plays in a thread of its own."""

@@ -12,5 +12,5 @@ def wait_for(
     while not condition():
         if time.monotonic() - start > timeout_s:
             raise AssertionError(f"{why() if callable(why) else why} within {timeout_s:g} s")
-        time.sleep(0.01)
+        time.sleep(0.002)
     return time.monotonic() - start

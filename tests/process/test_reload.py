@@ -1,0 +1,136 @@
+"""SIGHUP and changed files: all of a good configuration, nothing of a bad one; who is not concerned notices nothing."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from tests.kit.rtsp_client import RTSPClient
+from tests.kit.server import PASSWORD, Server, free_ports
+from tests.kit.wait import wait_for
+
+
+def reload(server: Server) -> None:
+    """SIGHUP, and until the server has answered to it in its log."""
+    before = answers(server)
+    os.kill(server.pid, signal.SIGHUP)
+    wait_for(lambda: answers(server) > before, 5.0, "no word about the reload")
+
+
+def answers(server: Server) -> int:
+    log = server.log_text()
+    return log.count("event=reloaded") + log.count("event=reload_refused")
+
+
+def test_cameras_come_go_and_change_and_the_others_play_on(folder: Path) -> None:
+    with (
+        Server(folder, ("ipc1", "ipc2", "ipc3")) as server,
+        server.watch("ipc1") as reader,
+        server.watch("ipc2") as gone,
+    ):
+        reader.wait_for_frames(5)
+        before = {camera: server.worker_pid(camera) for camera in ("ipc1", "ipc2", "ipc3")}
+        server.write_config(("ipc1", "ipc3", "ipc4"))
+        text = server.config.read_text()
+        server.config.write_text(text.replace('name = "Test ipc3"', 'name = "Lobby"'))
+        reload(server)
+
+        gone.wait_for_end(3.0)
+        assert not gone.client.truncated
+        wait_for(lambda: all(server.camera(camera).get("state") == "running" for camera in ("ipc3", "ipc4")))
+        assert [camera["id"] for camera in server.status()["cameras"]] == ["ipc1", "ipc3", "ipc4"]
+        assert server.camera("ipc3")["name"] == "Lobby"
+        assert server.worker_pid("ipc1") == before["ipc1"]
+        assert server.worker_pid("ipc3") != before["ipc3"]
+        wait_for(lambda: before["ipc2"] not in server.workers())
+        with server.connect("ipc4") as client:
+            client.play()
+        with server.connect("ipc2") as client:
+            assert client.request("DESCRIBE").status == 404
+        reader.wait_for_frames(25)
+        assert reader.video.holes == 0
+        assert reader.video.largest_gap_ms() < 200
+
+
+def test_a_bad_file_changes_nothing_and_is_named_in_the_log(server: Server) -> None:
+    good = server.config.read_text()
+    before = server.worker_pid("ipc1")
+    for text, reason in (
+        (good.replace("fps = 25", "fps = -1"), "fps"),
+        (good.replace("[server]", "[server"), "camfleet.toml"),
+        (good + '[tls]\ncertificate = "/nowhere.pem"\nprivate_key = "/nowhere.key"\n', "nowhere"),
+    ):
+        server.config.write_text(text)
+        reload(server)
+        line = next(line for line in reversed(server.log_text().splitlines()) if "event=reload" in line)
+        assert "level=error" in line
+        assert "event=reload_refused" in line
+        assert reason in line
+        assert server.worker_pid("ipc1") == before
+        with server.connect("ipc1") as client:
+            assert client.request("DESCRIBE").status == 200
+
+
+def test_a_changed_file_needs_no_signal(server: Server) -> None:
+    server.write_config(("ipc1", "ipc2", "ipc3"))
+    wait_for(lambda: server.camera("ipc3").get("state") == "running", 6.0)
+    assert "event=reloaded" in server.log_text()
+
+
+def test_a_new_password_counts_at_once_and_ends_the_old_ones_readers(server: Server) -> None:
+    with server.watch("ipc1") as reader:
+        reader.wait_for_frames(2)
+        before = server.worker_pid("ipc1")
+        server.write_config(("ipc1", "ipc2"), password="another-secret-77")
+        reload(server)
+        with RTSPClient.connect(server.url().replace(PASSWORD, "another-secret-77")) as client:
+            assert client.request("DESCRIBE").status == 200
+        with server.connect("ipc1") as client:
+            assert client.request("DESCRIBE").status == 401
+        reader.wait_for_end()
+        assert not reader.client.truncated
+        assert server.worker_pid("ipc1") == before
+
+
+def test_ports_move_and_the_old_ones_are_closed(server: Server) -> None:
+    with server.watch("ipc1") as reader:
+        reader.wait_for_frames(2)
+        old = server.rtsps_port
+        (server.rtsps_port,) = free_ports(1)
+        server.write_config(("ipc1", "ipc2"))
+        reload(server)
+        with server.connect("ipc2") as client:
+            client.play()
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", old)) != 0
+        reader.wait_for_frames(5)
+        assert reader.video.holes == 0
+
+
+def test_a_port_that_is_taken_leaves_the_old_ones_open(server: Server) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        old, server.rtsps_port = server.rtsps_port, other.getsockname()[1]
+        server.write_config(("ipc1", "ipc2"))
+        reload(server)
+        assert "event=reload_refused" in server.log_text()
+        assert "in use" in server.log_text()
+        server.rtsps_port = old
+        with server.connect("ipc1") as client:
+            assert client.request("DESCRIBE").status == 200
+
+
+def test_a_new_certificate_is_served_to_new_connections_only(server: Server) -> None:
+    """The sessions of before go on (interop 78)."""
+    with server.watch("ipc1") as reader, server.connect("ipc1") as old:
+        reader.wait_for_frames(2)
+        before = old.peer_certificate()
+        for name in ("ssl.ca", "ssl.key"):
+            (server.state_dir / "certs" / name).unlink()
+        reload(server)
+        with server.connect("ipc1") as client:
+            assert client.peer_certificate() != before
+            assert client.request("DESCRIBE").status == 200
+        assert old.request("DESCRIBE").status == 200
+        reader.wait_for_frames(5)
