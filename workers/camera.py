@@ -92,10 +92,10 @@ class LiveCamera:
 
     def _pipeline_changed(self) -> None:
         """From the pipeline's thread."""
-        self._loop.call_soon_threadsafe(self._described)
+        self._loop.call_soon_threadsafe(self._stream_changed)
 
-    def _described(self) -> None:
-        self.registry.described(time.monotonic_ns())
+    def _stream_changed(self) -> None:
+        self.registry.stream_changed(time.monotonic_ns())
 
     def _run_engine(self) -> None:
         self._fanout.run()

@@ -48,11 +48,12 @@ def configure(
 
 # A worker is not dumpable, so only root may look into its /proc: it looks itself when it gets SIGUSR1.
 PROBE = """
-import os, signal
+import ctypes, os, signal
 def probe(*_):
     memory = dict(line.split()[:2] for line in list(open("/proc/self/smaps_rollup"))[1:])
+    descriptors, dumpable = len(os.listdir("/proc/self/fd")), ctypes.CDLL(None).prctl(3)
     with open(f"{run_dir}/{os.getpid()}.new", "w") as answer:
-        answer.write(f"{len(os.listdir('/proc/self/fd'))} {memory['Pss:']} {memory['Anonymous:']}")
+        answer.write(f"{descriptors} {memory['Pss:']} {memory['Anonymous:']} {dumpable}")
     os.rename(f"{run_dir}/{os.getpid()}.new", f"{run_dir}/{os.getpid()}.probe")
 signal.signal(signal.SIGUSR1, probe)
 """
@@ -62,6 +63,7 @@ class Probed(NamedTuple):
     descriptors: int  # one of them is the look itself
     pss_kib: int
     anonymous_kib: int  # no matter who shares it
+    dumpable: int  # PR_GET_DUMPABLE
 
 
 def probe(pid: int, run_dir: Path) -> Probed:
@@ -76,14 +78,16 @@ def probe(pid: int, run_dir: Path) -> Probed:
 class WorkerProcess:
     """Started without the fork server; its log is in `log`."""
 
-    def __init__(self, run_dir: Path, setup: str = "") -> None:
+    def __init__(self, run_dir: Path, setup: str = "", pass_fds: Sequence[int] = ()) -> None:
         """`setup`: statements to run before `worker.main`; they know `run_dir`."""
         self._log_path = run_dir / f"worker-{time.monotonic_ns()}.log"
         program = (
             f"run_dir = {str(run_dir)!r}\nfrom camfleet.workers import worker\n{setup}\nworker.main('ipc1', run_dir)"
         )
         with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen([sys.executable, "-c", program], stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program], stderr=log, stdin=subprocess.DEVNULL, pass_fds=pass_fds
+            )
         self.pid = self._process.pid
 
     @property
@@ -157,9 +161,10 @@ class Player:
             assert time.monotonic() < deadline, f"no {what}; the last elements are {self.elements[-3:]}"
             assert self.read(), f"closed before {what}"
 
-    def read_to_end(self) -> None:
+    def read_to_end(self, timeout_s: float = TIMEOUT_S) -> None:
+        deadline = time.monotonic() + timeout_s
         while self.read():
-            pass
+            assert time.monotonic() < deadline, f"the connection goes on after {timeout_s} s"
 
     @property
     def packets(self) -> list[RTPPacket]:

@@ -3,12 +3,13 @@
 import array
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -54,8 +55,8 @@ def starter(tmp_path: Path) -> Iterator[Starter]:
     """Starts workers in `tmp_path` and leaves none behind."""
     workers: list[WorkerProcess] = []
 
-    def start_worker(setup: str = "") -> WorkerProcess:
-        workers.append(WorkerProcess(tmp_path, setup))
+    def start_worker(setup: str = "", pass_fds: Sequence[int] = ()) -> WorkerProcess:
+        workers.append(WorkerProcess(tmp_path, setup, pass_fds))
         return workers[-1]
 
     yield start_worker
@@ -126,15 +127,13 @@ def test_an_orderly_end_says_goodbye_to_the_readers_within_its_deadline(
     with adopted(supervisor, 1) as playing, adopted(supervisor, 2) as idle:
         playing.play()
         playing.read_packets(3)
-        began = time.monotonic()
         if how == "Stop":
-            supervisor.send(Stop(deadline_s=2.0))
+            supervisor.send(Stop(deadline_s=60.0))  # it may not wait for it when everybody has gone
         else:
             worker.signal(signal.SIGTERM)
         assert_said_goodbye(playing)
         idle.read_to_end()
-    assert worker.wait() == 0
-    assert time.monotonic() - began < 2.5
+    assert worker.wait(2.0) == 0
 
 
 def test_a_reader_that_does_not_read_cannot_delay_the_end(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:
@@ -270,6 +269,39 @@ def test_media_goes_on_while_supervisors_come_and_go(supervisor: FakeSupervisor,
                 with adopted(following, 100 + life) as other:
                     other.play()
         assert holes(player.packets) == 0
+
+
+BUSY_S = 1.5
+BUSY = f"""
+import signal, time
+def spin(*_):
+    until = time.monotonic() + {BUSY_S}
+    while time.monotonic() < until:
+        pass
+signal.signal(signal.SIGUSR2, spin)
+"""
+
+
+def test_a_busy_main_thread_delays_no_frame(supervisor: FakeSupervisor, starter: Starter) -> None:
+    worker = starter(setup=BUSY)
+    start(supervisor, worker)
+    with adopted(supervisor) as player:
+        player.play()
+        player.read_packets(3)
+        supervisor.send(Ping(id=1))
+        supervisor.expect(Pong)
+        worker.signal(signal.SIGUSR2)
+        supervisor.send(Ping(id=2))
+        began = last = time.monotonic()
+        longest = 0.0
+        while last < began + 0.8 * BUSY_S:
+            player.read_packets(1)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        supervisor.pump()
+        assert supervisor.messages == []  # it was busy indeed
+        assert longest < 0.3 * BUSY_S
+        assert holes(player.packets) == 0
+        assert supervisor.expect(Pong).id == 2
 
 
 def test_a_user_that_is_removed_is_sent_away(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:
@@ -431,20 +463,13 @@ def test_a_forked_idle_worker_is_small(supervisor: FakeSupervisor, tmp_path: Pat
                 os.kill(pid, signal.SIGKILL)
 
 
-def test_no_descriptor_of_the_parent_and_no_core_dump(supervisor: FakeSupervisor, tmp_path: Path) -> None:
+def test_nothing_of_the_parent_and_no_core_dump(supervisor: FakeSupervisor, starter: Starter, tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    setup = f"import os; os.fstat({writing}); open({str(tmp_path / 'seen')!r}, 'w').close()"
-    program = f"from camfleet.workers import worker; {setup}; worker.main('ipc1', {str(tmp_path)!r})"
-    process = subprocess.Popen([sys.executable, "-c", program], pass_fds=[writing], stdin=subprocess.DEVNULL)
-    try:
-        os.close(writing)
-        assert supervisor.expect(Hello, timeout_s=30).pid == process.pid
-        assert (tmp_path / "seen").exists()  # it did inherit the descriptor
-        assert os.read(reading, 1) == b""
-        assert os.getsid(process.pid) == process.pid
-        limits = Path(f"/proc/{process.pid}/limits").read_text()
-        assert "Max core file size        0                    0" in limits
-    finally:
-        process.kill()
-        process.wait()
-        os.close(reading)
+    worker = starter(setup=f"{PROBE}\nos.fstat({writing})", pass_fds=[writing])
+    os.close(writing)
+    start(supervisor, worker)  # it would not have come so far without the descriptor
+    assert select.select([reading], [], [], 5)[0], "the worker keeps a descriptor that it has inherited"
+    os.close(reading)
+    assert os.getsid(worker.pid) == worker.pid
+    assert "Max core file size        0                    0" in Path(f"/proc/{worker.pid}/limits").read_text()
+    assert probe(worker.pid, tmp_path).dumpable == 0

@@ -107,11 +107,11 @@ class Registry:
                 with self._guard(session):
                     self._take(event, session, now_ns)
 
-    def described(self, now_ns: int) -> None:
-        """A pipeline has learned its parameter sets."""
+    def stream_changed(self, now_ns: int) -> None:
+        """A pipeline has another state or description."""
         for session in list(self._sessions.values()):
             with self._guard(session):
-                session.described(now_ns)
+                session.stream_changed(now_ns)
 
     def tick(self, now_ns: int) -> None:
         """What is due; called about every second."""

@@ -95,11 +95,12 @@ class RTSPSession:
         log.info("playing", **self._who(), stream=self._rtsp.stream)
         self._advance(now_ns)
 
-    def described(self, now_ns: int) -> None:
-        """A pipeline knows more: perhaps what a DESCRIBE waits for, or that it will not come."""
-        if self._describing is None:
+    def stream_changed(self, now_ns: int) -> None:
+        """A pipeline knows more: perhaps what a DESCRIBE waits for, or that there will be no picture."""
+        stream = self._describing or self._watching
+        if stream is None or self._waiting is None:
             return
-        if not self._describe() and self._describing.pipeline.state.startswith("failed"):
+        if not self._describe() and stream.pipeline.state.startswith("failed"):
             self._give_up()
         self._advance(now_ns)
 
@@ -135,11 +136,6 @@ class RTSPSession:
     # ---------------------------------------------------------------- what others see
 
     @property
-    def leaving(self) -> bool:
-        """Given up for a hand-back; Released follows."""
-        return isinstance(self._waiting, OtherCamera)
-
-    @property
     def leftover(self) -> bytes:
         """What the next owner of the connection must parse."""
         return self._rtsp.leftover
@@ -167,7 +163,7 @@ class RTSPSession:
 
     def _flush(self) -> None:
         """Replies to the engine, and where our parser stands."""
-        if self.closing or self.leaving:
+        if self.closing:
             return
         if self._rtsp.should_close:
             self.close()
@@ -231,9 +227,9 @@ class RTSPSession:
     def _play(self, event: Play, now_ns: int) -> None:
         self._flush()  # the answers before this one; this one leaves with the media
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
-        stream = self._camera.stream(event.stream)
-        self._watch(stream)
-        self._camera.fanout.prepare(self.client, stream.media, *self._channels)
+        self._watching = self._camera.stream(event.stream)
+        self._watching.pipeline.want()
+        self._camera.fanout.prepare(self.client, self._watching.media, *self._channels)
 
     def _wait(self, event: Describe | Play | OtherCamera, deadline_ns: int | None) -> None:
         self._waiting = event
@@ -257,11 +253,6 @@ class RTSPSession:
             state = self._camera.stream(waiting.stream).pipeline.state
             log.warning("refused", **self._who(), stream=waiting.stream, reason=f"no picture: {state}")
             self._rtsp.refuse(SERVICE_UNAVAILABLE)
-
-    def _watch(self, stream: LiveStream) -> None:
-        if self._watching is None:
-            self._watching = stream
-            stream.pipeline.want()
 
     def _unwatch(self) -> None:
         if self._watching is not None:

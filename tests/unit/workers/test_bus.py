@@ -78,6 +78,21 @@ def test_repeats_hello_every_second_until_a_word_comes_back(tmp_path: Path) -> N
     on_bus(tmp_path, scenario)
 
 
+def test_sending_does_not_hide_what_has_come(tmp_path: Path) -> None:
+    """ZeroMQ's descriptor is edge-triggered, and a look at the socket's state takes the edge."""
+
+    async def scenario(end: End) -> None:
+        with FakeSupervisor(tmp_path) as supervisor:
+            await greeted(supervisor)
+            supervisor.send(Ping(id=1))
+            for number in range(100):  # the loop stands still meanwhile
+                assert end.bus.send(Pong(id=number))
+                supervisor.expect(Pong)
+            await until(end.received.__len__)
+
+    on_bus(tmp_path, scenario)
+
+
 @pytest.mark.parametrize(
     "frames",
     [

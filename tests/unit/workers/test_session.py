@@ -78,11 +78,11 @@ class Camera:
             hand_back=lambda *arguments: self.handed_back.append(arguments),
         )
 
-    def client(self, received: bytes = b"", handoff: int = 77) -> "Client":
+    def client(self, received: bytes = b"", handoff: int = 77, exported: bytes = b"exported") -> "Client":
         descriptor = os.open("/dev/null", os.O_RDONLY)
         os.close(descriptor)  # a number: the fake engine touches none
         who = connection(handoff, tls=TLS)
-        record = HandoffRecord(HANDOFF_VERSION, handoff, b"exported", b"unread")
+        record = HandoffRecord(HANDOFF_VERSION, handoff, exported, b"unread")
         before = set(self.engine.alive_ns)
         self.registry.adopt(Handoff(who, received, record, descriptor), self.now_ns)
         (client,) = set(self.engine.alive_ns) - before
@@ -223,10 +223,10 @@ def test_describe_waits_for_the_parameter_sets_and_keeps_the_pipeline_running_me
     assert statuses(client.ask("DESCRIBE")) == []
     assert statuses(client.ask("OPTIONS")) == []  # behind it in the queue
     assert pipeline.wanted == 1
-    camera.registry.described(camera.now_ns)
+    camera.registry.stream_changed(camera.now_ns)
     assert camera.engine.take() == []
     pipeline.description = known
-    camera.registry.described(camera.now_ns)
+    camera.registry.stream_changed(camera.now_ns)
     assert statuses(camera.engine.take()) == [200, 200]
     assert pipeline.wanted == 0
 
@@ -240,7 +240,7 @@ def test_describe_of_a_stream_that_does_not_come_is_503(how: str) -> None:
     client.ask("DESCRIBE")
     if how == "failed":
         pipeline.state = "failed: no such file"
-        camera.registry.described(camera.now_ns)
+        camera.registry.stream_changed(camera.now_ns)
     else:
         camera.now_ns += DESCRIBE_TIMEOUT_NS - 1
         camera.registry.tick(camera.now_ns)
@@ -250,6 +250,15 @@ def test_describe_of_a_stream_that_does_not_come_is_503(how: str) -> None:
     assert statuses(camera.engine.take()) == [503]
     assert pipeline.wanted == 0
     assert statuses(client.ask("OPTIONS")) == [200]
+
+
+def test_a_client_that_leaves_while_its_describe_waits_keeps_no_pipeline_running() -> None:
+    camera = Camera()
+    camera.pipelines["stream1"].description = None
+    client = camera.client()
+    client.ask("DESCRIBE")
+    camera.registry.dispatch([Closed(client.id, "closed by the peer", "", 0, 0, 0)], camera.now_ns)
+    assert camera.pipelines["stream1"].wanted == 0
 
 
 def test_a_description_that_changes_gets_a_higher_version() -> None:
@@ -357,18 +366,36 @@ def test_a_second_play_is_a_keep_alive() -> None:
     assert camera.pipelines["stream1"].wanted == 1
 
 
-def test_play_without_a_picture_is_503_in_time() -> None:
+@pytest.mark.parametrize("how", ["too late", "failed"])
+def test_play_without_a_picture_is_503(how: str) -> None:
     camera = Camera()
     client = camera.client()
     client.set_up()
     client.ask("PLAY", URL, client.session)
-    camera.now_ns += PLAY_TIMEOUT_NS
-    camera.registry.tick(camera.now_ns)
+    camera.registry.stream_changed(camera.now_ns)
+    assert camera.engine.take() == []
+    if how == "failed":
+        camera.pipelines["stream1"].state = "failed: no such file"
+        camera.registry.stream_changed(camera.now_ns)
+    else:
+        camera.now_ns += PLAY_TIMEOUT_NS
+        camera.registry.tick(camera.now_ns)
     commands = camera.engine.take()
     assert [command[0] for command in commands] == ["pause", "send"]
     assert statuses(commands) == [503]
     assert camera.pipelines["stream1"].wanted == 0
     assert client.ready() == []  # the frame that came a moment too late
+
+
+def test_a_stream_that_fails_keeps_its_readers() -> None:
+    """The pipeline tries again by itself; numbering goes on where it was."""
+    camera = Camera()
+    client = camera.client()
+    client.play()
+    camera.pipelines["stream1"].state = "failed: connection lost"
+    camera.registry.stream_changed(camera.now_ns)
+    assert camera.engine.take() == []
+    assert camera.pipelines["stream1"].wanted == 1
 
 
 def test_pause_and_play_again() -> None:
@@ -464,6 +491,12 @@ def test_a_failed_login_is_news_and_a_lock_from_elsewhere_is_honoured() -> None:
     camera.now_ns += 31 * S
     other = camera.client(handoff=78)
     assert statuses(other.ask("DESCRIBE")) == [200]
+
+
+def test_a_password_in_the_clear_counts_inside_tls_only() -> None:
+    camera = Camera()
+    assert statuses(camera.client(handoff=1).ask("DESCRIBE")) == [200]
+    assert statuses(camera.client(handoff=2, exported=b"").ask("DESCRIBE")) == [401]
 
 
 # ---------------------------------------------------------------- hand-back
