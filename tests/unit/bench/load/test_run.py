@@ -302,7 +302,7 @@ def test_a_tool_at_its_limit_says_so() -> None:
     first = look(0, 5, 5, 100, 50)
     assert report.bottlenecks(first, look(10, 5 + 8, 5 + 0.5, 200, 52)) == []
     assert report.bottlenecks(first, look(10, 5 + 9.5, 5, 200, 50))[0].startswith("thread 1 used 95% of a processor")
-    assert report.bottlenecks(first, look(10, 5 + 1, 5 + 9, 200, 50))[0].startswith("thread 1 waited 90%")
+    assert report.bottlenecks(first, look(10, 5 + 1, 5 + 3, 200, 50))[0].startswith("thread 1 waited 30%")
     assert report.bottlenecks(first, look(10, 5 + 1, 5, 200, 70))[0].startswith("20% of the reads")
 
 
