@@ -7,10 +7,15 @@ a thread that it does not have, and may hang in it.
 import gc
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 
 import camfleet.core
 import camfleet.workers  # sets the environment that PyAV and NumPy read
+
+# A frame takes the interpreter's lock about five times on its way (wake, encode, push), and each time may wait for so
+# long when another thread is busy. The default of 5 ms would cost most of a frame's 33 ms.
+SWITCH_INTERVAL_S = 0.0005
 
 
 def preload() -> None:
@@ -22,6 +27,7 @@ def preload() -> None:
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"{threads} threads after the imports: a fork would leave all but one behind")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # a child keeps it
     gc.collect()
     gc.freeze()  # else the first collection in a child touches, and so copies, every object
 

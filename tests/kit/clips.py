@@ -1,5 +1,6 @@
 """Media files made at run time. Each picture is of one luma that tells its number, and survives any encoder."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,12 @@ def flat_picture(number: int, width: int, height: int, pixel_format: str = "yuv4
     buffer = np.full((height * 3 // 2, width), 128, np.uint8)
     buffer[:height] = 20 + STEP * (number % PICTURES)
     return VideoFrame.from_ndarray(buffer, pixel_format)
+
+
+def noise_picture(number: int, width: int, height: int, pixel_format: str = "yuv420p") -> VideoFrame:
+    """What costs an encoder all the bits it has."""
+    samples = np.random.default_rng(number).integers(16, 235, (height * 3 // 2, width), np.uint8)
+    return VideoFrame.from_ndarray(samples, pixel_format)
 
 
 def number_of(picture: VideoFrame) -> int:
@@ -37,6 +44,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     stamps: list[int] | None = None,
+    paint: Callable[[int, int, int, str], VideoFrame] = flat_picture,
 ) -> Path:
     """The suffix of `path` says the container. `stamps`: presentation times in frames instead of 0, 1, 2, ..."""
     width, height = size
@@ -49,7 +57,7 @@ def write_clip(
         defaults = {"bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
         stream.codec_context.options = defaults | (options or {})
         for number in range(pictures):
-            picture = flat_picture(number, width, height, pixel_format)
+            picture = paint(number, width, height, pixel_format)
             picture.pict_type = PictureType.NONE
             picture.pts, picture.time_base = (stamps or range(pictures))[number], 1 / Fraction(fps)
             container.mux(stream.encode(picture))

@@ -10,8 +10,11 @@ import pytest
 SCRIPT = """
 import gc, json, os, sys
 import camfleet.workers.preload
+if pid := os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 print(json.dumps({
     "threads": len(os.listdir("/proc/self/task")),
+    "switch_interval_s": sys.getswitchinterval(),
     "frozen": gc.get_freeze_count(),
     "environment": dict(os.environ),
     "modules": sorted(sys.modules),
@@ -28,9 +31,10 @@ def preload(**environment: str) -> dict[str, object]:
     return loaded
 
 
-def test_everything_a_worker_needs_is_loaded_frozen_and_without_threads() -> None:
+def test_a_child_has_everything_a_worker_needs_frozen_and_without_threads() -> None:
     loaded = preload()
     assert loaded["threads"] == 1
+    assert loaded["switch_interval_s"] == pytest.approx(0.0005)
     assert isinstance(loaded["frozen"], int)
     assert loaded["frozen"] > 10_000
     modules = loaded["modules"]

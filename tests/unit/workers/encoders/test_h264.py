@@ -2,24 +2,22 @@ import dataclasses
 from fractions import Fraction
 
 import av
+import msgspec
+import msgspec.inspect
 import numpy as np
 import pytest
 from av.video.frame import PictureType, VideoFrame
 from camfleet.core.wire import VideoSpec
-from camfleet.workers.encoders import BACKENDS, EncoderError, H264Encoder, choose, h264, open_encoder, probe
+from camfleet.supervisor.config.schema import Video
+from camfleet.workers.encoders import AUTO, BACKENDS, EncoderError, H264Encoder, choose, h264, open_encoder, probe
 from camfleet.workers.encoders.__main__ import main
 from camfleet.workers.encoders.backends import Backend
 from camfleet.workers.h264 import BT709, Colours, leading_types, parameter_sets
 
-from tests.kit.clips import decode, flat_picture, number_of
+from tests.kit.clips import decode, flat_picture, noise_picture, number_of
 
 X264 = BACKENDS[-1]
 VIDEO = VideoSpec(width=160, height=96, fps=30, bitrate_bps=200_000, gop=10, encoder="libx264")
-
-
-def noise(number: int, width: int = 160, height: int = 96) -> VideoFrame:
-    luma = np.random.default_rng(number).integers(16, 235, (height * 3 // 2, width), np.uint8)
-    return VideoFrame.from_ndarray(luma, "yuv420p")
 
 
 def encode(encoder: H264Encoder, pictures: list[VideoFrame], key: tuple[int, ...] = ()) -> list[bytes]:
@@ -88,7 +86,7 @@ def test_a_cut_in_the_scene_does_not_move_the_key_frames() -> None:
 
 def test_a_buffer_may_be_painted_over_after_the_call() -> None:
     """The test pattern paints all its pictures into one buffer that the encoder sees without a copy."""
-    sources = [noise(number).to_ndarray() for number in range(12)]
+    sources = [noise_picture(number, 160, 96).to_ndarray() for number in range(12)]
     buffer = np.empty((144, 160), np.uint8)
     shared, reused, fresh = VideoFrame.from_numpy_buffer(buffer, "yuv420p"), open_encoder(VIDEO), open_encoder(VIDEO)
     kept = []
@@ -103,7 +101,7 @@ def test_a_buffer_may_be_painted_over_after_the_call() -> None:
 @pytest.mark.parametrize("bitrate_bps", [150_000, 600_000])
 def test_the_bit_rate_is_kept(bitrate_bps: int) -> None:
     video = VideoSpec(width=160, height=96, bitrate_bps=bitrate_bps, gop=30, encoder="libx264")
-    units = encode(open_encoder(video), [noise(number) for number in range(150)])
+    units = encode(open_encoder(video), [noise_picture(number, 160, 96) for number in range(150)])
     measured_bps = sum(map(len, units)) * 8 * 30 / 150
     assert 0.9 * bitrate_bps < measured_bps < 1.1 * bitrate_bps
 
@@ -181,3 +179,12 @@ def test_the_command_says_of_each_encoder_whether_it_can_be_used(capsys: pytest.
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == [backend.name for backend in BACKENDS]
     assert rows[-1].split() == ["libx264", "CPU", "usable"]
+
+
+def test_the_configuration_offers_what_there_is() -> None:
+    """supervisor and workers may not import each other; only here the two lists meet."""
+    (field,) = [field for field in msgspec.structs.fields(Video) if field.name == "encoder"]
+    offered = msgspec.inspect.type_info(field.type)
+    assert isinstance(offered, msgspec.inspect.Metadata)
+    assert isinstance(offered.type, msgspec.inspect.LiteralType)
+    assert set(offered.type.values) == {AUTO, *(backend.name for backend in BACKENDS)}
