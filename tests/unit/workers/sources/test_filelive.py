@@ -321,7 +321,7 @@ def test_the_hand_made_picture_is_understood_when_it_is_small(tmp_path: Path) ->
     ("side", "words"),
     [
         (100_000, r"clip\.ts has a video track without a picture size"),  # more than FFmpeg's own limit
-        (16_000, r"clip\.ts has pictures of 16000x16000, over 35651584"),
+        (16_000, r"clip\.ts has pictures of 16000x16000, over the limit of 35651584"),
     ],
 )
 def test_an_sps_of_monstrous_size_is_refused(side: int, words: str, tmp_path: Path) -> None:
