@@ -13,6 +13,7 @@ from camfleet.core.tls.alert import alert_name
 from OpenSSL import SSL
 
 from .context import ServerContext, Witness, error_text
+from .hello import wants_small_records
 
 # Everything a client may send before the handshake is complete. A ClientHello with X25519MLKEM768, a ticket and padding
 # has about 2.5 KB; a HelloRetryRequest doubles that, and records of one byte each make it six times as much.
@@ -21,6 +22,7 @@ MAX_HANDSHAKE_SIZE = 32 * 1024
 _HEADER_SIZE = 5
 _APPLICATION_DATA = 23
 _DRAIN_SIZE = 65_536
+_HANDSHAKE_FAILURE = bytes((21, 3, 3, 0, 2, 2, 40))  # a record of one fatal alert, in the clear
 
 
 class HandshakeError(Exception):
@@ -48,6 +50,7 @@ class Driver:
         self._connection.set_app_data(self.witness)
         self._connection.set_accept_state()
         self._received_size = 0
+        self._hello = b""  # the handshake messages up to our first answer
         self._outgoing = b""
 
     def record_size(self, data: bytes) -> int:
@@ -68,7 +71,11 @@ class Driver:
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
-            self._send_drained()
+            if not self.last_record:
+                self._hello += record[_HEADER_SIZE:]
+                self._answer_hello()
+            else:
+                self._send_drained()
         except SSL.Error as error:
             self._send_drained()
             raise self._failure(error) from None
@@ -101,6 +108,16 @@ class Driver:
         if records:
             self.last_record = records[-1]
         return records
+
+    def _answer_hello(self) -> None:
+        """Send the first flight, once the ClientHello is whole, unless it binds us to what core.tls does not keep.
+
+        The library would agree to max_fragment_length. Session does not know of it, and the client would break off at
+        the first large record.
+        """
+        if self._send_drained() and wants_small_records(self._hello):
+            self._outgoing = _HANDSHAKE_FAILURE
+            raise HandshakeError("handshake_failure", "the client asks for max_fragment_length, which is not supported")
 
     def _failure(self, error: SSL.Error) -> HandshakeError:
         if self.witness.alert is None:

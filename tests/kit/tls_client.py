@@ -13,6 +13,7 @@ from camfleet.supervisor.tls.context import PrivateKey
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
+from OpenSSL._util import lib
 
 SUITES_1_3 = ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384")
 SUITES_1_2_ECDSA = ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384")
@@ -114,7 +115,7 @@ class BundledClient:
                 choose(suites.encode())
         else:
             context = resume.tls.get_context()
-        self.tls = SSL.Connection(context, None)
+        self.tls: SSL.Connection = SSL.Connection(context, None)
         self.tls.set_connect_state()
         self.tls.set_tlsext_host_name(b"localhost")
         if resume is not None:
@@ -125,7 +126,7 @@ class BundledClient:
     @property
     def resumed(self) -> bool:
         """pyOpenSSL has no door for this."""
-        return bool(SSL._lib.SSL_session_reused(self.tls._ssl))
+        return bool(lib.SSL_session_reused(self.tls._ssl))
 
     def handshake(self) -> bool:
         try:

@@ -55,7 +55,7 @@ def test_loopback_is_there_without_netlink(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*_: object) -> socket.socket:
         raise PermissionError
 
-    monkeypatch.setattr(addresses.socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
     assert [str(address) for address in host_addresses()] == ["127.0.0.1", "::1"]
 
 
@@ -71,8 +71,8 @@ def test_loopback_is_there_without_netlink(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_host_names(monkeypatch: pytest.MonkeyPatch, name: str, full: str, expected: list[str]) -> None:
-    monkeypatch.setattr(addresses.socket, "gethostname", lambda: name)
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, full, ("", 0))])
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, full, ("", 0))])
     assert host_names() == expected
 
 
@@ -80,6 +80,6 @@ def test_host_names_without_a_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(addresses.socket, "gethostname", lambda: "cams")
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "gethostname", lambda: "cams")
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     assert host_names() == ["localhost", "cams"]

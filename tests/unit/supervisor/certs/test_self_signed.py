@@ -12,6 +12,7 @@ from camfleet.supervisor.tls import CertificateError, ServerContext
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.kit.tls_client import SystemClient, establish
 
@@ -97,11 +98,20 @@ def test_the_certificates_words() -> None:
     assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
     usages = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    assert usages == [x509.ExtendedKeyUsageOID.SERVER_AUTH]
+    assert usages == [ExtendedKeyUsageOID.SERVER_AUTH]
     assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
 
 
 def test_openssl_finds_no_fault(tmp_path: Path) -> None:
     certificate, _ = ensure_pair(tmp_path)
-    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", certificate, certificate]
+    command: list[str | Path] = [
+        "openssl",
+        "verify",
+        "-x509_strict",
+        "-purpose",
+        "sslserver",
+        "-CAfile",
+        certificate,
+        certificate,
+    ]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith(": OK\n")

@@ -22,7 +22,7 @@ Pair = tuple[Path, Path]
 
 
 def test_the_fingerprint_is_what_openssl_shows(pair: Pair) -> None:
-    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", pair[0]]
+    command: list[str | Path] = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", pair[0]]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert ServerContext(*pair).fingerprint == shown.strip().partition("=")[2].replace(":", "").lower()
 

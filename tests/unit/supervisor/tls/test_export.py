@@ -7,6 +7,7 @@ from camfleet.core.tls import Session
 from camfleet.supervisor.tls import Driver, ServerContext, export
 from camfleet.supervisor.tls.export import SUITES, key_block, prf
 from OpenSSL import SSL
+from OpenSSL._util import lib
 
 from tests.kit.tls_client import (
     SUITES_1_2_ECDSA,
@@ -21,6 +22,7 @@ from tests.kit.tls_client import (
     split_records,
 )
 
+APPLICATION_DATA = 23
 REQUEST = b"OPTIONS rtsp://localhost/ RTSP/1.0\r\nCSeq: 1\r\n\r\n"
 ANSWER = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"
 
@@ -91,6 +93,24 @@ def test_two_tickets_are_two_records(context: ServerContext) -> None:
     assert (session.sending_sequence, session.receiving_sequence) == (2, 0)
 
 
+@pytest.mark.parametrize("tickets", [0, 1, 2])
+def test_as_many_records_as_tickets(context: ServerContext, tickets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library always writes two; without the last of them it is as one that writes fewer."""
+    client = BundledClient()
+    driver = Driver(context)
+    read = driver._connection.bio_read
+
+    def fewer(size: int) -> bytes:
+        data = read(size)
+        return b"".join(split_records(data)[:tickets]) if data[0] == APPLICATION_DATA else data
+
+    monkeypatch.setattr(driver._connection, "bio_read", fewer)
+    drive(driver, client)
+    session, _ = export(driver, 0)
+    assert session.sending_sequence == tickets
+    talk(session, client)
+
+
 def test_resumption_of_tls_1_3_renews_one_ticket(context: ServerContext) -> None:
     first = BundledClient()
     session, _ = establish(context, first)
@@ -111,6 +131,17 @@ def test_resumption_of_tls_1_2(context: ServerContext, suite: str) -> None:
     again = BundledClient(resume=first)
     session, _ = establish(context, again)
     assert again.resumed
+    talk(session, again)
+
+
+def test_no_resumption_by_session_id(context: ServerContext) -> None:
+    """It would need a cache of secrets here."""
+    first = BundledClient(version=SSL.TLS1_2_VERSION, options=SSL.OP_NO_TICKET)
+    driver = Driver(context)  # it stays: the library forgets a session whose connection ends without close_notify
+    drive(driver, first)
+    again = BundledClient(resume=first)
+    session, _ = establish(context, again)
+    assert not again.resumed
     talk(session, again)
 
 
@@ -135,7 +166,7 @@ def test_extended_master_secret(context: ServerContext, extended: bool) -> None:
     no_extended_master_secret = 1 << 0  # SSL_OP_NO_EXTENDED_MASTER_SECRET, without a name in pyOpenSSL
     client = BundledClient(version=SSL.TLS1_2_VERSION, options=0 if extended else no_extended_master_secret)
     session, _ = establish(context, client)
-    assert bool(SSL._lib.SSL_get_extms_support(client.tls._ssl)) is extended
+    assert bool(lib.SSL_get_extms_support(client.tls._ssl)) is extended
     talk(session, client)
 
 

@@ -184,6 +184,16 @@ def test_extensions(context: ServerContext, alert: str, extensions: list[Extensi
         assert driver.data_to_send()[0] == HANDSHAKE
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("size", [16, 1000])
+def test_max_fragment_length_is_refused(context: ServerContext, version: ssl.TLSVersion, size: int) -> None:
+    """RFC 6066 4, which the library would grant, and core.tls does not know."""
+    hello = extended(client_hello(SystemClient(version=version)), [(1, b"\x02")])
+    error, farewell = failure(context, *(record(HANDSHAKE, hello[i : i + size]) for i in range(0, len(hello), size)))
+    assert (error.alert, farewell.hex()) == ("handshake_failure", "15030300020228")
+    assert "max_fragment_length" in str(error)
+
+
 @pytest.mark.parametrize("version", [SSL.TLS1_VERSION, SSL.TLS1_1_VERSION])
 def test_old_versions(context: ServerContext, version: int) -> None:
     client = BundledClient(version=version, suites="ALL:@SECLEVEL=0")
