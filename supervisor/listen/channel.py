@@ -149,7 +149,8 @@ async def hang_up(sock: socket.socket, farewell: bytes) -> None:
     try:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_LINGER_S):
-                await loop.sock_sendall(sock, farewell)
+                if farewell:
+                    await loop.sock_sendall(sock, farewell)
                 sock.shutdown(socket.SHUT_WR)
                 dropped = 0
                 while dropped < _LINGER_SIZE and (data := await loop.sock_recv(sock, _PLAIN_SIZE)):

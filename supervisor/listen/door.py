@@ -118,7 +118,10 @@ class Door:
         try:
             while not driver.complete:
                 driver.receive_record(await reader.read(driver.record_size))
-                await loop.sock_sendall(sock, driver.data_to_send())
+                # Never send nothing: to a client that has reset the connection, as gnutls-cli does, it raises, and
+                # the alert before the reset would not be read.
+                if data := driver.data_to_send():
+                    await loop.sock_sendall(sock, data)
         except HandshakeError as error:
             reason = f"TLS handshake {error.alert}" if error.alert else "TLS handshake"
             raise TurnedAwayError(reason, str(error), driver.data_to_send()) from None

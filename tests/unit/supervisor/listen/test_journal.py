@@ -1,7 +1,7 @@
 import logging
 
 import pytest
-from camfleet.core.log import Log
+from camfleet.core.log import Log, LogfmtFormatter
 from camfleet.supervisor.listen import Journal
 
 SECOND = 1_000_000_000
@@ -14,10 +14,10 @@ def test_one_line_a_second_and_reason(caplog: pytest.LogCaptureFixture) -> None:
             journal.note("timeout", "192.0.2.1:1", "no handshake", now_ns=n)
         journal.note("TLS handshake unknown_ca", "192.0.2.2:1", "the client refused", now_ns=5)
         journal.note("timeout", "192.0.2.3:1", "no handshake", now_ns=SECOND)
-    fields = [record.__dict__ for record in caplog.records]
-    assert [(it["reason"], it["peer"], it["suppressed"]) for it in fields] == [
-        ("timeout", "192.0.2.1:1", 0),
-        ("TLS handshake unknown_ca", "192.0.2.2:1", 0),
-        ("timeout", "192.0.2.3:1", 9),
+    lines = [LogfmtFormatter({}).format(record).partition("event=")[2] for record in caplog.records]
+    assert lines == [
+        'turned_away peer=192.0.2.1:1 reason=timeout detail="no handshake" suppressed=0',
+        'turned_away peer=192.0.2.2:1 reason="TLS handshake unknown_ca" detail="the client refused" suppressed=0',
+        'turned_away peer=192.0.2.3:1 reason=timeout detail="no handshake" suppressed=9',
     ]
     assert journal.counts == {"timeout": 11, "TLS handshake unknown_ca": 1}
