@@ -5,12 +5,15 @@ from typing import Any
 
 Location = tuple[str | int, ...]
 
+MAX_STATEMENT_LINES = 200
+
 
 def locate(text: str) -> dict[Location, int]:
     """First line (from 1) of the statement for every key and table of `text`, which tomllib must have accepted.
 
     Lines are taken until together they are a statement by themselves: exact for multi-line strings and arrays.
-    A key inside an inline table or array has the line on which that statement begins.
+    A key inside an inline table or array has the line on which that statement begins. After a statement of more than
+    MAX_STATEMENT_LINES nothing is found: trying all its beginnings costs the square of its length.
     """
     found: dict[Location, int] = {}
     counts: dict[Location, int] = {}
@@ -23,6 +26,8 @@ def locate(text: str) -> dict[Location, int]:
         try:
             parsed = tomllib.loads(statement)
         except tomllib.TOMLDecodeError:
+            if number - first >= MAX_STATEMENT_LINES:
+                break
             continue
         if parsed:
             if statement.lstrip().startswith("["):

@@ -17,6 +17,7 @@ from .values import decode
 
 # A hundred cameras are about 30 KB; this is against a wrong file, as a video or a log.
 MAX_FILE_SIZE = 4 * 1024 * 1024
+COMMAND_LINE = "command line"
 _MAX_ECHO = 60
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -48,7 +49,7 @@ class ConfigurationError(Exception):
 def read(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({})) -> Document:
     """The document in `file`, or an empty one, with `overrides` of [server] on top. Raises ConfigurationError."""
     if file is None:
-        return parse(b"", "command line", Path.cwd(), overrides)
+        return parse(b"", COMMAND_LINE, Path.cwd(), overrides)
     try:
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_SIZE + 1)
@@ -62,23 +63,34 @@ def read(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}))
 def parse(data: bytes, name: str, folder: Path, overrides: Mapping[str, Any] = MappingProxyType({})) -> Document:
     """The document in `data`; `folder` is where relative paths start. Raises ConfigurationError."""
     try:
-        text = data.decode().replace("\r\n", "\n")
+        text = data.decode()
         tree = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError([Problem(name, line, "", "is not UTF-8 text", "TOML")]) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError([Problem(name, 0, "", f"is not TOML: {error}")]) from None
-    lines = locate(text)
     if overrides and isinstance(tree.setdefault("server", {}), dict):
         tree["server"].update(overrides)
-        for key in overrides:
-            lines.pop(("server", key), None)
-    walk = _Walk(name, folder, lines)
+    walk = _Walk(folder)
     document = walk.section(Document, tree, ())
     if document is None:
-        raise ConfigurationError(sorted(walk.problems, key=lambda problem: problem.line))
+        lines = locate(text)
+        problems = []
+        for location, wrong, allowed in walk.found:
+            if location[:1] == ("server",) and location[-1] in overrides:
+                problems.append(Problem(COMMAND_LINE, 0, _dotted(location), wrong, allowed))
+            else:
+                problems.append(Problem(name, _line(lines, location), _dotted(location), wrong, allowed))
+        raise ConfigurationError(sorted(problems, key=lambda problem: problem.line))
     return document
+
+
+def _line(lines: dict[Location, int], location: Location) -> int:
+    """Of a key, or of the innermost table around it that stands in the file; 0 when there is none."""
+    while location and location not in lines:
+        location = location[:-1]
+    return lines.get(location, 0)
 
 
 _WRONG: Any = object()
@@ -88,15 +100,13 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 class _Walk:
     """Follows the tree along the annotations of the sections; what is wrong is noted and left out of the checks."""
 
-    def __init__(self, file: str, folder: Path, lines: dict[Location, int]) -> None:
-        self.problems: list[Problem] = []
-        self._file = file
+    def __init__(self, folder: Path) -> None:
+        self.found: list[tuple[Location, str, str]] = []  # where, what is wrong, what is allowed
         self._folder = folder
-        self._lines = lines
 
     def section(self, kind: type[_SectionT], table: dict[str, Any], location: Location) -> _SectionT | None:
         """The section in `table`, None when anything in it is wrong."""
-        before = len(self.problems)
+        before = len(self.found)
         known = {key.name: key for key in keys(kind)}
         tag_field = kind.__struct_config__.tag_field
         allowed = ", ".join(filter(None, (tag_field, *known)))
@@ -110,7 +120,7 @@ class _Walk:
                 for complaint in check.run(self._folder, *arguments):
                     at = (*location, complaint.key) if complaint.key else location
                     self._note(at, complaint.wrong, complaint.allowed)
-        return kind(**values) if len(self.problems) == before else None
+        return kind(**values) if len(self.found) == before else None
 
     def _value(self, key: Key, table: dict[str, Any], location: Location) -> Any:
         if key.name not in table:
@@ -162,10 +172,7 @@ class _Walk:
         return _WRONG if None in sections else tuple(sections)
 
     def _note(self, location: Location, wrong: str, allowed: str) -> None:
-        at = location
-        while at and at not in self._lines:
-            at = at[:-1]
-        self.problems.append(Problem(self._file, self._lines.get(at, 0), _dotted(location), wrong, allowed))
+        self.found.append((location, wrong, allowed))
 
 
 def _dotted(location: Location) -> str:

@@ -109,7 +109,7 @@ def _stream(stream: Stream, folder: Path) -> StreamSpec:
     source: wire.TestLive | wire.FileLive
     video = stream.video
     if isinstance(stream.source, schema.FileLive):
-        source = wire.FileLive(str((folder / stream.source.path).resolve()))
+        source = wire.FileLive(str(folder / stream.source.path))
     else:
         source = wire.TestLive()
         video = video or Video()  # a pattern has nothing to pass through

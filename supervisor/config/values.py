@@ -17,7 +17,7 @@ class Bitrate(int):
     @classmethod
     def parse(cls, raw: Any) -> Self:
         """Raises ValueError for anything but a bitrate within the limits."""
-        if isinstance(raw, bool) or not isinstance(raw, int | str):
+        if not isinstance(raw, int | str):
             raise ValueError("not a bitrate")
         match = _BITRATE.fullmatch(raw) if isinstance(raw, str) else None
         if isinstance(raw, str) and match is None:

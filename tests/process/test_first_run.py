@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from camfleet.supervisor.credentials import user_spec
+from camfleet.supervisor.state import StateFolder
 from camfleet.supervisor.status import parse
 
 from tests.kit.server import free_ports
@@ -83,16 +85,19 @@ def test_from_nothing_to_a_picture_and_a_new_password(tmp_path: Path) -> None:
         assert [camera.id for camera in report.cameras] == ["ipc1"]
         assert "ipc1-stream2" in run("status", "--state-dir", str(state_dir))
 
+        assert StateFolder(state_dir).user() == user_spec("viewer", password)
+        new_password = re.findall(r"password (\w{20,})", run("password", "--state-dir", str(state_dir)))[0]
+        new_url = urls[0].replace(password, new_password)
+        wait_for(lambda: play(new_url), TIMEOUT_S, "the new password is not taken")
+        assert not play(urls[0])
+    out.unlink()
+
     with serve(tmp_path, *ports) as out:  # the next start: the same password, not shown again
         assert f"  rtsps://viewer@127.0.0.1:{rtsps_port}/ipc1-stream1/testlive\n" in out.read_text()
-        assert password not in out.read_text()
-        assert play(urls[0])
-        new_password = re.findall(r"password (\w{20,})", run("password", "--state-dir", str(state_dir)))[0]
-        wait_for(lambda: play(urls[0].replace(password, new_password)), TIMEOUT_S, "the new password is not taken")
-        assert not play(urls[0])
+        assert play(new_url)
 
     secrets = (password, new_password)
-    for path in (path for path in tmp_path.rglob("*") if path.is_file() and path != out):
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert not any(secret.encode() in path.read_bytes() for secret in secrets), f"a password in {path}"
     private = [state_dir, *(path for path in state_dir.rglob("*") if path.name != "ssl.ca")]
     assert [path for path in private if stat.S_IMODE(path.stat().st_mode) & 0o077] == []

@@ -1,5 +1,8 @@
+import contextlib
+import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,17 @@ def test_a_folder_that_cannot_be_written_to() -> None:
     # /proc refuses even root.
     with pytest.raises(StartError, match=r"state folder /proc/camfleet: No such file or directory; choose"):
         StateFolder(Path("/proc/camfleet")).prepare()
+
+
+def test_a_folder_on_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(dir: Path) -> contextlib.nullcontext[None]:
+        if dir.name == "run":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(StartError, match=r"state folder .*/run: Read-only file system; choose one with --state-dir"):
+        StateFolder(tmp_path).prepare()
 
 
 def test_the_generated_user(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import tomllib
 
 import pytest
-from camfleet.supervisor.config.lines import Location, locate
+from camfleet.supervisor.config.lines import MAX_STATEMENT_LINES, Location, locate
 
 TEXT = '''\
 top = 1
@@ -70,3 +70,9 @@ def test_small_texts(text: str) -> None:
 
 def test_an_odd_line_separator_inside_a_string_is_none() -> None:
     assert locate('a = "x\u2028y"\nb = 1\n') == {("a",): 1, ("b",): 2}
+
+
+def test_a_very_long_statement_ends_the_search() -> None:
+    text = "a = 1\nb = [\n" + "1,\n" * MAX_STATEMENT_LINES + "]\nc = 1\n"
+    assert locate(text) == {("a",): 1}
+    assert locate(text.replace("1,\n", "", 1))["c",] == MAX_STATEMENT_LINES + 3

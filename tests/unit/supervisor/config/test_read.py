@@ -268,6 +268,18 @@ def test_wrong(text: str, line: int, key: str, wrong: str, allowed: str) -> None
     assert problems(text) == [Problem("f.toml", line, key, wrong, allowed)]
 
 
+def test_lines_that_end_as_on_windows() -> None:
+    (problem,) = problems(b"[server]\r\n\r\nrtsp_port = -1\r\n")
+    assert (problem.line, problem.key) == (3, "server.rtsp_port")
+
+
+def test_a_wrong_option_is_not_blamed_on_the_file() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        parse(b"[server]\nrtsp_port = 8554\n", "f.toml", Path("/nonexistent"), {"rtsp_port": -1})
+    (problem,) = error.value.problems
+    assert (problem.file, problem.line, problem.key) == ("command line", 0, "server.rtsp_port")
+
+
 def test_a_long_value_is_cut() -> None:
     (problem,) = problems('[[users]]\npassword = "x"\nname = "' + "a" * 65 + '"')
     assert problem.wrong == '"' + "a" * 59 + "... is not allowed"

@@ -41,6 +41,16 @@ video = { codec = "h264", width = 1920, height = 1080, fps = 25, bitrate = "4M",
 [[cameras.streams]]
 id = "stream2"
 source = { kind = "filelive", path = "clip.mp4" }
+join = "live"
+linger_s = 3
+
+[[cameras]]
+id = "ipc2"
+digest_sha256 = true
+
+[[cameras.streams]]
+id = "stream1"
+source = { kind = "testlive" }
 
 [limits]
 sessions_per_camera = 7
@@ -93,8 +103,23 @@ def test_the_whole_example(example: Path) -> None:
                     source=TestLive(),
                     video=VideoSpec(width=1920, height=1080, fps=25, bitrate_bps=4_000_000, gop=50),
                 ),
-                StreamSpec(id="stream2", source=FileLive(str(example.parent / "clip.mp4")), video=None),
+                StreamSpec(
+                    id="stream2",
+                    source=FileLive(str(example.parent / "clip.mp4")),
+                    video=None,
+                    join="live",
+                    linger_s=3.0,
+                ),
             ),
+            max_sessions=7,
+            session_timeout_s=30,
+            stall_timeout_s=5.0,
+        ),
+        CameraSpec(
+            id="ipc2",
+            name="ipc2",
+            streams=(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec()),),
+            sha256=True,
             max_sessions=7,
             session_timeout_s=30,
             stall_timeout_s=5.0,
