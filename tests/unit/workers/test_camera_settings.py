@@ -17,12 +17,14 @@ def engine(**arguments: object) -> None:
     raise EngineAskedError(arguments)
 
 
-def test_the_stall_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_reach_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"stall_timeout_s": 3.5, "key_update_records": 1000, "key_update_spacing_s": 0.5}
+
     async def build() -> None:
-        order = configure(msgspec.structs.replace(CAMERA, stall_timeout_s=3.5))
+        order = configure(msgspec.structs.replace(CAMERA, **settings))
         camera.LiveCamera(order, news=print, hand_back=print, failed=print)
 
     monkeypatch.setattr(camera, "FanOut", engine)
     with pytest.raises(EngineAskedError) as asked:
         asyncio.run(build())
-    assert asked.value.args == ({"stall_timeout_s": 3.5},)
+    assert asked.value.args == (settings,)
