@@ -68,22 +68,25 @@ class Driver:
             raise ValueError("one whole record at a time, until complete")
         self._received_size += len(record)
         self._connection.bio_write(record)
+        answered = bool(self.last_record)
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
-            if not self.last_record:
-                self._hello += record[_HEADER_SIZE:]
-                self._answer_hello()
-            else:
-                self._send_drained()
+            pass
         except SSL.Error as error:
             self._send_drained()
             raise self._failure(error) from None
         else:
-            # Only the client's Finished gets here, so what leaves now follows the server's own. In TLS 1.3 protected
-            # records then have the application key (RFC 8446 section 2 and 4.6.1).
-            self.records_sent = sum(record[0] == _APPLICATION_DATA for record in self._send_drained())
             self.complete = True
+        sent = self._send_drained()
+        if self.complete:
+            # Only the client's Finished gets here, so `sent` follows the server's own. In TLS 1.3 protected records
+            # then have the application key (RFC 8446 section 2 and 4.6.1).
+            self.records_sent = sum(record[0] == _APPLICATION_DATA for record in sent)
+        elif not answered:
+            self._hello += record[_HEADER_SIZE:]
+            if sent:
+                self._refuse_small_records()
 
     def data_to_send(self) -> bytes:
         """What must go to the client now; it is handed out once."""
@@ -109,13 +112,10 @@ class Driver:
             self.last_record = records[-1]
         return records
 
-    def _answer_hello(self) -> None:
-        """Send the first flight, once the ClientHello is whole, unless it binds us to what core.tls does not keep.
-
-        The library would agree to max_fragment_length. Session does not know of it, and the client would break off at
-        the first large record.
-        """
-        if self._send_drained() and wants_small_records(self._hello):
+    def _refuse_small_records(self) -> None:
+        """The library agrees to max_fragment_length. Session does not know of it, and the client would break off at
+        the first large record, with a picture on the screen and no reason in the log."""
+        if wants_small_records(self._hello):
             self._outgoing = _HANDSHAKE_FAILURE
             raise HandshakeError("handshake_failure", "the client asks for max_fragment_length, which is not supported")
 

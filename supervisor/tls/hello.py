@@ -1,9 +1,9 @@
 """What the library reads in a ClientHello and has no question for.
 
-    HandshakeType msg_type; uint24 length;                                            RFC 8446 4.1.2
-    ProtocolVersion legacy_version; Random random; opaque legacy_session_id<0..32>;
-    CipherSuite cipher_suites<2..2^16-2>; opaque legacy_compression_methods<1..2^8-1>;
-    Extension extensions<8..2^16-1>                         { uint16 type; opaque data<0..2^16-1> }
+HandshakeType msg_type; uint24 length;                                            RFC 8446 4.1.2
+ProtocolVersion legacy_version; Random random; opaque legacy_session_id<0..32>;
+CipherSuite cipher_suites<2..2^16-2>; opaque legacy_compression_methods<1..2^8-1>;
+Extension extensions<8..2^16-1>                         { uint16 type; opaque data<0..2^16-1> }
 """
 
 _MAX_FRAGMENT_LENGTH = 1  # RFC 6066 4

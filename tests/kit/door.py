@@ -3,18 +3,46 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from camfleet.core.log import Log
+import pytest
+from camfleet.core.log import Log, LogfmtFormatter
 from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Budget, Channel, Door, Journal, Listener, bind
 from camfleet.supervisor.tls import ServerContext
+from OpenSSL import SSL
 
 from tests.kit.supervisor import until
-from tests.kit.tls_client import Client
+from tests.kit.tls_client import BundledClient, Client, SystemClient
 
 TIMEOUT_S = 5.0
+REQUEST = b"OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+ECHO = b"echo " + REQUEST
+
+CLIENTS: list[Callable[[], Client]] = [
+    BundledClient,
+    lambda: BundledClient(version=SSL.TLS1_2_VERSION),
+    SystemClient,
+    lambda: SystemClient(version=ssl.TLSVersion.TLSv1_2),
+]
+every_client = pytest.mark.parametrize("client", CLIENTS, ids=["1.3", "1.2", "system-1.3", "system-1.2"])
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 30))
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The log as it is written."""
+    return [LogfmtFormatter({}).format(record) for record in caplog.records]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def echo(channel: Channel) -> None:
@@ -118,3 +146,18 @@ def raw_socket(host: str = "127.0.0.1") -> Iterator[socket.socket]:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield sock
+
+
+async def refused(door: OpenDoor, *pieces: bytes) -> bytes:
+    """All that the server says to these bytes."""
+    loop = asyncio.get_running_loop()
+    said = b""
+    with raw_socket() as sock:
+        await loop.sock_connect(sock, ("127.0.0.1", door.port))
+        for piece in pieces:
+            await loop.sock_sendall(sock, piece)
+        async with asyncio.timeout(TIMEOUT_S):
+            while data := await loop.sock_recv(sock, 4096):
+                said += data
+    await door.settled()
+    return said
