@@ -8,12 +8,12 @@
 The sink stays the same over all restarts and capture times only grow: readers see one RTP stream with a pause in it.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from camfleet.core.log import Log
 from camfleet.core.wire.camera import StreamSpec
 
 from .clockmap import NS_PER_S
@@ -22,7 +22,7 @@ from .feed import Feed, encodes, open_feed
 from .h264 import Description
 from .sources import SourceError
 
-log = logging.getLogger(__name__)
+log = Log("pipeline")
 
 FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 8 * NS_PER_S
 PROVEN_NS = 10 * NS_PER_S  # who ran for so long begins again with the first back-off
@@ -78,7 +78,7 @@ class StreamPipeline:
 
     @property
     def state(self) -> str:
-        """ "idle", "starting", "running" or "failed: why"."""
+        """One of "idle", "starting", "running", "failed: why"."""
         return self._state
 
     @property
@@ -129,7 +129,7 @@ class StreamPipeline:
                 except (SourceError, EncoderError) as error:
                     self._fail(str(error))
                 except Exception:  # a defect of ours must not take the camera's other streams with it
-                    log.exception("pipeline_broken", extra={"stream": self._title})
+                    log.exception("pipeline_broken", stream=self._title)
                     self._fail("internal error, see the log")
 
     def _has_ended(self) -> bool:
@@ -189,7 +189,7 @@ class StreamPipeline:
                     self._state = RUNNING
                     self._tell()
             if feed.skipped + rejected >= report_at:
-                log.warning("access_units_skipped", extra={"stream": self._title, "count": feed.skipped + rejected})
+                log.warning("access_units_skipped", stream=self._title, count=feed.skipped + rejected)
                 report_at *= 10
 
     def _fail(self, reason: str) -> None:
@@ -197,8 +197,7 @@ class StreamPipeline:
         with self._condition:
             self._linger_until_ns = 0
         self._retry_at_ns = time.monotonic_ns() + self._back_off_ns
-        retry_s = self._back_off_ns / NS_PER_S
-        log.warning("stream_failed", extra={"stream": self._title, "reason": reason, "retry_s": retry_s})
+        log.warning("stream_failed", stream=self._title, reason=reason, retry_s=self._back_off_ns / NS_PER_S)
         self._back_off_ns = min(2 * self._back_off_ns, LAST_RETRY_NS)
         self._state, self._description = FAILED + reason, None
         self._tell()

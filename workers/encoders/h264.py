@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
-import logging
 from fractions import Fraction
 
 import av
@@ -12,13 +11,14 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
+from camfleet.core.log import Log
 from camfleet.core.wire.camera import VideoSpec
 
 from ..h264 import BT709, PPS, SPS, AccessUnit, Colours, leading_types, parameter_sets, with_parameter_sets
 from .backends import Backend, choose
 from .errors import PYAV_ERRORS, EncoderError, plain_words, with_reasons
 
-log = logging.getLogger(__name__)
+log = Log("encoders")
 
 
 class H264Encoder:
@@ -34,9 +34,7 @@ class H264Encoder:
             except PYAV_ERRORS as error:
                 raise EncoderError(f"{backend.name}: {_reason(error, backend)}") from error
         if self._context.options:
-            raise EncoderError(
-                f"{backend.name}: this build of FFmpeg does not know the options {self._context.options}"
-            )
+            raise EncoderError(f"{backend.name}: this FFmpeg does not know the options {self._context.options}")
         self.parameter_sets = parameter_sets(self._context.extradata or b"")
         if not self.parameter_sets:
             raise EncoderError(f"{backend.name}: gives no SPS and PPS when it opens")
@@ -44,7 +42,7 @@ class H264Encoder:
     def encode(self, picture: VideoFrame, number: int, capture_ns: int, force_key: bool) -> list[AccessUnit]:
         """The access units that are ready, each with the capture time of its own picture. Numbers must increase.
 
-        `picture` is only read, and not after the return.
+        The samples of `picture` are only read, and not after the return.
         """
         # Without NONE a picture that comes from a decoder keeps its type, and x264 makes every I an IDR picture.
         picture.pict_type = PictureType.I if force_key else PictureType.NONE
@@ -58,9 +56,8 @@ class H264Encoder:
 
     def _access_unit(self, packet: Packet[Stream]) -> AccessUnit:
         capture_ns = self._capture_ns.pop(packet.pts or 0)
-        if packet.is_keyframe and not {SPS, PPS} <= leading_types(
-            bytes(packet)
-        ):  # h264_nvenc has them in extradata only
+        if packet.is_keyframe and not {SPS, PPS} <= leading_types(bytes(packet)):
+            # h264_nvenc keeps them in the extradata when it is asked for a global header.
             return AccessUnit(with_parameter_sets(bytes(packet), self.parameter_sets), capture_ns, True)
         return AccessUnit(memoryview(packet), capture_ns, packet.is_keyframe)
 
@@ -74,7 +71,7 @@ def open_encoder(video: VideoSpec, colours: Colours = BT709) -> H264Encoder:
         try:
             return H264Encoder(video, backend, colours)
         except EncoderError as error:
-            log.debug("encoder_passed_over", extra={"encoder": backend.name, "reason": str(error)})
+            log.debug("encoder_passed_over", encoder=backend.name, reason=str(error))
     return H264Encoder(video, candidates[-1], colours)
 
 

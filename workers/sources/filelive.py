@@ -28,9 +28,8 @@ from .base import SourceError
 from .mediafile import MAX_PIXELS, MediaFile
 from .timeline import Timeline
 
-MAX_LATE_NS = (
-    NS_PER_S  # after a longer pause (a machine that slept) the file goes on where it was, and is not hurried through
-)
+# After a longer pause (a machine that slept) the file goes on where it was, and is not hurried through.
+MAX_LATE_NS = NS_PER_S
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
 RE_ENCODE = "give the stream `video` settings to re-encode it"
@@ -48,9 +47,7 @@ class FilePassThrough:
         self._file = MediaFile(path)
         track = self._file.track
         if track.codec.name != "h264":
-            raise SourceError(
-                f"{path} is {track.codec.name}, not H.264; give the stream `video` settings to re-encode it"
-            )
+            raise SourceError(f"{path} is {track.codec.name}, not H.264; {RE_ENCODE}")
         try:
             self._to_annex_b = BitStreamFilterContext("h264_mp4toannexb", track)
         except PYAV_ERRORS as error:

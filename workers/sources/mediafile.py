@@ -43,9 +43,8 @@ class MediaFile:
         if not track.width or not track.height:
             raise SourceError(f"{path} has a video track without a picture size; it is damaged")
         if track.width * track.height > MAX_PIXELS:
-            raise SourceError(
-                f"{path} has pictures of {track.width}x{track.height}, over the limit of {MAX_PIXELS} pixels"
-            )
+            size = f"{track.width}x{track.height}"
+            raise SourceError(f"{path} has pictures of {size}, over the limit of {MAX_PIXELS} pixels")
         rate = track.average_rate or track.guessed_rate or Fraction(25)
         self.fps = float(rate)
         self.time_base = track.time_base or Fraction(1, 90_000)
@@ -102,8 +101,9 @@ def _check_regular(path: str) -> None:
     """A pipe or a device would block the pipeline for ever."""
     try:
         status = Path(path).stat()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be opened: {error.strerror}; check the stream's `path`") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"{path} cannot be opened: {reason}; check the stream's `path`") from error
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(f"{path} is not a regular file; check the stream's `path`")
     if not status.st_size:

@@ -331,7 +331,7 @@ def test_the_back_off_grows_to_its_limit_and_begins_again_after_a_good_run(
     until(lambda: len(stage.sink.pushed) > 40)
     stage.feeds[0].broken = SourceError("gone")
     until(lambda: len(stage.feeds) == 2)
-    waits = [vars(record)["retry_s"] for record in caplog.records if record.getMessage() == "stream_failed"]
+    waits = [vars(record)["fields"]["retry_s"] for record in caplog.records if record.getMessage() == "stream_failed"]
     assert waits == [0.001, 0.002, 0.004, 0.004, 0.004, 0.001]
 
 
@@ -344,7 +344,8 @@ def test_malformed_access_units_are_left_out_and_reported_ever_more_rarely(
     stage.feeds[0].units = [AccessUnit(b"bad", 1, True), AccessUnit(b"good", 2, False)]
     until(lambda: len(stage.sink.pushed) > 30)
     assert pipeline.state == "running"
-    counts = [vars(record)["count"] for record in caplog.records if record.getMessage() == "access_units_skipped"]
+    reports = [record for record in caplog.records if record.getMessage() == "access_units_skipped"]
+    counts = [vars(record)["fields"]["count"] for record in reports]
     assert counts == [1, 10]
 
 

@@ -181,6 +181,7 @@ UNPLAYABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "concat": (lambda d: play_list(d / "a.mp4", "ffconcat version 1.0\nfile real.ts\n"), "cannot be read as"),
     "hls": (lambda d: play_list(d / "a.m3u8", "#EXTM3U\n#EXTINF:1,\nreal.ts\n#EXT-X-ENDLIST\n"), "cannot be read as"),
     "protocol": (lambda d: Path(f"concat:{write_clip(d / 'a.ts')}"), r"cannot be opened: No such file"),
+    "nul": (lambda d: d / "a\0.mp4", r"cannot be opened: embedded null byte"),
     "url": (lambda _: Path("http://127.0.0.1:9/a.mp4"), r"cannot be opened: No such file"),
 }  # fmt: skip
 
