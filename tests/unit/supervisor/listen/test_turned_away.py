@@ -14,6 +14,7 @@ from OpenSSL import SSL
 from tests.kit.door import (
     ECHO,
     REQUEST,
+    TIMEOUT_S,
     OpenDoor,
     connected,
     descriptors,
