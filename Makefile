@@ -49,7 +49,7 @@ clean:
 
 .make/installed-test: $(SOURCES) | $(BIN)/python
 	$(call install,.[test])
-	touch .make/installed
+	@touch .make/installed
 
 # setuptools copies into build/lib and never deletes there: a module that is gone would stay in the package.
 define install
