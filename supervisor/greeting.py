@@ -25,7 +25,7 @@ def greeting(settings: Settings, state: StateFolder, *, generated: bool, passwor
         lines.append(f"and {len(settings.cameras) - MAX_CAMERAS} cameras more: camfleet status")
     lines.append("")
     if password:
-        lines.append(f"User {user}, password {password}: shown only this once.")
+        lines.append(f"User {user}, password {password} (shown only this once)")
     elif generated:
         lines.append(f"User {user}; its password was shown once.")
     if generated:

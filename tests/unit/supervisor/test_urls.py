@@ -64,7 +64,7 @@ def test_the_first_greeting_has_everything_to_paste(settings: Settings) -> None:
         "rtsp://viewer:s3cret@192.0.2.7:8554/ipc1-stream2/testlive",
     ):
         assert f"  {url}\n" in text
-    assert "User viewer, password s3cret:" in text
+    assert "User viewer, password s3cret (shown only this once)\n" in text
     assert "/state/certs/ssl.ca" in text
 
 
