@@ -87,6 +87,9 @@ def test_from_nothing_to_a_picture_and_a_new_password(tmp_path: Path) -> None:
 
         assert StateFolder(state_dir).user() == user_spec("viewer", password)
         new_password = re.findall(r"password (\w{20,})", run("password", "--state-dir", str(state_dir)))[0]
+        log = tmp_path / "err"
+        reloads = log.read_text().count("event=reloaded")  # guessing with the new one before would lock it out
+        wait_for(lambda: log.read_text().count("event=reloaded") > reloads, TIMEOUT_S, "no reload")
         new_url = urls[0].replace(password, new_password)
         wait_for(lambda: play(new_url), TIMEOUT_S, "the new password is not taken")
         assert not play(urls[0])
