@@ -37,12 +37,14 @@ def serve(folder: Path, *arguments: str, **environ: str) -> Iterator[Path]:
     try:
         wait_for(lambda: "Ctrl-C" in out.read_text(), TIMEOUT_S, lambda: (folder / "err").read_text())
         yield out
+    finally:  # never with SIGKILL first: the worker would go on, as it should
         server.send_signal(signal.SIGINT)
-        assert server.wait(TIMEOUT_S) == 0
-    finally:
-        if server.poll() is None:
+        try:
+            code = server.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
             server.kill()
-            server.wait()
+            code = server.wait()
+    assert code == 0
 
 
 def play(url: str) -> bool:
