@@ -270,6 +270,8 @@ class ServerConnection:
         fields = [("Server", self._server)] if self._server else []
         if status == 200 and self._session is not None:
             fields.append(("Session", f"{self._session.id};timeout={self._session_timeout_s}"))
+        if self._closing:
+            fields.append(("Connection", "close"))
         self._output += write_response(Response(status, cseq, [*fields, *headers], body, reason))
 
     # ---------------------------------------------------------------- decisions
@@ -285,8 +287,8 @@ class ServerConnection:
                 raise RefusalError(400)
             return decide(request, path)
         except RefusalError as refusal:
-            self._reply(refusal.status, request.cseq, refusal.headers)
             self._closing |= self._login.locked_out
+            self._reply(refusal.status, request.cseq, refusal.headers)
             return None
 
     def _decide(self, request: Request, path: StreamPath) -> _Pending | None:
@@ -345,10 +347,11 @@ class ServerConnection:
 
     def _stream_of(self, path: StreamPath) -> str | None:
         """The stream's id; a URL without a track means the only one."""
+        if path.camera is None or path.stray or path.track not in (None, "0"):
+            return None
         stream = path.stream or next(iter(self._streams))
         kind = self._streams.get(stream)
-        known = path.camera is not None and not path.stray and kind is not None
-        return stream if known and path.kind in (None, kind) and path.track in (None, "0") else None
+        return stream if kind is not None and path.kind in (None, kind) else None
 
     def _event(self, request: Request, stream: str) -> Event | None:
         """Methods that concern a stream; the state allows this one."""

@@ -28,7 +28,7 @@ class Lockout:
         lock_s: float = 60,
         max_entries: int = 10_000,
     ) -> None:
-        self.lock_s = lock_s
+        self._lock_s = lock_s
         self._user_failures = user_failures
         self._address_failures = address_failures
         self._window_ns = int(window_s * _NS_PER_S)
@@ -38,12 +38,8 @@ class Lockout:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def failed(self, address: str, user: str, now_ns: int) -> list[tuple[str, str]]:
-        """Count one failed login. Returns what it has locked: (address, user), and (address, "") for the address.
-
-        `user` "": the name could not be read, only the address counts.
-        """
-        locked = []
+    def failed(self, address: str, user: str, now_ns: int) -> None:
+        """Count one failed login. `user` "": the name could not be read, only the address counts."""
         for key, limit in {(address, user): self._user_failures, (address, ""): self._address_failures}.items():
             count = self._entry(key, now_ns)
             if now_ns - count.since_ns > self._window_ns:
@@ -51,9 +47,7 @@ class Lockout:
             count.failures += 1
             if count.failures >= limit:
                 count.failures = 0
-                count.locked_until_ns = now_ns + int(self.lock_s * _NS_PER_S)
-                locked.append(key)
-        return locked
+                count.locked_until_ns = now_ns + int(self._lock_s * _NS_PER_S)
 
     def succeeded(self, address: str, user: str) -> None:
         """Forget the user's failures from this address; the address keeps its own."""

@@ -130,8 +130,6 @@ class Reader:
                 raise RemoteProtocolError(400, "CSeq missing, ambiguous or not a number")
         except RemoteProtocolError as error:
             error.cseq = cseq
-            if error.framing_lost:
-                self._size = len(self._buffer)
             raise
         return Request(method, url, cseq, headers, bytes(self._buffer[body_start : self._size]))
 

@@ -6,7 +6,10 @@ from base64 import b64decode
 from dataclasses import dataclass
 
 MAX_NAME_SIZE = 64
-_PARAMETER = re.compile(r'[ \t,]*([A-Za-z0-9_*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^ \t,"]*))[ \t]*(?:,|$)')
+# Possessive, so that no run of blanks is tried twice.
+_PARAMETER = re.compile(
+    r'[ \t,]*+([A-Za-z0-9_*-]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^ \t,"]*+))[ \t]*+(?:,|$)', re.DOTALL
+)
 _ESCAPE = re.compile(r"\\(.)")
 
 

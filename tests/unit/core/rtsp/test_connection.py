@@ -306,6 +306,22 @@ class TestOtherCamera:
         assert client.raw(method, url).status == status
         assert client.events == []
 
+    @pytest.mark.parametrize(
+        ("method", "url", "status"),
+        [
+            ("DESCRIBE", "rtsp://h/", 404),
+            ("SETUP", "*", 404),
+            ("PLAY", "//trackID=0", 404),
+            ("GET_PARAMETER", "*", 200),
+        ],
+    )
+    def test_and_with_a_login_too(self, method: str, url: str, status: int) -> None:
+        client = Client(connection(camera=None, streams={}))
+        client.nonce = nonce_of(client.raw("DESCRIBE", "rtsp://h/"))
+        reply = client.raw(method, url, digest(method, url, client.nonce, uri=URL))
+        assert reply.status == status
+        assert client.events == []
+
     @pytest.mark.parametrize("camera", [None, "ipc1"], ids=["supervisor", "worker"])
     @pytest.mark.parametrize("method", ["DESCRIBE", "SETUP", "PLAY", "TEARDOWN", "GET_PARAMETER"])
     def test_unknown_camera(self, camera: str | None, method: str) -> None:

@@ -1,8 +1,11 @@
 """Header grammars: value in, value out."""
 
 from base64 import b64encode
+from time import process_time
 
 import pytest
+from camfleet.core.rtsp import StreamPath
+from camfleet.core.rtsp.errors import RemoteProtocolError
 from camfleet.core.rtsp.headers.authorization import (
     BasicCredentials,
     DigestCredentials,
@@ -14,6 +17,7 @@ from camfleet.core.rtsp.headers.range import Range, parse_range
 from camfleet.core.rtsp.headers.session import parse_session_id
 from camfleet.core.rtsp.headers.transport import Transport, choose_transport
 from camfleet.core.rtsp.message import Headers
+from camfleet.core.rtsp.reader import Reader
 
 TRANSPORTS = [
     ("RTP/AVP/TCP;unicast;interleaved=0-1", (0, 1)),
@@ -210,3 +214,46 @@ def test_authorization(value: str, expected: object) -> None:
 def test_a_claimed_name_is_printable(name: bytes, text: str) -> None:
     assert printable(name) == text
     assert printable(name).isprintable()
+
+
+RUN = 16_000  # nearly the longest head
+EVIL = [
+    *("x" * RUN, " " * RUN, "\t" * RUN, "," * RUN, ";" * RUN, "=" * RUN, '"' * RUN, "\\" * RUN, "-" * RUN, ":" * RUN),
+    *(
+        "a=" + " " * RUN + "b c",
+        "a" + " " * RUN + "b",
+        "a=b" + " " * RUN + "c",
+        'a="' + "\\" * RUN,
+        "a=b," * (RUN // 4),
+    ),
+    *("npt=" + "0" * RUN + "-", "npt=0." + "0" * RUN + "-x", "npt=" + "0:" * (RUN // 2), "clock=" + "0" * RUN + "Z-"),
+    *("RTP/AVP/TCP" + ";interleaved=0-1" * 1000, "RTP/AVP/TCP;mode=" + '"' * RUN, "RTP/AVP/TCP" + ";" * RUN),
+    *(
+        "/" * RUN,
+        "rtsp://" + "a@" * (RUN // 2),
+        "rtsp://" + ":" * RUN,
+        "rtsp://[" + ":" * RUN,
+        "/ipc1?" + "/" * RUN + "<",
+    ),
+    *("%" * RUN, "/" + "%2f" * (RUN // 3), "trackID=" * (RUN // 8), "/ipc1" + "-a" * (RUN // 2)),
+]
+
+
+@pytest.mark.parametrize("text", EVIL, ids=lambda text: text[:20])
+def test_no_value_costs_more_than_linear_work(text: str) -> None:
+    """Quadratic work over 16 KB takes more than a second."""
+    before = process_time()
+    parse_authorization("Digest " + text)
+    parse_authorization("Basic " + text)
+    parse_range(text)
+    choose_transport(text)
+    parse_session_id(text)
+    StreamPath.parse(text)
+    headers = Headers([("Require", text), ("Accept", text)])
+    required_tags(headers)
+    accepts_sdp(headers)
+    reader = Reader()
+    reader.receive_data(f"OPTIONS * RTSP/1.0\r\nCSeq:{text}\rx\r\nContent-Length:{text}\r\n\r\n".encode())
+    with pytest.raises(RemoteProtocolError):
+        reader.next_message()
+    assert process_time() - before < 0.3
