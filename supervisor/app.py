@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
+from camfleet.core.hardening import harden
 from camfleet.core.log import Log
 from camfleet.core.rtsp import Authenticator, Lockout
 
@@ -26,7 +27,6 @@ from .arbiter.report import camera_reports
 from .certs.self_signed import CERTIFICATE_NAME, PRIVATE_KEY_NAME, ensure_pair
 from .config import ConfigurationError, Settings
 from .credentials import REALM
-from .hardening import harden
 from .listen import BindError, Budget, Door, Journal, Listener, bind
 from .route import Router
 from .state import StateFolder

@@ -4,21 +4,24 @@
 
 It stays single-threaded and never makes a ZeroMQ context, an event loop or a codec: a child would inherit them broken.
 It lives in a session of its own, so that Ctrl-C in the supervisor's terminal reaches neither it nor the workers.
-docs/decisions/ says why this is not multiprocessing's.
+docs/decisions/0009-a-fork-server-of-our-own.md says why this is not multiprocessing's.
 """
 
 import contextlib
 import importlib
 import os
 import select
+import signal
 import socket
 import sys
 
+from camfleet.core.hardening import harden
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
 
 def serve(orders: socket.socket) -> Fork | None:
-    """Fork on demand. Returns the order in each new child, and None in the parent when the supervisor is gone."""
+    """Fork on demand. Returns the order in each new child, which keeps no descriptor of this, and None in the parent
+    when the supervisor is gone. `orders` is standard input."""
     children: dict[int, int] = {}  # pidfd to pid
     poll = select.poll()
     poll.register(orders, select.POLLIN)
@@ -31,7 +34,10 @@ def serve(orders: socket.socket) -> Fork | None:
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 _send(orders, encode(Exited(pid, status)))
                 continue
-            data = orders.recv(MAX_ORDER_SIZE)
+            try:
+                data = orders.recv(MAX_ORDER_SIZE)
+            except ConnectionResetError:  # it died before it had read all that we said
+                return None
             if not data:
                 return None
             order = decode(data)
@@ -40,6 +46,8 @@ def serve(orders: socket.socket) -> Fork | None:
             if pid == 0:
                 for sibling in children:
                     os.close(sibling)
+                orders.close()
+                os.open(os.devnull, os.O_RDONLY)  # takes the number that is free now: standard input
                 return order
             pidfd = os.pidfd_open(pid)
             children[pidfd] = pid
@@ -52,15 +60,21 @@ def _send(orders: socket.socket, data: bytes, *descriptors: int) -> None:
         socket.send_fds(orders, [data], list(descriptors), socket.MSG_NOSIGNAL)
 
 
+def prepare() -> None:
+    """What every worker inherits."""
+    harden()
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and reload are the supervisor's
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main() -> None:
     importlib.import_module("camfleet.workers.preload")  # the memory that all workers share
     from camfleet.workers import worker
 
+    prepare()
     orders = socket.socket(fileno=sys.stdin.fileno())
     order = serve(orders)
-    orders.close()
     if order is not None:
-        os.open(os.devnull, os.O_RDONLY)  # the lowest free number: standard input
         worker.main(order.camera, order.run_dir)
 
 

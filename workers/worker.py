@@ -7,10 +7,8 @@ fan-out thread, and nothing there waits for this one.
 """
 
 import asyncio
-import ctypes
 import fcntl
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -24,8 +22,6 @@ from .camera import LiveCamera
 
 log = logs.Log("worker")
 
-_prctl = ctypes.CDLL(None, use_errno=True).prctl  # bound before the fork: its memory is shared by all workers
-PR_SET_DUMPABLE = 4
 TICK_S = 1.0
 # Without a Configure for this long there is nothing to serve; the next supervisor starts us again.
 BOOT_TIMEOUT_NS = 10_000_000_000
@@ -53,21 +49,12 @@ async def _serve(camera: str, run_dir: Path) -> int:
 
 
 def _leave_the_parent() -> None:
-    """Nothing of the terminal, the parent's signals or its descriptors; no secret of ours in a core dump.
+    """Keep nothing of the terminal and of the descriptors that only the fork server needs. What else it has prepared is
+    meant for us: no core dump, not dumpable, deaf to Ctrl-C and SIGHUP.
 
     Random state needs no care: the standard library and libcrypto reseed after a fork, the engine asks the kernel.
     """
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and reload are the supervisor's
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor per client
     os.closerange(3, 1 + max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()))
 
 

@@ -225,7 +225,8 @@ class Arbiter:
             process.kill()
         if not await process.end_within(STOP_DEADLINE_S + STOP_GRACE_S):
             log.warning("worker_killed", camera=worker.camera, pid=process.pid, reason="it did not stop in time")
-        self._lose(worker)
+        if worker.process is process:  # its keeper, if it still has one, may have been faster
+            self._lose(worker)
 
     def _tell_stop(self, worker: Worker) -> None:
         worker.stopping = True

@@ -16,7 +16,8 @@ from .process import Process
 
 log = Log("arbiter")
 
-MODULE = "camfleet.workers.forkserver"  # by name only: the supervisor never imports a worker's code
+# By name only: the supervisor never imports a worker's code. -P: nor does anybody the working directory's.
+COMMAND = [sys.executable, "-P", "-m", "camfleet.workers.forkserver"]
 FORK_TIMEOUT_S = 10.0  # the first fork waits for the imports: 0.2 s on an idle machine, seconds on a cold or busy one
 
 # What workers may know of the supervisor's environment: where programs, libraries, the clock's zone and a desktop are.
@@ -38,6 +39,11 @@ class ForkServer:
         self._children: dict[int, Process] = {}
         self._waiting: deque[tuple[str, asyncio.Future[Process]]] = deque()  # the answers come in order
 
+    @property
+    def pid(self) -> int:
+        """0: it does not run."""
+        return self._process.pid if self._process is not None else 0
+
     def start(self) -> None:
         """Run it, unless it runs. Imports go on while the supervisor does other things."""
         if self._orders is not None:
@@ -45,7 +51,7 @@ class ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE],
+                COMMAND,
                 stdin=theirs.fileno(),
                 env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
                 start_new_session=True,
@@ -84,7 +90,7 @@ class ForkServer:
 
     def _restart(self, reason: str) -> None:
         process = self._process
-        log.error("fork_server_lost", pid=process.pid if process else None, reason=reason)
+        log.error("fork_server_lost", pid=self.pid, reason=reason)
         self._close()
         if process is not None:
             process.kill()

@@ -82,7 +82,8 @@ class WorkerProcess:
         """`setup`: statements to run before `worker.main`; they know `run_dir`."""
         self._log_path = run_dir / f"worker-{time.monotonic_ns()}.log"
         program = (
-            f"run_dir = {str(run_dir)!r}\nfrom camfleet.workers import worker\n{setup}\nworker.main('ipc1', run_dir)"
+            f"run_dir = {str(run_dir)!r}\nfrom camfleet.workers import forkserver, worker\n"
+            f"forkserver.prepare()\n{setup}\nworker.main('ipc1', run_dir)"
         )
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(

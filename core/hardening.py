@@ -1,4 +1,4 @@
-"""What a process that holds private keys and thousands of sockets asks of the kernel."""
+"""What a process with keys and thousands of sockets asks of the kernel. A fork inherits it, an exec does not."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def harden() -> None:
-    """No core dump and no debugger may show a key; as many descriptors as the system allows."""
+    """No core dump and no debugger may show a key; files are ours alone; as many descriptors as the system allows."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")

@@ -1,0 +1,430 @@
+"""Who is accepted as a worker, and what happens to the others: the arbiter with real sockets and processes of paper."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+from camfleet.core.rtsp import Lockout
+from camfleet.core.wire import CameraSpec, UserSpec
+from camfleet.core.wire.control import (
+    EXIT_BOOT_FAILED,
+    WIRE_VERSION,
+    Configure,
+    Hello,
+    LockedOut,
+    LoginFailed,
+    Message,
+    Ping,
+    Pong,
+    Stats,
+    StatsRequest,
+    Stop,
+    decode,
+    encode,
+)
+from camfleet.supervisor.arbiter import Arbiter, Orders
+from camfleet.supervisor.arbiter import arbiter as room
+from camfleet.supervisor.arbiter.forkserver import ForkServerError
+from camfleet.supervisor.config import Limits
+from camfleet.supervisor.listen import Budget
+
+from tests.kit.supervisor import until
+
+USER = UserSpec(name="viewer", ha1_md5="0" * 32)
+
+
+class PaperProcess:
+    """Ends when it is told to. Its pid is ours, as the kernel says of the sockets that its worker opens."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.ended = asyncio.Event()
+        self.killed = False
+        self.exit_status = -9
+
+    def kill(self) -> None:
+        self.killed = True
+        self.ended.set()
+
+    def end(self, exit_status: int) -> None:
+        self.exit_status = exit_status
+        self.ended.set()
+
+    async def end_within(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.ended.wait()
+        except TimeoutError:
+            self.kill()
+            return False
+        return True
+
+    async def status(self) -> int:
+        return self.exit_status
+
+
+class PaperForkServer:
+    """Counts the forks; `broken` it says no, not `open` it says nothing."""
+
+    def __init__(self) -> None:
+        self.forks: list[tuple[float, str, PaperProcess]] = []
+        self.broken = False
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def fork(self, camera: str, _: Path) -> PaperProcess:
+        if self.broken:
+            raise ForkServerError("broken")
+        await self.open.wait()
+        process = PaperProcess()
+        self.forks.append((time.monotonic(), camera, process))
+        return process
+
+    def of(self, camera: str) -> list[PaperProcess]:
+        return [process for _, forked, process in self.forks if forked == camera]
+
+
+class PaperWorker:
+    """A worker's two connections."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._context = zmq.Context()
+        self.bus = self._context.socket(zmq.DEALER)
+        self.bus.set(zmq.LINGER, 0)
+        self.bus.connect(f"ipc://{run_dir / 'bus.sock'}")
+        self.hand_offs: socket.socket | None = None
+
+    def close(self) -> None:
+        if self.hand_offs is not None:
+            self.hand_offs.close()
+        self.bus.close()
+        self._context.term()
+
+    def connect(self, camera: str = "ipc1") -> socket.socket:
+        if self.hand_offs is not None:
+            self.hand_offs.close()
+        self.hand_offs = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.hand_offs.setblocking(False)
+        self.hand_offs.connect(str(self._run_dir / "handoff.sock"))
+        self.hand_offs.send(camera.encode())
+        return self.hand_offs
+
+    def say(self, message: Message) -> None:
+        self.bus.send(encode(message))
+
+    def hello(self, camera: str = "ipc1", pid: int = 0, digest: str = "", version: int = WIRE_VERSION) -> None:
+        self.say(Hello(version=version, camera=camera, pid=pid or os.getpid(), spec_digest=digest))
+
+    async def hears(self, kind: type[Message], timeout_s: float = 5.0) -> Message:
+        """The next message of this type; others are passed over."""
+        heard: list[Message] = []
+
+        def look() -> bool:
+            while self.bus.poll(0):
+                heard.append(decode(self.bus.recv()))
+            return any(isinstance(message, kind) for message in heard)
+
+        await until(look, timeout_s)
+        return next(message for message in heard if isinstance(message, kind))
+
+    async def is_silent(self, duration_s: float = 0.1) -> bool:
+        await asyncio.sleep(duration_s)
+        return not self.bus.poll(0)
+
+
+def orders(*cameras: str, **others: float) -> Orders:
+    return Orders(
+        cameras=[CameraSpec(id=camera, name=camera, streams=()) for camera in cameras], users=[USER], **others
+    )
+
+
+class Rig:
+    def __init__(self, folder: Path, *cameras: str, **others: float) -> None:
+        self.folder = folder
+        self.forks = PaperForkServer()
+        self.lockout = Lockout(user_failures=2)
+        self.orders = orders(*cameras, **others)
+        self.arbiter = Arbiter(
+            folder,
+            self.forks,  # type: ignore[arg-type]  # all of a fork server that it needs
+            self.orders,
+            budget=Budget(Limits()),
+            lockout=self.lockout,
+            nonce_key=b"n" * 32,
+        )
+        self.workers: list[PaperWorker] = []
+
+    def worker(self) -> PaperWorker:
+        self.workers.append(PaperWorker(self.folder))
+        return self.workers[-1]
+
+    async def ready(self, camera: str = "ipc1") -> PaperWorker:
+        """A worker that has reported and been configured."""
+        await until(lambda: self.arbiter.registry.get(camera).pid)  # type: ignore[union-attr]
+        worker = self.worker()
+        worker.hello(camera)
+        await worker.hears(Configure)
+        worker.connect(camera)
+        await until(lambda: self.state(camera) == "running")
+        return worker
+
+    def state(self, camera: str = "ipc1") -> str:
+        worker = self.arbiter.registry.get(camera)
+        return worker.state(time.monotonic_ns(), 3_000_000_000) if worker else "unknown"
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, *cameras: str, **others: float) -> AsyncIterator[Rig]:
+    rig = Rig(folder, *(cameras or ("ipc1",)), **others)
+    rig.arbiter.start()
+    try:
+        yield rig
+    finally:
+        for _, _, process in rig.forks.forks:
+            process.ended.set()
+        await rig.arbiter.stop()
+        for worker in rig.workers:
+            worker.close()
+
+
+async def test_a_worker_is_ready_when_it_was_heard_on_both_ways(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        await until(lambda: rig.forks.of("ipc1"))
+        worker = rig.worker()
+        assert rig.state() == "starting"
+        worker.hello()
+        configure = await worker.hears(Configure)
+        assert isinstance(configure, Configure)
+        assert (configure.camera.id, configure.users, configure.nonce_key) == ("ipc1", [USER], b"n" * 32)
+        assert rig.state() == "starting"
+        hand_offs = worker.connect()
+        await until(lambda: rig.state() == "running")
+        hand_offs.close()
+        await until(lambda: rig.state() == "starting")
+        worker.connect()
+        await until(lambda: rig.state() == "running")
+
+
+async def test_the_other_order_is_as_good(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        await until(lambda: rig.forks.of("ipc1"))
+        worker = rig.worker()
+        worker.connect()
+        worker.hello()
+        await until(lambda: rig.state() == "running")
+
+
+async def test_a_hello_before_the_answer_of_the_fork_server_is_not_lost(tmp_path: Path) -> None:
+    """The worker may be faster than the answer with its pid. It repeats its Hello only after a second."""
+    async with running(tmp_path) as rig:
+        rig.forks.open.clear()
+        worker = rig.worker()
+        worker.hello()
+        await until(lambda: (found := rig.arbiter.registry.get("ipc1")) and found.early_hello)
+        rig.forks.open.set()
+        await worker.hears(Configure)
+
+
+async def forked(rig: Rig, count: int, camera: str = "ipc1") -> list[PaperProcess]:
+    await until(lambda: len(rig.forks.of(camera)) >= count)
+    return rig.forks.of(camera)
+
+
+@pytest.mark.parametrize(
+    ("camera", "pid"), [("ipc1", 1), ("ipc9", 0), ("", 0)], ids=["other-pid", "other-camera", "no-camera"]
+)
+async def test_who_is_not_the_cameras_process_is_not_its_worker(tmp_path: Path, camera: str, pid: int) -> None:
+    async with running(tmp_path) as rig:
+        await forked(rig, 1)
+        stranger = rig.worker()
+        stranger.hello(camera, pid)
+        stranger.say(Pong(id=1))
+        assert await stranger.is_silent()
+        assert rig.state() == "starting"
+        worker = await rig.ready()
+        stranger.say(Stats(id=1, camera="ipc1", streams=[], readers=[], connections=9))
+        worker.say(Pong(id=1))
+        assert await stranger.is_silent()
+
+
+@pytest.mark.parametrize("camera", ["ipc9", "", "ipc1" * 30])
+async def test_the_hand_off_socket_is_for_workers_of_known_cameras(tmp_path: Path, camera: str) -> None:
+    async with running(tmp_path) as rig:
+        await forked(rig, 1)
+        sock = rig.worker().connect(camera or "\0")
+        assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+
+
+async def test_a_worker_of_another_version_is_killed(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        (process,) = await forked(rig, 1)
+        rig.worker().hello(version=WIRE_VERSION + 1)
+        await until(lambda: process.killed)
+        await forked(rig, 2)
+
+
+async def test_a_worker_with_other_settings_is_stopped_and_replaced_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        (process,) = await forked(rig, 1)
+        worker = rig.worker()
+        worker.hello(digest="another")
+        await worker.hears(Stop)
+        assert not process.killed
+        process.end(0)
+        _, second = await forked(rig, 2)
+        assert rig.arbiter.registry.get("ipc1").restarts == 1  # type: ignore[union-attr]
+        worker = rig.worker()
+        worker.hello(digest=rig.orders.cameras[0].digest())
+        await worker.hears(Configure)
+        assert not second.killed
+
+
+async def test_a_worker_that_never_reports_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "START_TIMEOUT_S", 0.05)
+    async with running(tmp_path) as rig:
+        (process,) = await forked(rig, 1)
+        await until(lambda: process.killed)
+
+
+async def test_pings_are_sent_and_silence_is_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "PING_INTERVAL_S", 0.02)
+    async with running(tmp_path, silence_timeout_s=0.3) as rig:
+        worker = await rig.ready()
+        (process,) = rig.forks.of("ipc1")
+        begin = time.monotonic()
+        while time.monotonic() - begin < 0.6:
+            ping = await worker.hears(Ping)
+            assert isinstance(ping, Ping)
+            worker.say(Pong(id=ping.id))
+        assert not process.killed
+        await until(lambda: process.killed)
+
+
+async def test_a_crash_is_followed_by_a_start_at_once_and_then_by_pauses(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        for count in range(1, 4):
+            (*_, process) = await forked(rig, count)
+            process.end(-11)
+        await forked(rig, 4)
+        first, second, third, fourth = (moment for moment, _, _ in rig.forks.forks)
+        assert second - first < 0.2
+        assert 0.25 <= third - second < 0.45
+        assert 0.5 <= fourth - third < 0.8
+
+
+async def test_a_failed_boot_is_not_tried_again_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        (process,) = await forked(rig, 1)
+        process.end(EXIT_BOOT_FAILED)
+        await until(lambda: rig.state() == "restarting")
+        await asyncio.sleep(0.3)
+        assert len(rig.forks.of("ipc1")) == 1
+
+
+async def test_a_broken_fork_server_is_asked_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "ipc1")
+    rig.forks.broken = True
+    rig.arbiter.start()
+    await asyncio.sleep(0.05)
+    rig.forks.broken = False
+    (process,) = await forked(rig, 1)
+    process.ended.set()
+    await rig.arbiter.stop()
+
+
+async def test_statistics_of_those_who_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "STATS_TIMEOUT_S", 0.2)
+    async with running(tmp_path, "ipc1", "ipc2") as rig:
+        one, two = await rig.ready("ipc1"), await rig.ready("ipc2")
+        asking = asyncio.create_task(rig.arbiter.stats())
+        request = await one.hears(StatsRequest)
+        assert isinstance(request, StatsRequest)
+        two.say(Stats(id=request.id + 1, camera="ipc2", streams=[], readers=[], connections=1))  # not what was asked
+        two.say(Stats(id=request.id, camera="ipc1", streams=[], readers=[], connections=2))  # not its camera
+        one.say(Stats(id=request.id, camera="ipc1", streams=[], readers=[], connections=3))
+        answers = await asking
+        assert {camera: stats.connections for camera, stats in answers.items()} == {"ipc1": 3}
+
+
+async def test_failed_logins_are_counted_over_all_workers_and_the_lock_out_told_to_all(tmp_path: Path) -> None:
+    async with running(tmp_path, "ipc1", "ipc2") as rig:
+        one, two = await rig.ready("ipc1"), await rig.ready("ipc2")
+        one.say(LoginFailed(address="192.0.2.9", user="viewer"))
+        assert await two.is_silent()
+        two.say(LoginFailed(address="192.0.2.9", user="viewer"))
+        for worker in (one, two):
+            told = await worker.hears(LockedOut)
+            assert isinstance(told, LockedOut)
+            assert (told.address, told.user, told.seconds) == ("192.0.2.9", "viewer", 60.0)
+
+
+async def test_users_that_change_are_told_to_the_workers_that_stay(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        worker = await rig.ready()
+        await rig.arbiter.apply(rig.orders._replace(users=[]))
+        configure = await worker.hears(Configure)
+        assert isinstance(configure, Configure)
+        assert configure.users == []
+        await rig.arbiter.apply(rig.orders._replace(users=[]))
+        assert await worker.is_silent()
+        assert len(rig.forks.of("ipc1")) == 1
+
+
+async def test_cameras_come_change_and_go(tmp_path: Path) -> None:
+    async with running(tmp_path, "ipc1", "ipc2", "ipc3") as rig:
+        workers = {camera: await rig.ready(camera) for camera in ("ipc1", "ipc2", "ipc3")}
+        one, two, _ = rig.orders.cameras
+        changed = msgspec.structs.replace(two, name="Lobby")
+        new = msgspec.structs.replace(one, id="ipc4")
+        applying = asyncio.create_task(rig.arbiter.apply(rig.orders._replace(cameras=[one, changed, new])))
+        await workers["ipc2"].hears(Stop)
+        await workers["ipc3"].hears(Stop)
+        assert rig.state("ipc2") == rig.state("ipc3") == "stopping"
+        for camera in ("ipc2", "ipc3"):
+            rig.forks.of(camera)[0].end(0)
+        await applying
+        await forked(rig, 1, "ipc4")
+        await forked(rig, 2, "ipc2")
+        assert rig.arbiter.registry.get("ipc3") is None
+        assert len(rig.forks.of("ipc1")) == 1
+        assert await workers["ipc1"].is_silent(0.05)
+        workers["ipc2"].hello("ipc2")
+        configure = await workers["ipc2"].hears(Configure)
+        assert isinstance(configure, Configure)
+        assert configure.camera.name == "Lobby"
+
+
+async def test_a_camera_that_changes_during_its_pause_does_not_wait(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        (process,) = await forked(rig, 1)
+        process.end(EXIT_BOOT_FAILED)
+        await until(lambda: rig.state() == "restarting")
+        (spec,) = rig.orders.cameras
+        await rig.arbiter.apply(rig.orders._replace(cameras=[msgspec.structs.replace(spec, name="mended")]))
+        await forked(rig, 2)
+
+
+async def test_the_end_is_orderly_or_by_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "STOP_DEADLINE_S", 0.05)
+    monkeypatch.setattr(room, "STOP_GRACE_S", 0.05)
+    rig = Rig(tmp_path, "ipc1", "ipc2", "ipc3")
+    rig.arbiter.start()
+    orderly, deaf = await rig.ready("ipc1"), await rig.ready("ipc2")
+    await forked(rig, 1, "ipc3")  # it has not reported yet
+    ending = asyncio.create_task(rig.arbiter.stop())
+    await orderly.hears(Stop)
+    rig.forks.of("ipc1")[0].end(0)
+    await deaf.hears(Stop)
+    await ending
+    assert [rig.forks.of(camera)[0].killed for camera in ("ipc1", "ipc2", "ipc3")] == [False, True, True]
+    assert len(rig.forks.forks) == 3
+    for worker in rig.workers:
+        worker.close()
