@@ -128,9 +128,11 @@ def test_reports_come_every_five_seconds_and_only_joiners_get_the_key_frames(rig
     client, sock = rig.connect()
     play(rig, client)
     began_ns = time.monotonic_ns()
+    reader = InterleavedReader()
+    elements = read_until(sock, reader, last_number(0))
     for number in range(1, 13):  # a key frame every second, time made up
         rig.stream.push(key_access_unit(number), began_ns + number * 10**9, began_ns + number * 10**9)
-    elements = read_until(sock, InterleavedReader(), last_number(12))
+        elements += read_until(sock, reader, last_number(number))
     times = [
         next(later.timestamp for later in elements[index:] if isinstance(later, RTPPacket))
         for index, element in enumerate(elements)
