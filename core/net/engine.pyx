@@ -34,6 +34,9 @@ from camfleet.core.rtp.rtcp cimport RTCP_BYE_SIZE_MAX, write_bye
 from camfleet.core.status cimport ERROR_CLOSED, ERROR_MEMORY, ERROR_SYSTEM, STATUS_OK
 from camfleet.core.tls.move cimport SESSION_EXPORT_MAX, session_export
 
+cdef extern from "<openssl/crypto.h>" nogil:
+    void OPENSSL_cleanse(void *memory, size_t size)
+
 cdef enum:
     SLOT_BITS = 16            # of a client id
     MAX_CLIENTS = 1 << 16     # of one thread, twice what one process may have in open files by most defaults
@@ -156,7 +159,7 @@ cdef void release(Engine *engine, Client *client) noexcept nogil:
             drop(engine, client, "session cannot be exported")
             return
     event = item_new(EVENT_RELEASED, client.id, session, <size_t> size + client.unread_size)
-    memset(session, 0, sizeof(session))
+    OPENSSL_cleanse(session, sizeof(session))
     if event == NULL:
         drop(engine, client, "out of memory")
         return

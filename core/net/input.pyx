@@ -18,7 +18,7 @@ from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RECEIVED, Item, Queue, item_new, queue_put
 from camfleet.core.net.sys cimport MSG_DONTWAIT, recv
 from camfleet.core.rtp.rtcp cimport RTCPReport, parse_rtcp
-from camfleet.core.status cimport ERROR_CLOSED, ERROR_MEMORY, STATUS_OK
+from camfleet.core.status cimport ERROR_CLOSED, ERROR_LIMIT, ERROR_MEMORY, STATUS_OK
 from camfleet.core.tls.record cimport record_size
 from camfleet.core.tls.session cimport RECEIVED_CLOSE, RECEIVED_DATA, session_receive
 
@@ -158,6 +158,8 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
             if client.tls.alert_to_send:
                 client_fail(client, "TLS error", client.tls.alert_to_send)
                 client_write_alert(client, scratch, ALERT_LEVEL_FATAL, client.tls.alert_to_send, now_ns)
+            elif status == ERROR_LIMIT:
+                client_fail(client, "limit of the peer's TLS key", 0)
             else:
                 client_fail(client, "TLS alert received", client.tls.alert_received)
             return status

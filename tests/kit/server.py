@@ -51,10 +51,12 @@ class Server:
         folder: Path,
         cameras: tuple[str, ...] = ("ipc1",),
         *,
+        host: str = "127.0.0.1",
         server_lines: str = "",
         tail: str = "",
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.host = host
         self.state_dir = folder / "state"
         self.config = folder / "camfleet.toml"
         self.log = folder / "serve.log"
@@ -68,7 +70,7 @@ class Server:
 
     def write_config(self, cameras: tuple[str, ...], *, password: str = PASSWORD) -> None:
         self.config.write_text(
-            f'[server]\nhost = "127.0.0.1"\nrtsp_port = {self.rtsp_port}\nrtsps_port = {self.rtsps_port}\n'
+            f'[server]\nhost = "{self.host}"\nrtsp_port = {self.rtsp_port}\nrtsps_port = {self.rtsps_port}\n'
             f'state_dir = "{self.state_dir}"\n{self.server_lines}\n'
             f'[[users]]\nname = "{USER}"\npassword = "{password}"\n'
             + "".join(CAMERA.format(id=camera) for camera in cameras)
