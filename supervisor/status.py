@@ -41,6 +41,7 @@ class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True):
     certificate_fingerprint: str
     bytes_sent: int
     frames_skipped: int
+    key_updates: int = 0  # TLS: sent by us
     age_s: float
 
 

@@ -45,6 +45,7 @@ class ReaderCounters(NamedTuple):
     fraction_lost: int  # of the last receiver report, /256
     last_received_ns: int  # monotonic; any byte from the peer, and bytes that it acknowledged, are life
     lag_ns: int
+    key_updates: int  # TLS KeyUpdates that we sent
 
 class FanOut:
     """The one owner of every adopted descriptor. `run` is the body of a thread that never holds the GIL.

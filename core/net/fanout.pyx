@@ -27,7 +27,7 @@ Released = namedtuple("Released", "client descriptor session unread")
 Event = Received | Ready | Closed | Released
 ReaderCounters = namedtuple(
     "ReaderCounters",
-    "client bytes_sent frames_sent frames_skipped bytes_received playing fraction_lost last_received_ns lag_ns",
+    "client bytes_sent frames_sent frames_skipped bytes_received playing fraction_lost last_received_ns lag_ns key_updates",
 )
 
 
@@ -53,6 +53,7 @@ cdef struct Snapshot:
     bint playing
     uint8_t fraction_lost
     int64_t last_alive_ns, behind_since_ns
+    uint32_t key_updates
 
 
 cdef Snapshot take_snapshot(const Client *client) noexcept nogil:
@@ -66,6 +67,7 @@ cdef Snapshot take_snapshot(const Client *client) noexcept nogil:
     snapshot.fraction_lost = client.fraction_lost
     snapshot.last_alive_ns = client.last_alive_ns
     snapshot.behind_since_ns = client.behind_since_ns
+    snapshot.key_updates = client.tls.updates_sent
     return snapshot
 
 
@@ -73,7 +75,7 @@ cdef object reader_counters(const Snapshot *snapshot, int64_t now_ns):
     return ReaderCounters(
         snapshot.id, snapshot.bytes_sent, snapshot.frames_sent, snapshot.frames_skipped, snapshot.bytes_received,
         bool(snapshot.playing), snapshot.fraction_lost, snapshot.last_alive_ns,
-        now_ns - snapshot.behind_since_ns if snapshot.behind_since_ns else 0,
+        now_ns - snapshot.behind_since_ns if snapshot.behind_since_ns else 0, snapshot.key_updates,
     )
 
 

@@ -44,7 +44,7 @@ cdef struct TLSSession:
     bint failed               # a negative return ended the session; only session_seal_alert still works, once
     bint answer_due           # the peer asked for a KeyUpdate (TLS 1.2: a renegotiation) and has no answer yet
     int64_t last_update_ns    # when the sending key began
-    uint32_t updates_sent     # KeyUpdates of ours, in the life of the session here
+    uint32_t updates_sent     # KeyUpdates of ours, since the session came here
     # the rest is private to session.pyx and move.pyx: the handshake message being received, and what a peer may not overdo
     uint8_t handshake[5]
     uint8_t handshake_size

@@ -221,6 +221,7 @@ cdef int64_t seal_key_update(TLSSession *session, uint8_t *out, size_t capacity,
     if written > 0 and traffic_update(&session.sending) != STATUS_OK:
         return ERROR_CRYPTO
     session.last_update_ns = now_ns
+    session.updates_sent += 1
     return written
 
 

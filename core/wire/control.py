@@ -129,6 +129,7 @@ class ReaderStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes_sent: int
     frames_sent: int
     frames_skipped: int
+    key_updates: int  # TLS: sent by us
     age_s: float
 
 

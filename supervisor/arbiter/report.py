@@ -94,6 +94,7 @@ def _reader(reader: ReaderStats) -> ReaderStatus:
         certificate_fingerprint=tls.certificate_fingerprint if tls else "",
         bytes_sent=reader.bytes_sent,
         frames_skipped=reader.frames_skipped,
+        key_updates=reader.key_updates,
         age_s=round(reader.age_s, 1),
     )
 

@@ -3,7 +3,10 @@
 import os
 import re
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 START_TIMEOUT_S = 20
 
@@ -17,52 +20,61 @@ class Played:
     ended_well: bool
 
 
-class FFmpeg:
-    """Decodes `frames` frames. libavformat's own errors and the decoder's come on standard error."""
+class Player:
+    """A child process whose output goes to files: nobody reads while it plays, and a full pipe would stop it."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._output = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._errors,
+            env={**os.environ, **environment},
+        )
+
+    def frames(self, output: str) -> int:
+        """How many it says that it decoded."""
+        raise NotImplementedError
+
+    def wait(self, timeout_s: float) -> Played:
+        """Ends the process when it takes longer."""
+        late = ""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            late = f"not finished within {timeout_s} s"
+            self._process.kill()
+            self._process.wait()
+        with self._output, self._errors:
+            self._output.seek(0)
+            self._errors.seek(0)
+            return Played(self.frames(self._output.read()), self._errors.read() + late, self._process.returncode == 0)
+
+
+class FFmpeg(Player):
+    """libavformat's own errors and the decoder's come on standard error."""
 
     def __init__(self, url: str, frames: int) -> None:
-        self._wanted = frames
-        self._process = subprocess.Popen(
-            ["ffmpeg", "-nostdin", "-hide_banner", "-v", "warning", "-rtsp_transport", "tcp", "-err_detect", "explode"]
-            + ["-i", url, "-an", "-frames:v", str(frames), "-progress", "pipe:1", "-f", "null", "-"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        source = ["-rtsp_transport", "tcp", "-err_detect", "explode", "-i", url]
+        sink = ["-an", "-frames:v", str(frames), "-progress", "pipe:1", "-f", "null", "-"]
+        super().__init__(["ffmpeg", "-nostdin", "-hide_banner", "-v", "warning", *source, *sink])
 
-    def wait(self, timeout_s: float) -> Played:
-        output, errors = _finish(self._process, timeout_s)
-        counts = [int(count) for count in re.findall(r"^frame=\s*(\d+)", output, re.MULTILINE)]
-        return Played(max(counts, default=0), errors, self._process.returncode == 0)
+    def frames(self, output: str) -> int:
+        return max((int(count) for count in re.findall(r"^frame=\s*(\d+)", output, re.MULTILINE)), default=0)
 
 
-class GStreamer:
+class GStreamer(Player):
     """rtspsrc to avdec_h264; a frame that does not decode is an error of the element, or is missing in the count."""
 
-    def __init__(self, url: str, frames: int, *, source_options: tuple[str, ...] = ("tls-validation-flags=0",)) -> None:
-        self._process = subprocess.Popen(
-            ["gst-launch-1.0", "rtspsrc", f"location={url}", "protocols=tcp", *source_options]
-            + ["!", "rtph264depay", "!", "h264parse", "!", "avdec_h264"]
-            + ["!", "identity", "name=decoded", "silent=false", "!", "fakesink", "sync=false", f"num-buffers={frames}"]
-            + ["-v"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # Warnings of the depayloader and the decoder are damaged media; others warn of clocks and latency.
-            env={**os.environ, "GST_DEBUG": "rtph264depay:3,h264parse:3,libav:3,avdec_h264:3,*:1", "GST_DEBUG_NO_COLOR": "1"},
-        )
+    def __init__(self, url: str, frames: int) -> None:
+        source = ["rtspsrc", f"location={url}", "protocols=tcp", "tls-validation-flags=0"]
+        decoder = ["!", "rtph264depay", "!", "h264parse", "!", "avdec_h264"]
+        sink = ["!", "identity", "name=decoded", "silent=false", "!", "fakesink", "sync=false", f"num-buffers={frames}"]
+        # Warnings of the depayloader and the decoder are damaged media; others warn of clocks and latency.
+        debug = {"GST_DEBUG": "rtph264depay:3,h264parse:3,libav:3,avdec_h264:3,*:1", "GST_DEBUG_NO_COLOR": "1"}
+        super().__init__(["gst-launch-1.0", "-v", *source, *decoder, *sink], debug)
 
-    def wait(self, timeout_s: float) -> Played:
-        output, errors = _finish(self._process, timeout_s)
-        return Played(output.count("decoded: last-message = chain"), errors, self._process.returncode == 0)
-
-
-def _finish(process: subprocess.Popen[str], timeout_s: float) -> tuple[str, str]:
-    try:
-        return process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, errors = process.communicate()
-        return output, errors + f"\nnot finished within {timeout_s} s"
+    def frames(self, output: str) -> int:
+        return output.count("decoded: last-message = chain")

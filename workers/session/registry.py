@@ -180,6 +180,7 @@ class Registry:
                         bytes_sent=counted.bytes_sent,
                         frames_sent=counted.frames_sent,
                         frames_skipped=counted.frames_skipped,
+                        key_updates=counted.key_updates,
                         age_s=(now_ns - session.since_ns) / 1e9,
                     )
                 )
