@@ -5,9 +5,10 @@ alert: ERROR_CLOSED. The peer sends close_notify: RECEIVED_CLOSE, everything aft
 may go on sending.
 
 What is due. One answer to the peer's KeyUpdates leaves before the next application data (RFC 8446 4.6.3), however
-often it asked. Our own KeyUpdate is due when a key is worn (`records_soft`; when it is the peer's key we ask it to
-update too) or old (`period_ns`), and never sooner than `spacing_ns` after the sending key began. TLS 1.2 has no
-KeyUpdate; there the answer is a no_renegotiation warning.
+often it asked. Our own KeyUpdate is due when our key is worn (`records_soft`) or old (`period_ns`), and never sooner
+than `spacing_ns` after it began. The peer is asked to update too only when its key is half way to `records_hard`: its
+own limits are its own affair, and GStreamer with GnuTLS 3.7 sometimes breaks when asked (decision 0009). TLS 1.2 has
+no KeyUpdate; there the answer is a no_renegotiation warning.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -200,12 +201,16 @@ cdef size_t session_seal_bound(const TLSSession *session, size_t size) noexcept 
     return size + KEY_UPDATE_SIZE + (records + 1) * seal_overhead(&session.sending)
 
 
+cdef bint peer_worn(const TLSSession *session) noexcept nogil:
+    return session.receiving.sequence >= session.policy.records_hard // 2
+
+
 cdef bint update_due(const TLSSession *session, int64_t now_ns) noexcept nogil:
     cdef int64_t age_ns = now_ns - session.last_update_ns
     return session.sending.version == TLS_1_3 and age_ns >= session.policy.spacing_ns and (
         age_ns >= session.policy.period_ns
         or session.sending.sequence >= session.policy.records_soft
-        or session.receiving.sequence >= session.policy.records_soft)
+        or peer_worn(session))
 
 
 cdef int64_t seal_key_update(TLSSession *session, uint8_t *out, size_t capacity, int64_t now_ns) noexcept nogil:
@@ -216,7 +221,7 @@ cdef int64_t seal_key_update(TLSSession *session, uint8_t *out, size_t capacity,
     message[1] = 0
     message[2] = 0
     message[3] = 1
-    message[4] = not session.answer_due and session.receiving.sequence >= session.policy.records_soft
+    message[4] = not session.answer_due and peer_worn(session)
     written = seal_record(&session.sending, CONTENT_HANDSHAKE, message, KEY_UPDATE_SIZE, out, capacity)
     if written > 0 and traffic_update(&session.sending) != STATUS_OK:
         return ERROR_CRYPTO

@@ -1,5 +1,6 @@
 """Real clients as child processes: each decodes for a number of frames and is then judged by what it said."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -24,8 +25,9 @@ class Player:
     """A child process whose output goes to files: nobody reads while it plays, and a full pipe would stop it."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._output = tempfile.TemporaryFile("w+")
-        self._errors = tempfile.TemporaryFile("w+")
+        self._files = contextlib.ExitStack()
+        self._output = self._files.enter_context(tempfile.TemporaryFile("w+"))
+        self._errors = self._files.enter_context(tempfile.TemporaryFile("w+"))
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -47,7 +49,7 @@ class Player:
             late = f"not finished within {timeout_s} s"
             self._process.kill()
             self._process.wait()
-        with self._output, self._errors:
+        with self._files:
             self._output.seek(0)
             self._errors.seek(0)
             return Played(self.frames(self._output.read()), self._errors.read() + late, self._process.returncode == 0)

@@ -126,9 +126,11 @@ def test_default_policy() -> None:
 def test_worn_key_of_the_peer_is_asked_for() -> None:
     """The peer's direction wears too; OpenSSL never updates on its own."""
     session, peer = connect(AES)
-    session.set_policy(records_soft=3, spacing_s=10)
-    for _ in range(3):
+    session.set_policy(records_soft=2, records_hard=6, spacing_s=10)
+    for _ in range(2):
         session.receive(peer.sending.seal(b"data"), 0)
+    assert session.seal(b"", 10 * SECOND_NS) == b"", "asked before it must be"
+    session.receive(peer.sending.seal(b"data"), 0)
     assert session.seal(b"", 0) == b""
     assert peer.open(session.seal(b"media", 10 * SECOND_NS)) == [REQUESTED, MEDIA]
     assert session.seal(b"", 20 * SECOND_NS - 1) == b""
@@ -190,7 +192,7 @@ def test_every_order(steps: tuple[Step, ...]) -> None:
 def test_crossing_requests_settle() -> None:
     """Both ask at the same time: one KeyUpdate each answers both, as ours went out after the peer's last data."""
     session, peer = connect(AES)
-    session.set_policy(records_soft=1, spacing_s=0)
+    session.set_policy(records_hard=2, spacing_s=0)
     session.receive(peer.sending.seal(b"data"), 0)
     ours = session.seal(b"", 0)
     assert session.receive(peer.update(1), 0) == b""
