@@ -1,12 +1,12 @@
 """Real clients as child processes: each decodes for a number of frames and is then judged by what it said."""
 
-import contextlib
 import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 START_TIMEOUT_S = 20
@@ -25,16 +25,17 @@ class Player:
     """A child process whose output goes to files: nobody reads while it plays, and a full pipe would stop it."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._files = contextlib.ExitStack()
-        self._output = self._files.enter_context(tempfile.TemporaryFile("w+"))
-        self._errors = self._files.enter_context(tempfile.TemporaryFile("w+"))
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._errors,
-            env={**os.environ, **environment},
-        )
+        self._folder = tempfile.TemporaryDirectory()
+        self._output = Path(self._folder.name) / "output"
+        self._errors = Path(self._folder.name) / "errors"
+        with self._output.open("w") as output, self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env={**os.environ, **environment},
+            )
 
     def frames(self, output: str) -> int:
         """How many it says that it decoded."""
@@ -49,10 +50,9 @@ class Player:
             late = f"not finished within {timeout_s} s"
             self._process.kill()
             self._process.wait()
-        with self._files:
-            self._output.seek(0)
-            self._errors.seek(0)
-            return Played(self.frames(self._output.read()), self._errors.read() + late, self._process.returncode == 0)
+        with self._folder:
+            frames, errors = self.frames(self._output.read_text()), self._errors.read_text()
+        return Played(frames, errors + late, self._process.returncode == 0)
 
 
 class FFmpeg(Player):
