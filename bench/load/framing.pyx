@@ -52,3 +52,18 @@ cdef int next_item(const uint8_t *stream, size_t size, Item *item) noexcept nogi
     item.data = take_octets(&reader, item.size)
     item.taken = 4 + item.size
     return ITEM_INCOMPLETE if reader.short else ITEM_FRAME
+
+
+def items(bytes stream):
+    cdef Item item
+    cdef size_t at = 0, size = len(stream)
+    cdef const uint8_t *place = stream
+    cdef int kind = next_item(place, size, &item)
+    found = []
+    while kind > 0:
+        found.append((item.channel if kind == ITEM_FRAME else None, item.data[:item.size]))
+        at += item.taken
+        kind = next_item(place + at, size - at, &item)
+    if kind == ITEM_INVALID:
+        raise ValueError("neither RTSP nor a $ frame")
+    return found, stream[at:]

@@ -69,6 +69,14 @@ def unmarked(frames: list[list[bytes]]) -> list[list[bytes]]:
     return frames
 
 
+def unended(frames: list[list[bytes]]) -> list[list[bytes]]:
+    """The third frame's last fragment has the marker, but not the end bit."""
+    last = bytearray(frames[2][-1])
+    last[13] &= 0xBF
+    frames[2][-1] = bytes(last)
+    return frames
+
+
 def repeated(frames: list[list[bytes]]) -> list[list[bytes]]:
     frames[2].insert(1, frames[2][0])
     return frames
@@ -103,6 +111,7 @@ def test_a_whole_stream() -> None:
         # the end of a frame, a whole one, the beginning of the next
         (without((2, 2), (3, 0), (3, 1), (3, 2), (4, 0)), (1, 5, 2, 1, 1, 0), 7),
         (unmarked, (0, 0, 1, 0, 0, 0), 9),
+        (unended, (0, 0, 1, 0, 0, 0), 9),
         (repeated, (1, 0, 1, 0, 0, 0), 9),  # a jump back
         (broken, (0, 0, 0, 0, 0, 2), 10),
     ],
@@ -135,10 +144,17 @@ def test_frames_left_out_by_the_source() -> None:
     assert damages(count(frames)) == (0, 0, 0, 2, 3, 0)
 
 
+def test_losses_do_not_change_what_a_usual_step_is() -> None:
+    """Every third frame is lost: the mean step is 1.5 frames then, and still each loss is one."""
+    lost = [(number, packet) for number in range(3, 60, 3) for packet in range(3)]
+    assert damages(count(without(*lost)(stream(KEY, *[DELTA] * 59)))) == (19, 57, 0, 19, 19, 0)
+
+
 def test_reordered_timestamps_are_no_gaps() -> None:
     """B frames: decoding order is not the order of time."""
     probe = Probe()
-    for sequence, step in enumerate([0, 3, 1, 2, 6, 4, 5, 9, 7, 8]):
+    order = [0] + [group + place for group in range(0, 90, 3) for place in (3, 1, 2)]
+    for sequence, step in enumerate(order):
         packet = struct.pack("!BBHII", 0x80, 0xE0, sequence, 3000 * step, 1) + b"\x41x"
         probe.rtp(packet)
     assert damages(probe.counters())[3:5] == (0, 0)
@@ -147,12 +163,11 @@ def test_reordered_timestamps_are_no_gaps() -> None:
 @pytest.mark.parametrize("key", [KEY, SMALL_KEY, LONE_KEY])
 def test_first_key_frame_is_the_first_complete_one(key: bytes) -> None:
     probe = Probe()
-    for number, frame in enumerate(stream(DELTA, key, DELTA, key)):
+    for number, frame in enumerate(stream(DELTA, key, DELTA, key, key)):
         for packet in frame[: -1 if number == 1 else None]:
             probe.rtp(packet, 1000 + number)
-    expected = 1003 if number else 0
-    assert probe.counters().first_key_ns == expected
-    assert probe.counters().key_frames == 1
+    assert probe.counters().first_key_ns == 1003
+    assert probe.counters().key_frames == 2
 
 
 def test_silence_is_between_complete_frames() -> None:

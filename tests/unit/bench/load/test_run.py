@@ -348,8 +348,12 @@ def test_a_measurement_may_be_ended_early(capsys: pytest.CaptureFixture[str], mo
         return set()
 
     monkeypatch.setattr(run_module, "server_pids", interrupt_soon)
-    with FakeCamera(media()) as camera:
-        status, result = run(capsys, camera.url(), "--readers", "2", seconds=60)
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        with FakeCamera(media()) as camera:
+            status, result = run(capsys, camera.url(), "--readers", "2", seconds=60)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert status == 0
     assert result["seconds"] < 30
     assert camera.requests.count("TEARDOWN") == 2
