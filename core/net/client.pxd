@@ -12,7 +12,9 @@ from camfleet.core.tls.session cimport TLSSession
 cdef enum:
     INPUT_BUFFER_SIZE = 65_536              # of the thread, not of the client
     UNREAD_SIZE_MAX = 5 + 16_384 + 256      # a record that has not wholly arrived
-    UNCONSUMED_MAX = 65_536                 # RTSP text that Python has not parsed yet; then reading stops
+    # RTSP text that Python has not parsed yet; then reading stops. The largest message, or Python waits for its end and
+    # we for Python: MAX_HEAD_SIZE + MAX_BODY_SIZE of core/rtsp/reader.py.
+    UNCONSUMED_MAX = 16_384 + 65_536
     RTCP_SIZE_MAX = 2_048                   # interleaved frames over this are skipped unread (RTCP is far smaller)
     PENDING_MAX = 2 * 1024 * 1024           # replies that a client does not read: it is closed
     SEND_BUFFER_MIN = 256 * 1024

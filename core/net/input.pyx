@@ -20,7 +20,7 @@ from camfleet.core.net.sys cimport MSG_DONTWAIT, recv
 from camfleet.core.rtp.rtcp cimport RTCPReport, parse_rtcp
 from camfleet.core.status cimport ERROR_CLOSED, ERROR_LIMIT, ERROR_MEMORY, STATUS_OK
 from camfleet.core.tls.record cimport record_size
-from camfleet.core.tls.session cimport RECEIVED_CLOSE, RECEIVED_DATA, session_receive
+from camfleet.core.tls.session cimport ALERT_WARNING, CLOSE_NOTIFY, RECEIVED_CLOSE, RECEIVED_DATA, session_receive
 
 cdef enum:
     ALERT_LEVEL_FATAL = 2
@@ -184,6 +184,8 @@ cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t
         return ERROR_CLOSED
     if got == 0:
         client_fail(client, "closed by the peer", 0)
+        if client.secure:       # in the middle of TLS or not: it may still read (RFC 8446 6.1)
+            client_write_alert(client, scratch, ALERT_WARNING, CLOSE_NOTIFY, now_ns)
         return ERROR_CLOSED
     client.bytes_received += <size_t> got
     client.last_alive_ns = now_ns

@@ -102,14 +102,18 @@ class BundledClient:
         suites: str = "",
         options: int = 0,
         resume: "BundledClient | None" = None,
+        keep_secrets: dict[bytes, bytes] | None = None,
     ) -> None:
-        """`resume`: an earlier client, whose settings and newest ticket are taken."""
+        """`resume`: an earlier client, whose settings and newest ticket are taken. `keep_secrets` gets all secrets by
+        their label of the key log."""
         self.closed = False
         if resume is None:
             context = SSL.Context(SSL.TLS_CLIENT_METHOD)
             context.set_min_proto_version(version)
             context.set_max_proto_version(version)
             context.set_options(options)
+            if keep_secrets is not None:
+                context.set_keylog_callback(lambda _, line: _keep(keep_secrets, line))
             if suites:
                 choose = context.set_tls13_ciphersuites if version == SSL.TLS1_3_VERSION else context.set_cipher_list
                 choose(suites.encode())
@@ -158,6 +162,11 @@ class BundledClient:
         except SSL.WantReadError:
             pass
         return data
+
+
+def _keep(secrets: dict[bytes, bytes], line: bytes) -> None:
+    label, _client_random, secret = line.split()
+    secrets[label] = bytes.fromhex(secret.decode())
 
 
 def split_records(data: bytes) -> list[bytes]:
