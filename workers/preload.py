@@ -15,7 +15,7 @@ import camfleet.workers  # sets the environment that PyAV and NumPy read
 
 # A frame takes the interpreter's lock about five times on its way (wake, encode, push), and each time may wait for so
 # long when another thread is busy. The default of 5 ms would cost most of a frame's 33 ms.
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 
 
 def preload() -> None:

@@ -1,20 +1,19 @@
-"""A camera's media path in one process, with as many Python threads in endless loops as the first argument says.
+"""A camera's media path in one process, beside an endless loop of Python in a `thread` of it or in a `process`.
 
-Prints the port of its listener; the first client gets frames without asking. On standard error at the end: nothing.
+Prints the port of its listener; the first client gets frames without asking. Ends when its standard input does.
 """
 
+import multiprocessing
 import select
 import socket
 import sys
 import threading
-import time
 
 from camfleet.core.net.fanout import FanOut, Ready
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import StreamSpec, TestLive, VideoSpec
+from camfleet.workers import preload  # noqa: F401 - what a worker is forked from, its switch interval included
 from camfleet.workers.pipeline import StreamPipeline
-
-SECONDS = 20
 
 
 def spin() -> None:
@@ -22,8 +21,7 @@ def spin() -> None:
         pass
 
 
-def main(busy_threads: int) -> None:
-    sys.setswitchinterval(float(sys.argv[2]))
+def main(beside: str) -> None:
     engine = FanOut()
     stream = MediaStream(ntp_offset_ns=0, cname=b"busy", timestamp=0)
     engine.add_stream(stream)
@@ -38,10 +36,11 @@ def main(busy_threads: int) -> None:
     engine.prepare(client, stream, 0, 1)
     while not any(isinstance(event, Ready) for event in engine.events()):
         select.select([engine.event_fd], [], [])
-    for _ in range(busy_threads):
-        threading.Thread(target=spin, daemon=True).start()
+    busy = {"thread": threading.Thread, "process": multiprocessing.get_context("spawn").Process}[beside]
+    busy(target=spin, daemon=True).start()
     engine.play(client, b"RTSP/1.0 200 OK\r\n\r\n")
-    time.sleep(SECONDS)
+    sys.stdin.read()
 
 
-main(int(sys.argv[1]))
+if __name__ == "__main__":
+    main(sys.argv[1])
