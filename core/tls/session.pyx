@@ -7,7 +7,7 @@ may go on sending.
 What is due. One answer to the peer's KeyUpdates leaves before the next application data (RFC 8446 4.6.3), however
 often it asked. Our own KeyUpdate is due when our key is worn (`records_soft`) or old (`period_ns`), and never sooner
 than `spacing_ns` after it began. The peer is asked to update too only when its key is half way to `records_hard`: its
-own limits are its own affair, and GStreamer with GnuTLS 3.7 sometimes breaks when asked (decision 0009). TLS 1.2 has
+own limits are its own affair, and GStreamer with GnuTLS 3.7 sometimes breaks when asked (decision 0011). TLS 1.2 has
 no KeyUpdate; there the answer is a no_renegotiation warning.
 """
 
