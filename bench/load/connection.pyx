@@ -56,8 +56,6 @@ cdef bint connection_open(Connection *connection, int descriptor, SSL_CTX *tls, 
         return False
     if not is_address:        # RFC 6066 3: no literal addresses in server_name
         openssl.SSL_set_tlsext_host_name(connection.ssl, name)
-    if is_address:
-        return openssl.X509_VERIFY_PARAM_set1_ip_asc(openssl.SSL_get0_param(connection.ssl), name) == 1
     return openssl.SSL_set1_host(connection.ssl, name) == 1
 
 

@@ -7,8 +7,6 @@ cdef extern from "openssl/ssl.h" nogil:
         pass
     ctypedef struct SSL_METHOD:
         pass
-    ctypedef struct X509_VERIFY_PARAM:
-        pass
     enum:
         SSL_ERROR_SSL
         SSL_ERROR_WANT_READ
@@ -33,9 +31,7 @@ cdef extern from "openssl/ssl.h" nogil:
     void SSL_free(SSL *ssl)
     int SSL_set_fd(SSL *ssl, int descriptor)
     long SSL_set_tlsext_host_name(SSL *ssl, const char *name)
-    int SSL_set1_host(SSL *ssl, const char *name)
-    X509_VERIFY_PARAM *SSL_get0_param(SSL *ssl)
-    int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *parameters, const char *address)
+    int SSL_set1_host(SSL *ssl, const char *name)          # an address too, since OpenSSL 3.0
     int SSL_connect(SSL *ssl)
     int SSL_read(SSL *ssl, void *data, int size)
     int SSL_write(SSL *ssl, const void *data, int size)
