@@ -74,6 +74,7 @@ class HandoffChannel:
             return
         self._open = False
         self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
         self._set_writable()
         self._sock.close()
         self.closed()
@@ -144,16 +145,20 @@ class HandoffListener:
         task.add_done_callback(self._strangers.discard)
 
     async def _introduce(self, channel: HandoffChannel, sock: socket.socket) -> None:
-        name = b""
-        with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(INTRODUCTION_TIMEOUT_S):
-                name = await self._loop.sock_recv(sock, MAX_CAMERA_ID_SIZE + 1)  # the kernel drops any descriptor
-        channel.camera = name.decode("ascii", "replace")
-        if self._introduced(channel):
+        name, known = b"", False
+        try:
+            with contextlib.suppress(TimeoutError, OSError):
+                async with asyncio.timeout(INTRODUCTION_TIMEOUT_S):
+                    name = await self._loop.sock_recv(sock, MAX_CAMERA_ID_SIZE + 1)  # the kernel drops any descriptor
+            channel.camera = name.decode("ascii", "replace")
+            known = self._introduced(channel)
+        finally:
+            if not known:
+                channel.close()
+        if known:
             channel.listen()
         else:
-            log.warning("stranger_on_the_hand_off_socket", pid=channel.pid, camera=channel.camera)
-            channel.close()
+            log.info("stranger_on_the_hand_off_socket", pid=channel.pid, camera=channel.camera)
 
 
 def _refuse(_: HandoffRecord, descriptor: int) -> None:

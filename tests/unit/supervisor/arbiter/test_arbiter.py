@@ -41,10 +41,10 @@ USER = UserSpec(name="viewer", ha1_md5="0" * 32)
 
 
 class PaperProcess:
-    """Ends when it is told to. Its pid is ours, as the kernel says of the sockets that its worker opens."""
+    """Ends when it is told to. Its pid is ours by default, as the kernel says of the sockets that its worker opens."""
 
-    def __init__(self) -> None:
-        self.pid = os.getpid()
+    def __init__(self, pid: int = 0) -> None:
+        self.pid = pid or os.getpid()
         self.ended = asyncio.Event()
         self.killed = False
         self.exit_status = -9
@@ -76,6 +76,7 @@ class PaperForkServer:
     def __init__(self) -> None:
         self.forks: list[tuple[float, str, PaperProcess]] = []
         self.broken = False
+        self.pid = 0
         self.open = asyncio.Event()
         self.open.set()
 
@@ -83,7 +84,7 @@ class PaperForkServer:
         if self.broken:
             raise ForkServerError("broken")
         await self.open.wait()
-        process = PaperProcess()
+        process = PaperProcess(self.pid)
         self.forks.append((time.monotonic(), camera, process))
         return process
 
@@ -241,7 +242,9 @@ async def forked(rig: Rig, count: int, camera: str = "ipc1") -> list[PaperProces
 @pytest.mark.parametrize(
     ("camera", "pid"), [("ipc1", 1), ("ipc9", 0), ("", 0)], ids=["other-pid", "other-camera", "no-camera"]
 )
-async def test_who_is_not_the_cameras_process_is_not_its_worker(tmp_path: Path, camera: str, pid: int) -> None:
+async def test_who_is_not_the_cameras_process_is_not_its_worker(
+    tmp_path: Path, camera: str, pid: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(tmp_path) as rig:
         await forked(rig, 1)
         stranger = rig.worker()
@@ -253,6 +256,7 @@ async def test_who_is_not_the_cameras_process_is_not_its_worker(tmp_path: Path, 
         stranger.say(Stats(id=1, camera="ipc1", streams=[], readers=[], connections=9))
         worker.say(Pong(id=1))
         assert await stranger.is_silent()
+        assert "news_failed" not in caplog.text
 
 
 @pytest.mark.parametrize("camera", ["ipc9", "", "ipc1" * 30])
@@ -261,6 +265,19 @@ async def test_the_hand_off_socket_is_for_workers_of_known_cameras(tmp_path: Pat
         await forked(rig, 1)
         sock = rig.worker().connect(camera or "\0")
         assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+
+
+async def test_the_kernel_says_who_is_at_the_hand_off_socket(tmp_path: Path) -> None:
+    """Whatever a Hello says."""
+    async with running(tmp_path) as rig:
+        rig.forks.pid = 1
+        (process,) = await forked(rig, 1)
+        worker = rig.worker()
+        worker.hello(pid=process.pid)
+        await worker.hears(Configure)
+        sock = worker.connect()
+        assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+        assert rig.state() == "starting"
 
 
 async def test_a_worker_of_another_version_is_killed(tmp_path: Path) -> None:
@@ -280,11 +297,16 @@ async def test_a_worker_with_other_settings_is_stopped_and_replaced_at_once(tmp_
         assert not process.killed
         process.end(0)
         _, second = await forked(rig, 2)
-        assert rig.arbiter.registry.get("ipc1").restarts == 1  # type: ignore[union-attr]
+        rig.worker().hello(digest="yet another")
+        await until(lambda: rig.state() == "stopping")
+        second.end(0)
+        _, _, third = await forked(rig, 3)
+        first_moment, _, third_moment = (moment for moment, _, _ in rig.forks.forks)
+        assert third_moment - first_moment < 0.25  # no pause: these were no failures
         worker = rig.worker()
         worker.hello(digest=rig.orders.cameras[0].digest())
         await worker.hears(Configure)
-        assert not second.killed
+        assert not third.killed
 
 
 async def test_a_worker_that_never_reports_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +409,11 @@ async def test_cameras_come_change_and_go(tmp_path: Path) -> None:
         applying = asyncio.create_task(rig.arbiter.apply(rig.orders._replace(cameras=[one, changed, new])))
         await workers["ipc2"].hears(Stop)
         await workers["ipc3"].hears(Stop)
-        assert rig.state("ipc2") == rig.state("ipc3") == "stopping"
+        for camera in ("ipc2", "ipc3"):
+            stopping = rig.arbiter.registry.get(camera)
+            assert stopping is not None
+            assert rig.state(camera) == "stopping"
+            assert not stopping.ready.is_set()
         for camera in ("ipc2", "ipc3"):
             rig.forks.of(camera)[0].end(0)
         await applying
@@ -421,6 +447,7 @@ async def test_the_end_is_orderly_or_by_force(tmp_path: Path, monkeypatch: pytes
     await forked(rig, 1, "ipc3")  # it has not reported yet
     ending = asyncio.create_task(rig.arbiter.stop())
     await orderly.hears(Stop)
+    assert rig.forks.of("ipc3")[0].killed  # there is nobody to say goodbye to
     rig.forks.of("ipc1")[0].end(0)
     await deaf.hears(Stop)
     await ending

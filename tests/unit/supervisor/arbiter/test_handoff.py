@@ -238,6 +238,18 @@ async def test_a_hand_back_is_joined_in_either_order(record_first: bool) -> None
         assert rig.budget.connections == 0
 
 
+async def test_a_finished_hand_back_does_not_haunt_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps its id: the time-out of the first must not end the second."""
+    monkeypatch.setattr(room, "HALF_TIMEOUT_S", 0.05)
+    with Rig() as rig:
+        held = await rig.adopted(1)
+        rig.record(1, held)
+        assert rig.handoffs.news(rig.workers["ipc1"], hand_back(1))
+        await rig.adopted(1, "ipc2")
+        await asyncio.sleep(0.1)
+        assert len(rig.handoffs) == 1
+
+
 @pytest.mark.parametrize("half", ["message", "record"])
 async def test_half_a_hand_back_is_given_up(half: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "HALF_TIMEOUT_S", 0.05)
