@@ -7,13 +7,13 @@ import sys
 
 import gi
 
-gi.require_version("Gst", "1.0")
-from gi.repository import Gio, Gst  # noqa: E402 - the version must be required first
-
 TIMEOUT_S = 20
 
 
 def main(url: str, authority: str, frames: str) -> int:
+    gi.require_version("Gst", "1.0")
+    from gi.repository import Gio, Gst
+
     Gst.init(None)
     pipeline = Gst.parse_launch(
         "rtspsrc name=source protocols=tcp ! rtph264depay ! h264parse ! avdec_h264 "
