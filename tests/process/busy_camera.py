@@ -12,7 +12,7 @@ import threading
 from camfleet.core.net.fanout import FanOut, Ready
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import StreamSpec, TestLive, VideoSpec
-from camfleet.workers import preload  # noqa: F401 - what a worker is forked from, its switch interval included
+from camfleet.workers import preload
 from camfleet.workers.pipeline import StreamPipeline
 
 
@@ -22,6 +22,7 @@ def spin() -> None:
 
 
 def main(beside: str) -> None:
+    assert sys.getswitchinterval() == preload.SWITCH_INTERVAL_S, "what a worker is forked from"
     engine = FanOut()
     stream = MediaStream(ntp_offset_ns=0, cname=b"busy", timestamp=0)
     engine.add_stream(stream)
