@@ -1,5 +1,6 @@
 # make serve       build what has changed and serve; ARGS="--config camfleet.toml" and the like
 # make test        all tests, with the real clients; ARGS="tests/unit -k digest" for some of them
+# make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make bench-micro the benchmarks of single steps
 # make lint        ruff and mypy
 # make dist        sdist and wheel in dist/
@@ -9,6 +10,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 
 # The first Python that is new enough. Looked for when it is used: apt may just have installed it.
@@ -18,46 +20,54 @@ PYTHON ?= $(shell for python in python3 /usr/bin/python3 python3.14 python3.13 p
 # Folders too: their time changes when a file comes or goes.
 SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench -name __pycache__ -prune -o -print)
 
-.PHONY: serve test bench-micro lint dist clean debian-build debian-test
+# CAMFLEET_DEBUG=1 builds with bounds checks, elsewhere; setup.py reads it too.
+STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
-serve: .make/installed
+.NOTPARALLEL:
+.PHONY: serve test soak bench-micro lint dist clean debian-build debian-test
+
+serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
 
-test: debian-test .make/installed-test
+test: debian-test $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest $(ARGS)
 
-bench-micro: .make/installed-test
+soak: debian-test $(STATE)/installed .make/test-requirements
+	CAMFLEET_SOAK_S=600 $(BIN)/python -m pytest tests/interop/test_key_update.py $(ARGS)
+
+bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)
 
-lint: .make/installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p camfleet.core -p camfleet.supervisor -p camfleet.workers -p camfleet.bench
+lint: $(STATE)/installed .make/test-requirements
+	$(BIN)/python -m pytest tests/rules $(ARGS)
 
 dist: | $(BIN)/python
-	rm -rf dist build/lib*
+	rm -rf dist
 	$(BIN)/python -m pip install --quiet 'build>=1.2,<2'
 	$(BIN)/python -m build
 
 clean:
 	rm -rf .make build dist *.egg-info
 
-# ---- the package in .venv: a normal install, again whenever a source is newer
+# ---- the package in .venv: a normal install, again whenever a source is newer; only what has changed is compiled
 
-.make/installed: $(SOURCES) | $(BIN)/python
-	$(call install,.)
+$(STATE)/installed: $(SOURCES) .make/build-requirements
+	@echo "Building camfleet ..."
+	@$(PIP) install --no-build-isolation .
+	@rm -rf .make/debug .make/release && mkdir $(@D) && touch $@
 
-.make/installed-test: $(SOURCES) | $(BIN)/python
-	$(call install,.[test])
-	@touch .make/installed
+# Without isolation, so that the next build asks no index. Another recipe compiles everything again.
+.make/build-requirements: pyproject.toml setup.py | $(BIN)/python
+	@rm -rf build
+	@$(call require,["build-system"]["requires"])
 
-# setuptools copies into build/lib and never deletes there: a module that is gone would stay in the package.
-define install
-@echo "Building camfleet ..."
-@rm -rf build/lib* build/bdist*
-@$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(1)'
-@mkdir -p .make && touch $@
-endef
+.make/test-requirements: pyproject.toml | $(BIN)/python
+	@$(call require,["project"]["optional-dependencies"]["test"])
+
+# Installs a list of pyproject.toml; the target is the list.
+require = mkdir -p .make && $(BIN)/python -c 'import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))$(1), sep="\n")' > $@.new && \
+	$(PIP) install --requirement $@.new && mv $@.new $@
 
 $(BIN)/python: | debian-build
 	@test -n "$(PYTHON)" || { echo "camfleet needs Python 3.11 or newer" >&2; exit 1; }
@@ -96,8 +106,11 @@ need gstreamer1.0-plugins-bad 'gst-inspect-1.0 h264parse'; \
 need gstreamer1.0-libav 'gst-inspect-1.0 avdec_h264'; \
 need gstreamer1.0-rtsp 'gst-inspect-1.0 rtspclientsink'; \
 need glib-networking 'ls /usr/lib/*/gio/modules/libgiognutls.so || ls /usr/lib*/gio/modules/libgiognutls.so'; \
+need python3-gi '/usr/bin/python3 -c "import gi"'; \
+need gir1.2-gstreamer-1.0 '/usr/bin/python3 -c "import gi; gi.require_version(\"Gst\", \"1.0\")"'; \
 need gnutls-bin 'command -v gnutls-cli'; \
-need openssl 'command -v openssl';
+need openssl 'command -v openssl'; \
+need iproute2 'command -v ip';
 endef
 
 debian-build:

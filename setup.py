@@ -8,9 +8,10 @@ from Cython.Compiler import Errors, ExprNodes, Nodes
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).resolve().parent
-INCLUDE = ROOT / "build" / "cython-include"
 ROOMS = ("core", "supervisor", "workers", "bench")
 DEBUG = os.environ.get("CAMFLEET_DEBUG") == "1"
+BUILD = "build/debug" if DEBUG else "build/release"  # setuptools compiles by the age of files, not by its flags
+INCLUDE = ROOT / BUILD / "cython-include"
 
 
 def packages() -> dict[str, str]:
@@ -38,6 +39,19 @@ def include_tree(folders: dict[str, str]) -> str:
         if not path.exists() or path.read_bytes() != text:  # the modification time drives rebuilds
             path.write_bytes(text)
     return os.path.relpath(INCLUDE, ROOT)
+
+
+def forget_old_files(modules: list[Extension]) -> None:
+    """setuptools copies into build/lib and never deletes there: a module that is gone would stay in the package.
+
+    Present extension modules stay: by their age setuptools decides what to compile.
+    """
+    wanted = {module.name.replace(".", "/") for module in modules}
+    for library in (ROOT / BUILD).glob("lib*"):
+        for path in library.rglob("*"):
+            name = path.relative_to(library).as_posix()
+            if path.is_file() and not (path.suffix == ".so" and name.partition(".")[0] in wanted):
+                path.unlink()
 
 
 def fail_on_performance_hints() -> None:
@@ -69,15 +83,17 @@ def extensions(folders: dict[str, str]) -> list[Extension]:
 
 
 folders = packages()
+modules = extensions(folders)
+forget_old_files(modules)
 fail_on_performance_hints()
 setup(
     packages=list(folders),
     package_dir=folders,
     package_data={name: ["*.pyx", "*.pxd", "*.pyi", "py.typed", "*.md"] for name in folders},
     ext_modules=cythonize(
-        extensions(folders),
+        modules,
         include_path=[include_tree(folders)],
-        build_dir="build/cython",
+        build_dir=f"{BUILD}/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,
@@ -87,4 +103,5 @@ setup(
             "embedsignature": False,
         },
     ),
+    options={"build": {"build_base": BUILD}, "build_ext": {"parallel": os.cpu_count()}},
 )
