@@ -110,7 +110,8 @@ need python3-gi '/usr/bin/python3 -c "import gi"'; \
 need gir1.2-gstreamer-1.0 '/usr/bin/python3 -c "import gi; gi.require_version(\"Gst\", \"1.0\")"'; \
 need gnutls-bin 'command -v gnutls-cli'; \
 need openssl 'command -v openssl'; \
-need iproute2 'command -v ip';
+need iproute2 'command -v ip'; \
+need git 'command -v git';
 endef
 
 debian-build:

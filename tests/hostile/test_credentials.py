@@ -3,6 +3,7 @@
 import os
 import signal
 from base64 import b64encode
+from functools import partial
 
 import pytest
 
@@ -181,14 +182,17 @@ def test_c34_10000_wrong_passwords(ward: Ward, tls: bool) -> None:
             statuses.append([reply.status for reply in client.replies])
     assert statuses == [[401] * 10 + [403], *[[403]] * 19]
 
-    def login(url: str, user: str, password: str) -> int:
+    def login(url: str, user: str = USER, password: str = PASSWORD) -> int:
         with ward.client(tls=tls, adopted=False, source=source) as client:
             line = digest("DESCRIBE", url, nonce, username=user, password=password)
             return client.raw("DESCRIBE", url, line).status
 
-    assert login(URL, USER, PASSWORD) == 403
+    def is_locked_out(url: str) -> bool:
+        return login(url) == 403
+
+    assert is_locked_out(URL)
     for url in (OTHER_URL, NOWHERE_URL):
-        wait_for(lambda url=url: login(url, USER, PASSWORD) == 403, why="no lock-out there")  # type: ignore[misc]
+        wait_for(partial(is_locked_out, url), why="no lock-out there")
     assert login(OTHER_URL, GUARD, GUARD_PASSWORD) == 200
 
 

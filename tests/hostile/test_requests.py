@@ -84,7 +84,7 @@ FIRST = [(name, *request) for name, before, *request in ASKED if before is no_se
 
 
 @pytest.mark.parametrize(
-    ("before", "method", "url", "fields", "status"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED]
+    ("before", "method", "url", "fields", "status"), [case[1:] for case in ASKED], ids=[name for name, *_ in ASKED]
 )
 def test_adopted(ward: Ward, tls: bool, before: Act, method: str, url: str, fields: list[str], status: int) -> None:
     with ward.client(tls=tls, adopted=True) as client:
@@ -95,7 +95,7 @@ def test_adopted(ward: Ward, tls: bool, before: Act, method: str, url: str, fiel
 
 
 @pytest.mark.parametrize(
-    ("method", "url", "fields", "status"), [case[1:] for case in FIRST], ids=[case[0] for case in FIRST]
+    ("method", "url", "fields", "status"), [case[1:] for case in FIRST], ids=[str(name) for name, *_ in FIRST]
 )
 def test_first(ward: Ward, tls: bool, method: str, url: str, fields: list[str], status: int) -> None:
     source = ward.new_address()

@@ -3,17 +3,17 @@
 usage: gstreamer_verify.py URL AUTHORITY.pem FRAMES
 """
 
+import importlib
 import sys
 
-import gi
+importlib.import_module("gi").require_version("Gst", "1.0")
+Gio = importlib.import_module("gi.repository.Gio")
+Gst = importlib.import_module("gi.repository.Gst")
 
 TIMEOUT_S = 20
 
 
 def main(url: str, authority: str, frames: str) -> int:
-    gi.require_version("Gst", "1.0")
-    from gi.repository import Gio, Gst
-
     Gst.init(None)
     pipeline = Gst.parse_launch(
         "rtspsrc name=source protocols=tcp ! rtph264depay ! h264parse ! avdec_h264 "

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from camfleet.core.net.fanout import Event, FanOut
 from camfleet.core.ring.stream import MediaStream
@@ -30,7 +31,7 @@ def tcp_pair(receive_buffer: int | None = None) -> tuple[socket.socket, socket.s
 class Rig:
     """The engine with one stream; frames are pushed by the test, so that time is the test's."""
 
-    def __init__(self, join: str = "force", **options: float) -> None:
+    def __init__(self, join: str = "force", **options: Any) -> None:
         self.engine = FanOut(**options)
         self.stream = MediaStream(ntp_offset_ns=10**18, cname=b"camfleet@test", join=join, ssrc=0xCAFE, sequence=65_530)
         self.engine.add_stream(self.stream)

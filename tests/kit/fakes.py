@@ -46,7 +46,7 @@ class FakeEngine:
 
     def readers(self) -> list[ReaderCounters]:
         return [
-            ReaderCounters(client, 1000, 10, 1, 100, True, 0, last_received_ns, 0)
+            ReaderCounters(client, 1000, 10, 1, 100, True, 0, last_received_ns, lag_ns=0, key_updates=0)
             for client, last_received_ns in self.alive_ns.items()
         ]
 

@@ -3,6 +3,7 @@
 Prints the port of its listener; the first client gets frames without asking. Ends when its standard input does.
 """
 
+import math
 import multiprocessing
 import select
 import socket
@@ -22,7 +23,7 @@ def spin() -> None:
 
 
 def main(beside: str) -> None:
-    assert sys.getswitchinterval() == preload.SWITCH_INTERVAL_S, "what a worker is forked from"
+    assert math.isclose(sys.getswitchinterval(), preload.SWITCH_INTERVAL_S), "what a worker is forked from"
     engine = FanOut()
     stream = MediaStream(ntp_offset_ns=0, cname=b"busy", timestamp=0)
     engine.add_stream(stream)
@@ -37,8 +38,10 @@ def main(beside: str) -> None:
     engine.prepare(client, stream, 0, 1)
     while not any(isinstance(event, Ready) for event in engine.events()):
         select.select([engine.event_fd], [], [])
-    busy = {"thread": threading.Thread, "process": multiprocessing.get_context("spawn").Process}[beside]
-    busy(target=spin, daemon=True).start()
+    if beside == "thread":
+        threading.Thread(target=spin, daemon=True).start()
+    else:
+        multiprocessing.get_context("spawn").Process(target=spin, daemon=True).start()
     engine.play(client, b"RTSP/1.0 200 OK\r\n\r\n")
     sys.stdin.read()
 

@@ -1,7 +1,6 @@
 """Lint, format and types are part of the tests, so that nobody can forget them."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +23,7 @@ def test_ruff(command: tuple[str, ...]) -> None:
 
 
 def test_mypy() -> None:
-    """The installed package is checked, as its users see it: with its stubs and py.typed."""
+    """The installed package is checked, as its users see it: with its stubs and py.typed; tests and benchmarks too."""
     assert importlib.util.find_spec("camfleet") is not None
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "camfleet-mypy"
-    rooms = [argument for room in ROOMS for argument in ("-p", f"camfleet.{room}")]
-    run("mypy", "--cache-dir", str(cache), "--config-file", "pyproject.toml", *rooms)
+    packages = [*(f"camfleet.{room}" for room in ROOMS), "bench.micro", "tests"]
+    run("mypy", "--explicit-package-bases", *(f"--package={package}" for package in packages))

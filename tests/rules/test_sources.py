@@ -15,8 +15,10 @@ SOFT_LIMIT = 450
 CODE = (*ROOMS, "tests")
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an exported tree")
 def test_nothing_else_stands_at_the_top() -> None:
-    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["git", "-c", "safe.directory=*", "ls-files"]  # a container's clone may be another user's
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     top = {line.split("/")[0] for line in listing.splitlines()}
     assert {name for name in top if not name.startswith(".")} - TOP_LEVEL == set()
 
@@ -47,7 +49,7 @@ def test_every_file_says_what_it_is_for() -> None:
     ("pattern", "why"),
     [
         (r"#\s*(TODO|FIXME|XXX|HACK)\b", "an open end"),
-        (r"#\s*noqa(?!: [A-Z0-9, ]+  \S)", "an exception without its rule and reason"),
+        (r"#\s*(noqa|type: ignore)(?!(: [A-Z]+\d+|\[[a-z-]+\])  # \S)", "an exception without its rule and reason"),
         (r"/(tmp/work|work/shared|work/main)\b", "a path of somebody's machine"),
         (r"\bbreakpoint\(\)|\bpdb\b", "a debugger"),
     ],

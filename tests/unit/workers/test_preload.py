@@ -34,7 +34,7 @@ def preload(**environment: str) -> dict[str, object]:
 def test_a_child_has_everything_a_worker_needs_frozen_and_without_threads() -> None:
     loaded = preload()
     assert loaded["threads"] == 1
-    assert loaded["switch_interval_s"] == pytest.approx(0.0005)
+    assert loaded["switch_interval_s"] == pytest.approx(0.0001)
     assert isinstance(loaded["frozen"], int)
     assert loaded["frozen"] > 10_000
     modules = loaded["modules"]

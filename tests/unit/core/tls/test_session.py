@@ -1,5 +1,7 @@
 """Making a session; application data and close_notify both ways (RFC 8446 5-6)."""
 
+from typing import Any
+
 import pytest
 from camfleet.core.tls import Session, TLSError
 from camfleet.core.tls.session import alert_name, record_size
@@ -109,8 +111,8 @@ def test_wiped_session_is_over(suite: Suite) -> None:
         session.export(0)
 
 
-GOOD = {"version": TLS_1_3, "suite": 0x1301, "sending_secret": bytes(32), "receiving_secret": bytes(32)}
-GOOD_1_2 = {
+GOOD: dict[str, Any] = {"version": TLS_1_3, "suite": 0x1301, "sending_secret": bytes(32), "receiving_secret": bytes(32)}
+GOOD_1_2: dict[str, Any] = {
     "version": TLS_1_2,
     "suite": 0xC02B,
     "sending_secret": bytes(16),
@@ -141,11 +143,11 @@ GOOD_1_2 = {
         GOOD_1_2 | {"suite": 0xCCA9, "sending_secret": bytes(32), "receiving_secret": bytes(32)},  # has IVs of 12
     ],
 )
-def test_what_does_not_belong_together_is_refused(arguments: dict[str, int | bytes]) -> None:
-    Session.from_secrets(**GOOD)  # type: ignore[arg-type]  # a table of keyword arguments
-    Session.from_secrets(**GOOD_1_2)  # type: ignore[arg-type]
+def test_what_does_not_belong_together_is_refused(arguments: dict[str, Any]) -> None:
+    Session.from_secrets(**GOOD)
+    Session.from_secrets(**GOOD_1_2)
     with pytest.raises(ValueError, match="suite"):
-        Session.from_secrets(**arguments)  # type: ignore[arg-type]
+        Session.from_secrets(**arguments)
 
 
 @pytest.mark.parametrize(

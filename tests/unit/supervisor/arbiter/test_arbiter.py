@@ -169,7 +169,7 @@ class Rig:
 
     async def ready(self, camera: str = "ipc1") -> PaperWorker:
         """A worker that has reported and been configured."""
-        await until(lambda: self.arbiter.registry.get(camera).pid)  # type: ignore[union-attr]
+        await until(lambda: (known := self.arbiter.registry.get(camera)) and known.pid)
         worker = self.worker()
         worker.hello(camera)
         await worker.hears(Configure)

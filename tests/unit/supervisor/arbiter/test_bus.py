@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[Bus, list[tuple[Peer, Mes
 
 
 @contextlib.contextmanager
-def dealer(folder: Path, high_water_mark: int = 1000):  # type: ignore[no-untyped-def]  # zmq has no public name for it
+def dealer(folder: Path, high_water_mark: int = 1000) -> Iterator[zmq.Socket[bytes]]:
     with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
         sock.set(zmq.LINGER, 0)
         sock.set(zmq.RCVHWM, high_water_mark)

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,16 @@ async def listening(folder: Path, accept: bool = True) -> AsyncIterator[list[Han
         for channel in introduced:
             channel.close()
         listener.close()
+
+
+def note_and_close(received: list[int]) -> Callable[[HandoffRecord, int], None]:
+    """What a channel may call for each record: the ids are noted."""
+
+    def take(taken: HandoffRecord, descriptor: int) -> None:
+        received.append(taken.handoff)
+        os.close(descriptor)
+
+    return take
 
 
 def connect(folder: Path, name: bytes | None) -> socket.socket:
@@ -155,7 +165,7 @@ async def test_a_datagram_with_any_other_number_of_descriptors_leaks_none(count:
     """Bad input 77."""
     async with joined() as (channel, worker):
         received: list[int] = []
-        channel.received = lambda taken, descriptor: (received.append(taken.handoff), os.close(descriptor))[0]
+        channel.received = note_and_close(received)
         channel.listen()
         before = open_descriptors()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * count))] if count else []
@@ -169,7 +179,7 @@ async def test_a_datagram_with_any_other_number_of_descriptors_leaks_none(count:
 async def test_a_datagram_that_is_no_record_is_dropped_with_its_descriptor(data: bytes) -> None:
     async with joined() as (channel, worker):
         received: list[int] = []
-        channel.received = lambda taken, descriptor: (received.append(taken.handoff), os.close(descriptor))[0]
+        channel.received = note_and_close(received)
         channel.listen()
         before = open_descriptors()
         worker.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])

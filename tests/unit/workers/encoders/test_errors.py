@@ -1,4 +1,5 @@
 import threading
+from typing import Any
 
 import av
 import av.error
@@ -8,7 +9,8 @@ from camfleet.workers.encoders.errors import plain_words, with_reasons
 
 
 def failure(kind: type[av.error.FFmpegError], code: int, component: str, text: str) -> av.error.FFmpegError:
-    return kind(code, "Operation not permitted", "avcodec_open2", (16, component, text + "\n"))  # type: ignore[arg-type]
+    log: Any = (16, component, text + "\n")  # PyAV's stub has a number in front of it
+    return kind(code, "Operation not permitted", "avcodec_open2", log)
 
 
 @pytest.mark.parametrize(
