@@ -9,6 +9,7 @@ The order of the start keeps secrets here: the fork server runs before the first
 
 import asyncio
 import importlib.metadata
+import operator
 import os
 import secrets
 import signal
@@ -37,6 +38,15 @@ log = Log("app")
 
 FILE_CHECK_INTERVAL_S = 1.0
 GREETING_TIMEOUT_S = 10.0  # a camera that does not come up must not hide the others' URLs
+
+# Settings that are read at the start only; a reload says so.
+START_ONLY = (
+    "state_dir",
+    "limits.handshake_timeout_s",
+    "limits.login_failures",
+    "limits.login_failure_window_s",
+    "limits.lockout_s",
+)
 
 Port = tuple[str, int, bool]  # host, port, secure
 
@@ -82,7 +92,7 @@ class Server:
         try:
             self._context = _context(settings, state)
             self._bind(_ports(settings))
-        except (BindError, CertificateError) as error:
+        except (BindError, CertificateError, OSError) as error:
             self._close_ports(self._listeners)
             raise StartError(str(error)) from None
         self._arbiter = Arbiter(
@@ -102,16 +112,17 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, hang_up.set)
         self._arbiter.start()
         self._accept(self._listeners)
-        tasks = [asyncio.create_task(self._greet(on_ready)), asyncio.create_task(self._watch(hang_up, reload))]
-        await stop.wait()
+        stopped = asyncio.create_task(stop.wait())
+        settled = asyncio.create_task(self._arbiter.settled(GREETING_TIMEOUT_S))
+        await asyncio.wait((stopped, settled), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            on_ready()
+        watching = asyncio.create_task(self._watch(hang_up, reload))
+        await stopped
         log.info("stopping")
-        for task in tasks:
+        for task in (settled, watching):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _greet(self, on_ready: Callable[[], None]) -> None:
-        await self._arbiter.settled(GREETING_TIMEOUT_S)
-        on_ready()
+        await asyncio.gather(settled, watching, return_exceptions=True)
 
     async def close(self) -> None:
         self._close_ports(list(self._listeners))
@@ -133,7 +144,10 @@ class Server:
             if told or (now != served and now == seen):
                 hang_up.clear()
                 served = now
-                await self._reload(reload)
+                try:
+                    await self._reload(reload)
+                except Exception:  # a mistake of ours; the cameras go on
+                    log.exception("reload_failed")
             seen = now
 
     def _fingerprint(self) -> tuple[object, ...]:
@@ -152,9 +166,12 @@ class Server:
             for problem in error.problems:
                 log.error("reload_refused", reason=str(problem))
             return
-        except (StartError, CertificateError, BindError) as error:
+        except (StartError, CertificateError, BindError, OSError) as error:
             log.error("reload_refused", reason=str(error))
             return
+        late = [name for name in START_ONLY if _setting(settings, name) != _setting(self._settings, name)]
+        if late:
+            log.warning("restart_needed", settings=", ".join(late))
         self._settings, self._context = settings, context
         self._budget.limits = self._router.limits = settings.limits
         self._authenticator.set_users(settings.users)
@@ -216,6 +233,10 @@ def _orders(settings: Settings) -> Orders:
         silence_timeout_s=settings.workers.silence_timeout_s,
         lockout_s=settings.limits.lockout_s,
     )
+
+
+def _setting(settings: Settings, name: str) -> object:
+    return operator.attrgetter(name)(settings)
 
 
 def _ports(settings: Settings) -> list[Port]:

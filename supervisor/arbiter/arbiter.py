@@ -171,6 +171,7 @@ class Arbiter:
     def _begin(self, worker: Worker) -> None:
         self.registry.add(worker)
         self._keepers[worker.camera] = asyncio.create_task(self._keep(worker), name=f"keep {worker.camera}")
+        self._keepers[worker.camera].add_done_callback(_report_failure)
 
     async def _keep(self, worker: Worker) -> None:
         backoff = Backoff()
@@ -212,6 +213,7 @@ class Arbiter:
             process.kill()
 
     def _lose(self, worker: Worker) -> None:
+        self.registry.introduce(worker, None)
         worker.detach()
         self.handoffs.lost(worker.camera)
 
@@ -316,7 +318,7 @@ class Arbiter:
             worker.stopping = True
             worker.process.kill()
             return
-        worker.peer = peer
+        self.registry.introduce(worker, peer)
         worker.last_heard_ns = time.monotonic_ns()
         self.handoffs.restore(worker, hello.connections)
         if worker.stopping:
@@ -367,6 +369,14 @@ class Arbiter:
         task = asyncio.create_task(errand)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
+        task.add_done_callback(_report_failure)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """A mistake of ours must not pass in silence: nobody awaits these tasks before the end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": "a task of the arbiter failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
 
 
 def _find(lock: Path) -> Process | None:

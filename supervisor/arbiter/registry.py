@@ -80,6 +80,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._by_camera: dict[str, Worker] = {}
+        self._by_peer: dict[Peer, Worker] = {}
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._by_camera.values()))
@@ -88,7 +89,15 @@ class Registry:
         return self._by_camera.get(camera)
 
     def by_peer(self, peer: Peer) -> Worker | None:
-        return next((worker for worker in self._by_camera.values() if worker.peer == peer), None)
+        return self._by_peer.get(peer)
+
+    def introduce(self, worker: Worker, peer: Peer | None) -> None:
+        """From now on `peer`, and no other, speaks for this worker; None: nobody does."""
+        if worker.peer is not None:
+            self._by_peer.pop(worker.peer, None)
+        worker.peer = peer
+        if peer is not None:
+            self._by_peer[peer] = worker
 
     def add(self, worker: Worker) -> None:
         self._by_camera[worker.camera] = worker

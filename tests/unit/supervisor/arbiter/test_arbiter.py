@@ -276,7 +276,8 @@ async def test_the_kernel_says_who_is_at_the_hand_off_socket(tmp_path: Path) -> 
         worker.hello(pid=process.pid)
         await worker.hears(Configure)
         sock = worker.connect()
-        assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+        async with asyncio.timeout(2):
+            assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
         assert rig.state() == "starting"
 
 
