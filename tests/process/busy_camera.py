@@ -1,10 +1,11 @@
 """A camera's media path in one process, beside an endless loop of Python in a `thread` of it or in a `process`.
 
-Prints the port of its listener; the first client gets frames without asking. Ends when its standard input does.
+Prints the port of its listener; the first client gets frames without asking.
 """
 
 import math
 import multiprocessing
+import os
 import select
 import socket
 import sys
@@ -17,8 +18,9 @@ from camfleet.workers import preload
 from camfleet.workers.pipeline import StreamPipeline
 
 
-def spin() -> None:
-    while True:
+def spin(camera: int) -> None:
+    """For as long as the camera's process lives; as a process of its own this one has that for a parent."""
+    while camera in (os.getpid(), os.getppid()):
         pass
 
 
@@ -39,9 +41,9 @@ def main(beside: str) -> None:
     while not any(isinstance(event, Ready) for event in engine.events()):
         select.select([engine.event_fd], [], [])
     if beside == "thread":
-        threading.Thread(target=spin, daemon=True).start()
+        threading.Thread(target=spin, args=(os.getpid(),), daemon=True).start()
     else:
-        multiprocessing.get_context("spawn").Process(target=spin, daemon=True).start()
+        multiprocessing.get_context("spawn").Process(target=spin, args=(os.getpid(),), daemon=True).start()
     engine.play(client, b"RTSP/1.0 200 OK\r\n\r\n")
     sys.stdin.read()
 
