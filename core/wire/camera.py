@@ -67,6 +67,10 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sha256: bool = False  # offer Digest SHA-256 after MD5; FFmpeg fails on it (interop 61), so it is opt-in
     max_sessions: int = 1000
     session_timeout_s: int = 60
+    request_timeout_s: float = 10.0  # from a request's first byte to its last
+    login_failures: int = 10  # of one user from one address within the window, then a lock-out
+    login_failure_window_s: float = 60.0
+    lockout_s: float = 60.0
     key_update_records: int = 2**22
     key_update_spacing_s: float = 10.0
     stall_timeout_s: float = 10.0  # a reader to whom nothing could be written for so long is closed

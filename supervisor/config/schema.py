@@ -315,7 +315,12 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 5.0
     first_request_timeout_s: Annotated[
         float,
-        Meta(ge=0.1, le=600, description="From there to the first request that names a camera, in seconds."),
+        Meta(
+            ge=0.1,
+            le=600,
+            description="From there to the first request that names a camera, and from the first byte of any later one "
+            "to its last, in seconds.",
+        ),
     ] = 10.0
     connections: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Connections in all; each costs a descriptor.")

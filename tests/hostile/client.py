@@ -105,7 +105,7 @@ class Client:
         self.end = CLOSED
         if self.tls and self.tls.alert != "close_notify":
             self.end = self.tls.alert or "truncated"
-        assert not self._elements.buffer, f"an incomplete answer: {bytes(self._elements.buffer)!r}"
+        assert not self._elements.buffer, f"an incomplete answer: {bytes(self._elements.buffer[:200])!r}"
         return False
 
     # ------------------------------------------------------------ requests

@@ -17,6 +17,14 @@ TRANSPORT = f"Transport: {TCP}"
 NOWHERE_URL = "rtsp://127.0.0.1/nowhere"
 
 
+LOGIN_FAILURES = 12  # not the default, so that the setting is seen to be obeyed
+
+
+@pytest.fixture(scope="module")
+def limits() -> str:
+    return f"login_failures = {LOGIN_FAILURES}"
+
+
 def basic(credentials: bytes) -> str:
     return "Basic " + b64encode(credentials).decode()
 
@@ -180,7 +188,7 @@ def test_c34_10000_wrong_passwords(ward: Ward, tls: bool) -> None:
             client.read_to_end()
             assert client.end == CLOSED
             statuses.append([reply.status for reply in client.replies])
-    assert statuses == [[401] * 10 + [403], *[[403]] * 19]
+    assert statuses == [[401] * LOGIN_FAILURES + [403], *[[403]] * 19]
 
     def login(url: str, user: str = USER, password: str = PASSWORD) -> int:
         with ward.client(tls=tls, adopted=False, source=source) as client:

@@ -88,10 +88,10 @@ def first_words(ward: Ward, secure_port: bool, *pieces: bytes) -> str:
         return alert_name(said[6]) if said else ""
 
 
-GOOD = hello(GROUPS, SIGNATURES, server_name(b"localhost"))
+GOOD_HELLO = hello(GROUPS, SIGNATURES, server_name(b"localhost"))
 HELLOS = [
-    ("F59 a byte a segment", [GOOD[n : n + 1] for n in range(len(GOOD))], "handshake"),
-    ("F60 nothing unusual", [GOOD], "handshake"),
+    ("F59 a byte a segment", [GOOD_HELLO[n : n + 1] for n in range(len(GOOD_HELLO))], "handshake"),
+    ("F60 nothing unusual", [GOOD_HELLO], "handshake"),
     ("F60 no extension", [hello()], "handshake_failure"),
     ("F60 1,000 extensions", [hello(GROUPS, SIGNATURES, *many(1000, b""))], "handshake"),
     ("F60 the same extension twice", [hello(GROUPS, GROUPS, SIGNATURES)], "illegal_parameter"),

@@ -44,7 +44,9 @@ class Registry:
     ) -> None:
         """`streams` in the order of the configuration: the first is the default one."""
         self.fanout = fanout
-        self.lockout = Lockout()
+        self.lockout = Lockout(
+            user_failures=spec.login_failures, window_s=spec.login_failure_window_s, lock_s=spec.lockout_s
+        )
         self._spec = spec
         self._streams = streams
         self._kinds = {stream_id: stream.spec.kind for stream_id, stream in streams.items()}
@@ -79,6 +81,7 @@ class Registry:
             address=connection.peer.host,
             secure=bool(handoff.record.session),
             session_timeout_s=self._spec.session_timeout_s,
+            first_request_timeout_s=self._spec.request_timeout_s,
             now_ns=now_ns,
         )
         try:

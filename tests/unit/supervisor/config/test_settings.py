@@ -56,6 +56,10 @@ source = { kind = "testlive" }
 sessions_per_camera = 7
 session_timeout_s = 30
 reader_stall_timeout_s = 5
+first_request_timeout_s = 3
+login_failures = 4
+login_failure_window_s = 30
+lockout_s = 90
 """
 
 
@@ -114,6 +118,10 @@ def test_the_whole_example(example: Path) -> None:
             max_sessions=7,
             session_timeout_s=30,
             stall_timeout_s=5.0,
+            request_timeout_s=3.0,
+            login_failures=4,
+            login_failure_window_s=30.0,
+            lockout_s=90.0,
         ),
         CameraSpec(
             id="ipc2",
@@ -123,6 +131,10 @@ def test_the_whole_example(example: Path) -> None:
             max_sessions=7,
             session_timeout_s=30,
             stall_timeout_s=5.0,
+            request_timeout_s=3.0,
+            login_failures=4,
+            login_failure_window_s=30.0,
+            lockout_s=90.0,
         ),
     )
 
