@@ -16,6 +16,8 @@ from .tcp import endpoint
 HEADER_SIZE = 5  # of a TLS record
 CLOSE_NOTIFY = 0
 _PLAIN_SIZE = 16_384
+# Some answers, a few hundred bytes each: who has not taken them after this does not read.
+_SEND_TIMEOUT_S = 5.0
 # After our last word, so long and so much is read and dropped: closing with bytes unread makes the kernel reset the
 # connection, and the client may lose the alert or the answer.
 _LINGER_S = 1.0
@@ -80,7 +82,11 @@ class Channel:
                 data = self.session.seal(data, time.monotonic_ns())
             except TLSError as error:
                 raise await self._broken(error) from None
-        await asyncio.get_running_loop().sock_sendall(self.sock, data)
+        try:
+            async with asyncio.timeout(_SEND_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_sendall(self.sock, data)
+        except TimeoutError:
+            raise ConnectionAbortedError("the client does not read") from None
 
     async def close(self, alert: int = CLOSE_NOTIFY) -> None:
         """The orderly end: an alert, FIN, and up to a second for the client to read it. May be called again."""

@@ -1,8 +1,10 @@
 """The way in: accept, limits, first bytes, handshake; what comes through is a Channel."""
 
 import asyncio
+import ctypes
 import socket
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 
 from camfleet.core.log import Log
@@ -16,6 +18,8 @@ from .journal import Journal
 from .tcp import Listener
 
 _log = Log("listen")
+_libc = ctypes.CDLL(None)
+_CROWD = 64
 
 
 class TurnedAwayError(Exception):
@@ -46,6 +50,7 @@ class Door:
         self._journal = journal
         self._handshake_timeout_s = handshake_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._crowd = 0  # the most of them at once, since the last time that few were left
 
     async def run(self, listener: Listener) -> None:
         """Accept until cancelled."""
@@ -59,7 +64,15 @@ class Door:
                 continue
             task = asyncio.create_task(self._welcome(sock, peer, lease, listener))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._crowd = max(self._crowd, len(self._tasks))
+            task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        """A handshake takes 60 KB, and what a crowd of them took the allocator would keep for the next one."""
+        self._tasks.discard(task)
+        if self._crowd >= _CROWD and len(self._tasks) < self._crowd // 8:
+            self._crowd = 0
+            _libc.malloc_trim(0)
 
     async def close(self) -> None:
         """End every connection that is still on this side."""
@@ -77,8 +90,11 @@ class Door:
             await hang_up(sock, error.farewell)
         except SessionBrokenError as error:
             self._note(f"TLS {error}", peer, "the session ended before it had a camera")
-        except OSError:  # gone; a port scan or a health check is no news
+        except OSError as error:  # gone; a port scan or a health check is no news
             self._journal.counts["gone"] += 1
+            # asyncio's future of the last read has the error, its frames have that future and 60 KB of the handshake:
+            # a circle that would live until the garbage collector looks at everything.
+            traceback.clear_frames(error.__traceback__)
         except Exception:
             _log.exception("serve_failed", peer=peer.host)
         finally:

@@ -265,6 +265,32 @@ def test_renegotiation_is_refused(context: ServerContext) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_client_that_does_not_read(context: ServerContext, monkeypatch: pytest.MonkeyPatch, secure: bool) -> None:
+    """Bad-input 13: answers are not waited to be read for ever."""
+    monkeypatch.setattr("camfleet.supervisor.listen.channel._SEND_TIMEOUT_S", 0.2)
+    errors = []
+
+    async def serve(channel: Channel) -> None:
+        try:
+            while True:
+                await channel.send(bytes(16_384))
+        except ConnectionError as error:
+            errors.append(str(error))
+
+    async def test() -> None:
+        async with open_door(context, secure=secure, serve=serve) as door, connected(door.port, SystemClient()) as peer:
+            if secure:
+                await peer.handshake()
+                await peer.flush()
+            else:
+                await peer.send_raw(REQUEST)
+            await door.settled()
+            assert errors == ["the client does not read"]
+
+    run(test())
+
+
 def test_no_secret_in_a_log(context: ServerContext, caplog: pytest.LogCaptureFixture) -> None:
     secrets = []
 

@@ -1,9 +1,13 @@
 """Every way of not getting in: what the client is told, what is counted, and what is left afterwards."""
 
 import asyncio
+import contextlib
+import gc
+import resource
 import socket
 import ssl
 import struct
+from pathlib import Path
 
 import pytest
 from camfleet.supervisor.config import Limits
@@ -236,3 +240,38 @@ def test_many_half_handshakes(context: ServerContext) -> None:
                 assert await peer.ask(REQUEST, len(ECHO)) == ECHO
 
     run(test())
+
+
+def test_resets_leave_no_garbage(context: ServerContext) -> None:
+    """Bad-input 65: handshakes that were reset are freed by themselves, and their memory is given back."""
+
+    async def handshakes(door: OpenDoor, count: int) -> None:
+        client = SystemClient()
+        client.handshake()
+        hello = client.output()
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as stack:
+            for _ in range(count):
+                sock = stack.enter_context(raw_socket())
+                await loop.sock_connect(sock, ("127.0.0.1", door.port))
+                await loop.sock_sendall(sock, hello)
+            await until(lambda: door.budget.connections == count)  # their answers are not read: closing is a reset
+        await door.settled()
+
+    async def test() -> None:
+        async with open_door(context) as door:
+            await handshakes(door, 10)
+            before = resident_size()
+            gc.disable()
+            try:
+                for _ in range(3):
+                    await handshakes(door, 100)
+            finally:
+                gc.enable()
+            assert resident_size() - before < 100 * 60_000
+
+    run(test())
+
+
+def resident_size() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
