@@ -177,11 +177,14 @@ class ServerConnection:
         return min(deadlines)
 
     def handle_timeout(self, now_ns: int) -> None:
-        """Something is overdue: close, after a 408 when the peer is in the middle of a request."""
+        """Give up when something is overdue."""
         self._now_ns = now_ns
         deadline = self.next_deadline()
-        if deadline is None or now_ns < deadline:
-            return
+        if deadline is not None and now_ns >= deadline:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Close, after a 408 when the peer is in the middle of a request."""
         self._closing = True
         if not self.at_boundary:
             self._reply(408, None)

@@ -27,12 +27,14 @@ async def first_request(
     answers = 0
     while True:
         request = _next_request(rtsp, is_known, login_failed)
+        if request is None and not rtsp.should_close and time.monotonic_ns() >= deadline_ns:
+            rtsp.give_up()
         if data := rtsp.data_to_send():
             await channel.send(data)
             answers += 1
         if request is not None:
             return request
-        if rtsp.should_close or answers >= MAX_ANSWERS or time.monotonic_ns() >= deadline_ns:
+        if rtsp.should_close or answers >= MAX_ANSWERS:
             return None
         due_ns = min(deadline_ns, rtsp.next_deadline() or deadline_ns)
         try:

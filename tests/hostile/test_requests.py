@@ -80,7 +80,7 @@ ASKED: list[tuple[str, Act, str, str, list[str], int]] = [
     ("D42 TEARDOWN of nothing", no_session, "TEARDOWN", URL, [], 200),
     ("D47 KeyMgmt", no_session, "SETUP", URL, ['KeyMgmt: prot=mikey;data="00"', TRANSPORT], 200),
 ]  # fmt: skip
-FIRST = [(name, *request) for name, before, *request in ASKED if before is no_session]
+FIRST = [(case[0], *case[2:]) for case in ASKED if case[1] is no_session]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_request_for_another_camera_takes_the_requests_behind_it_along(server:
     with server.connect("ipc1", tls=tls) as client:
         assert client.request("DESCRIBE").status == 200
         urls = [server.bare_url(camera, tls=tls) for camera in ("ipc1", "ipc2", "ipc2", "ipc1")]
-        client.sock.sendall(b"".join(client.encode_request("OPTIONS", url) for url in urls))
+        client.sock.sendall(b"".join(client.encode_request("DESCRIBE", url) for url in urls))
         answers = [client.read_response() for _ in urls]
         assert [int(answer.header("cseq")) for answer in answers] == [client.cseq - 3 + index for index in range(4)]
         assert {answer.status for answer in answers} == {200}
