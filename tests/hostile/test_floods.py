@@ -162,12 +162,15 @@ def test_f65_2000_half_handshakes(ward: Ward) -> None:
                 if number % 3:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             turned_away += 100 - PENDING
-            wait_for(lambda wanted=turned_away: over_limit(ward) == wanted, why=lambda: f"{over_limit(ward)} refused")  # type: ignore[misc]
+            wait_until_turned_away(ward, turned_away)
             assert_others_are_served(ward)
         wait_for(lambda: ward.connections() == len(ward.watches), why="places are not free again")
     with ward.client(tls=True, adopted=True, source=source) as client:
         assert client.ask("DESCRIBE").status == 200
 
 
-def over_limit(ward: Ward) -> int:
-    return int(ward.server.status()["supervisor"]["turned_away"].get("over limit", 0))
+def wait_until_turned_away(ward: Ward, count: int) -> None:
+    def over_limit() -> int:
+        return int(ward.server.status()["supervisor"]["turned_away"].get("over limit", 0))
+
+    wait_for(lambda: over_limit() == count, why=lambda: f"{over_limit()} instead of {count} turned away")
