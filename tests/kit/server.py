@@ -51,7 +51,7 @@ class Server:
         folder: Path,
         cameras: tuple[str, ...] = ("ipc1",),
         *,
-        host: str = "127.0.0.1",
+        host: str | tuple[str, ...] = "127.0.0.1",
         server_lines: str = "",
         tail: str = "",
         environment: Mapping[str, str] = MappingProxyType({}),
@@ -63,6 +63,7 @@ class Server:
         self.rtsp_port, self.rtsps_port = free_ports(2)
         self.server_lines, self.tail = server_lines, tail
         self.environment = {**os.environ, **environment}
+        self.command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(self.config)]
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[psutil.Process] = set()  # every process that was ever ours; psutil knows reused pids
         self._workers: set[psutil.Process] = set()
@@ -70,7 +71,7 @@ class Server:
 
     def write_config(self, cameras: tuple[str, ...], *, password: str = PASSWORD) -> None:
         self.config.write_text(
-            f'[server]\nhost = "{self.host}"\nrtsp_port = {self.rtsp_port}\nrtsps_port = {self.rtsps_port}\n'
+            f"[server]\nhost = {json.dumps(self.host)}\nrtsp_port = {self.rtsp_port}\nrtsps_port = {self.rtsps_port}\n"
             f'state_dir = "{self.state_dir}"\n{self.server_lines}\n'
             f'[[users]]\nname = "{USER}"\npassword = "{password}"\n'
             + "".join(CAMERA.format(id=camera) for camera in cameras)
@@ -98,7 +99,7 @@ class Server:
         """Returns when both ports accept and every camera has a worker that answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(self.config)],
+                self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -106,6 +107,12 @@ class Server:
             )
         wait_for(self._is_ready, timeout_s, lambda: f"server not ready:\n{self.log_text()[-4000:]}")
         self.note_processes()
+
+    def run_to_its_end(self) -> subprocess.CompletedProcess[str]:
+        """For a server that cannot start, or a second one."""
+        return subprocess.run(
+            self.command, env=self.environment, capture_output=True, text=True, timeout=30, check=False
+        )
 
     def _is_ready(self) -> bool:
         assert self.process is not None

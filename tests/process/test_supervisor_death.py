@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -55,13 +53,7 @@ def test_a_connection_moves_to_another_camera_after_the_change_of_supervisors(se
 
 
 def test_a_second_supervisor_is_refused(server: Server) -> None:
-    second = subprocess.run(
-        [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(server.config)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    second = server.run_to_its_end()
     assert second.returncode == 1
     assert f"pid {server.pid}" in second.stderr
     assert "Traceback" not in second.stderr
