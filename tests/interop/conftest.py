@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.kit.server import Server
+from tests.kit.wait import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +21,37 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def authority(server: Server) -> Path:
     """The server's certificate, as an operator exports it for the clients."""
     return server.state_dir / "certs" / "ssl.ca"
+
+
+CAMERA = """
+[[cameras]]
+id = "{id}"
+name = "Test {id}"
+[[cameras.streams]]
+id = "stream1"
+source = {{ kind = "testlive" }}
+video = {{ codec = "h264", width = 64, height = 64, fps = 120, bitrate = "300k", gop = 120 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def two_cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """ipc1 and ipc2 with tiny pictures, a packet or two every 8 ms. At the end nothing may be left of all connections."""
+    tail = CAMERA.format(id="ipc1") + CAMERA.format(id="ipc2")
+    with Server(tmp_path_factory.mktemp("two-cameras"), (), tail=tail) as running:
+        for camera in ("ipc1", "ipc2"):  # what is opened once and kept
+            with running.connect(camera) as client:
+                client.play()
+        wait_for(lambda: running.status()["supervisor"]["connections"] == 0)
+        pids = (running.pid, running.worker_pid("ipc1"), running.worker_pid("ipc2"))
+        before = [descriptors(pid) for pid in pids]
+        yield running
+        wait_for(lambda: running.status()["supervisor"]["connections"] == 0)
+        wait_for(lambda: [descriptors(pid) for pid in pids] <= before, why=f"more descriptors than {before}")
+        assert [camera["connections"] for camera in running.status()["cameras"]] == [0, 0]
+        assert [running.worker_pid("ipc1"), running.worker_pid("ipc2")] == list(pids[1:])
+        assert "Traceback" not in running.log_text()
+
+
+def descriptors(pid: int) -> int:
+    return int(psutil.Process(pid).num_fds())
