@@ -4,7 +4,6 @@ A connection that a worker gives back, because its client asks for another camer
 """
 
 import asyncio
-import contextlib
 import secrets
 import time
 
@@ -16,6 +15,7 @@ from camfleet.supervisor.arbiter.handoff import Returned
 from camfleet.supervisor.arbiter.registry import Worker
 from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Channel
+from camfleet.supervisor.listen.channel import SessionBrokenError
 
 from .first_request import first_request
 
@@ -57,8 +57,11 @@ class Router:
     async def _serve_again(self, returned: Returned) -> None:
         connection, channel = returned
         try:
-            with contextlib.suppress(OSError):  # the client has gone
-                await self._route(connection, channel)
+            await self._route(connection, channel)
+        except SessionBrokenError as error:
+            log.warning("session_broken", peer=f"{channel.peer.host}:{channel.peer.port}", reason=str(error))
+        except OSError:  # the client has gone
+            pass
         finally:
             await channel.close()
 

@@ -7,10 +7,10 @@ from typing import Self
 
 from OpenSSL import SSL
 
-from tests.hostile.tls_layer import TLSLayer
 from tests.kit.interleaved import InterleavedReader, RTPPacket
 from tests.kit.rtsp import TCP, Reply, digest, nonce_of, parse_replies, request
 from tests.kit.server import PASSWORD, USER
+from tests.kit.tls_layer import TLSLayer
 
 TIMEOUT_S = 10.0
 URL = "rtsp://127.0.0.1/ipc1-stream1/testlive"

@@ -14,12 +14,12 @@ from OpenSSL import SSL
 
 from tests.hostile.client import CLOSED, OPEN, TIMEOUT_S, URL
 from tests.hostile.conftest import Ward
-from tests.hostile.tls_layer import TLSLayer
 from tests.kit.rtsp import request
 from tests.kit.rtsp_client import RTSPClient, client_context
 from tests.kit.server import PASSWORD, USER
 from tests.kit.tls import CLIENT_HELLO, KEY_UPDATE, handshake, key_update
 from tests.kit.tls_client import write_pair
+from tests.kit.tls_layer import TLSLayer
 from tests.kit.wait import wait_for
 from tests.reference.tls_record import ALERT, APPLICATION_DATA, HANDSHAKE
 

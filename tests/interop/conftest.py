@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.kit.journey import TWO_CAMERAS
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
 
@@ -23,22 +24,10 @@ def authority(server: Server) -> Path:
     return server.state_dir / "certs" / "ssl.ca"
 
 
-CAMERA = """
-[[cameras]]
-id = "{id}"
-name = "Test {id}"
-[[cameras.streams]]
-id = "stream1"
-source = {{ kind = "testlive" }}
-video = {{ codec = "h264", width = 64, height = 64, fps = 120, bitrate = "300k", gop = 120 }}
-"""
-
-
 @pytest.fixture(scope="module")
 def two_cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """ipc1 and ipc2 with tiny pictures, a packet or two every 8 ms. At the end nothing may be left of all connections."""
-    tail = CAMERA.format(id="ipc1") + CAMERA.format(id="ipc2")
-    with Server(tmp_path_factory.mktemp("two-cameras"), (), tail=tail) as running:
+    """Of all connections nothing may be left at the end."""
+    with Server(tmp_path_factory.mktemp("two-cameras"), (), tail=TWO_CAMERAS) as running:
         for camera in ("ipc1", "ipc2"):  # what is opened once and kept
             with running.connect(camera) as client:
                 client.play()

@@ -70,7 +70,7 @@ HAND_BACKS = {
 JOURNEYS = HAND_OFFS | HAND_BACKS
 
 PACKINGS = [one_by_one, in_one_segment, in_one_record, across_records, in_records_of_one_byte]
-# "joined": the first portion is in the segment of the client's Finished. In TLS 1.2 only a resumed handshake ends there.
+# "joined": the first portion is in the segment of the client's Finished. In TLS 1.2 only resumption ends with that.
 HANDSHAKES = ["full", "joined", "resumed"]
 OPENSSL = [
     pytest.param(flavour, shake, id=f"{flavour.name}-{shake}")

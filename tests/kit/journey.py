@@ -5,6 +5,7 @@ number of them can leave at once.
 """
 
 import base64
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -17,6 +18,20 @@ from tests.kit.tls_wires import Wire
 NOBODY = "*"
 SENDER_REPORT, BYE = 200, 203
 PACKETS = 2  # to see at each PLAY
+
+# Configuration of a server for journeys: tiny pictures, a packet or two every 8 ms.
+TWO_CAMERAS = "".join(
+    f"""
+[[cameras]]
+id = "{camera}"
+name = "Test {camera}"
+[[cameras.streams]]
+id = "stream1"
+source = {{ kind = "testlive" }}
+video = {{ codec = "h264", width = 64, height = 64, fps = 120, bitrate = "300k", gop = 120 }}
+"""
+    for camera in ("ipc1", "ipc2")
+)
 
 _CREDENTIALS = "Authorization: Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
@@ -78,9 +93,9 @@ def across_records(requests: list[bytes]) -> list[Portion]:
     cuts = [0]
     for each in requests:
         cuts.append(cuts[-1] + len(each))
-    middles = [(begin + end) // 2 for begin, end in zip(cuts, cuts[1:], strict=False)]
+    middles = [(begin + end) // 2 for begin, end in itertools.pairwise(cuts)]
     edges = [0, *middles, len(stream)]
-    return [Portion([stream[begin:end] for begin, end in zip(edges, edges[1:], strict=False)], len(requests))]
+    return [Portion([stream[begin:end] for begin, end in itertools.pairwise(edges)], len(requests))]
 
 
 class Conversation:

@@ -1,9 +1,9 @@
 """TLS connections to a real server, one face for all stacks.
 
-    InMemory             OpenSSL of the cryptography package: the test puts records and segments together
-    Reference            OpenSSL for the handshake, then tests/reference: it can say anything at all
-    GnuTLS, SClient      gnutls-cli and openssl s_client, pipes of plaintext as child processes
-    TLSLite              tlslite-ng
+InMemory             OpenSSL of the cryptography package: the test puts records and segments together
+Reference            OpenSSL for the handshake, then tests/reference: it can say anything at all
+GnuTLS, SClient      gnutls-cli and openssl s_client, pipes of plaintext as child processes
+TLSLite              tlslite-ng
 """
 
 import os
@@ -11,27 +11,24 @@ import socket
 import subprocess
 import tempfile
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
-from camfleet.core.tls.alert import alert_name
-from camfleet.supervisor.tls.export import SUITES, key_block
 from OpenSSL import SSL
 
-from tests.kit.tls import key_update
 from tests.kit.tls_client import BundledClient
+from tests.kit.tls_layer import TLSLayer
 from tests.kit.wait import wait_for
-from tests.reference import tls_record
-from tests.reference.tls_record import ALERT, APPLICATION_DATA, HANDSHAKE, TLS_1_3, Direction
+from tests.reference.tls_record import ALERT
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it imports asyncore where that still exists
     from tlslite.api import HandshakeSettings, TLSConnection  # type: ignore[import-untyped]  # it has no types
 
 TIMEOUT_S = 10.0
-WARNING, FATAL = 1, 2
-CLOSE_NOTIFY = 0
+WARNING, CLOSE_NOTIFY = 1, 0
 
 
 class Flavour(NamedTuple):
@@ -60,34 +57,45 @@ FLAVOURS = [
 FLAVOURS_1_3 = [flavour for flavour in FLAVOURS if flavour.is_1_3]
 
 
-class Wire(Protocol):
-    def send(self, *chunks: bytes) -> None:
-        """Each chunk in records of its own; all in one segment where the stack lets us."""
+class Wire(ABC):
+    """One TLS connection; closed at the end of a `with`."""
 
-    def receive(self) -> bytes:
-        """At least one byte of plaintext; empty at close_notify. Raises EOFError at any other end."""
-
-    def update_key(self, *, request: bool) -> None:
-        """KeyUpdate; `request`: the server shall do it too."""
-
-    def say_goodbye(self) -> None:
-        """close_notify; `receive` goes on."""
-
-    def close(self) -> None: ...
-
-
-class _Socket:
-    """A TCP connection to the server, closed at the end of a `with`."""
-
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    @abstractmethod
+    def __init__(self, port: int, flavour: Flavour) -> None:
+        """Connects, and is through with the handshake."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @abstractmethod
+    def send(self, *chunks: bytes) -> None:
+        """Each chunk in records of its own; all in one segment where the stack lets us."""
+
+    @abstractmethod
+    def receive(self) -> bytes:
+        """At least one byte of plaintext; empty at close_notify. Raises EOFError at any other end."""
+
+    def update_key(self, *, request: bool) -> None:
+        """KeyUpdate; `request`: the server shall do it too."""
+        raise NotImplementedError("this stack has no door for it")
+
+    @abstractmethod
+    def say_goodbye(self) -> None:
+        """close_notify; `receive` goes on."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class _Socket(Wire):
+    """On a TCP connection of our own."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
         self.sock.close()
@@ -120,9 +128,6 @@ class InMemory(_Socket):
             self.client.feed(self.receive_bytes())
         return data
 
-    def update_key(self, *, request: bool) -> None:
-        raise NotImplementedError("pyOpenSSL has no door for it")
-
     def say_goodbye(self) -> None:
         self.client.tls.shutdown()
         self._flush()
@@ -141,102 +146,44 @@ def handshake(wire: _Socket, client: BundledClient) -> None:
 
 
 class FatalAlertError(Exception):
-    """The server has ended the session."""
-
-    def __init__(self, description: int) -> None:
-        super().__init__(alert_name(description))
-        self.description = description
+    """The server has ended the session; the text is the alert's name."""
 
 
 class Reference(_Socket):
-    """After the handshake every byte is the test's: `sending` seals what it likes, `send_bytes` sends it.
+    """After the handshake every byte is the test's: `tls.sending` seals what it likes, `send_bytes` sends it.
 
     The client's Finished waits for the first of them, and shares its segment (all but full TLS 1.2).
     """
 
     def __init__(self, port: int, flavour: Flavour) -> None:
         super().__init__(port)
-        secrets: dict[bytes, bytes] = {}
-        client = BundledClient(version=flavour.version, suites=flavour.openssl, keep_secrets=secrets)
-        handshake(self, client)
-        suite = next(each for each in tls_record.SUITES if each.number == SUITES[flavour.openssl].number)
-        if suite.version == TLS_1_3:
-            self.sending = Direction(suite, secrets[b"CLIENT_TRAFFIC_SECRET_0"])
-            self.receiving = Direction(suite, secrets[b"SERVER_TRAFFIC_SECRET_0"])
-        else:
-            self.sending, self.receiving = _directions_1_2(suite, client, flavour)
-        self.opened: list[tuple[int, bytes]] = []  # what was no application data
-        self._records = b""
-        self._finished = client.output()
-
-    @property
-    def key_updates(self) -> int:
-        """How many of the server's have come."""
-        return sum(content_type == HANDSHAKE and content[0] == 24 for content_type, content in self.opened)
-
-    @property
-    def warnings(self) -> list[int]:
-        """Descriptions of the server's, in order."""
-        return [content[1] for content_type, content in self.opened if content_type == ALERT]
+        self.tls = TLSLayer(self.sock, flavour.version, flavour.openssl, hold=True)
 
     def send_bytes(self, data: bytes) -> None:
-        data, self._finished = self._finished + data, b""
+        data, self.tls.unsent = self.tls.unsent + data, b""
         self.sock.sendall(data)
 
     def send(self, *chunks: bytes) -> None:
-        self.send_bytes(b"".join(self.sending.seal(chunk) for chunk in chunks))
+        self.send_bytes(b"".join(self.tls.seal(chunk) for chunk in chunks))
 
     def receive(self) -> bytes:
         """As in Wire; raises FatalAlertError too."""
-        while True:
-            while not _is_whole(self._records):
-                self._records += self.receive_bytes()
-            size = 5 + int.from_bytes(self._records[3:5])
-            content_type, content = self.receiving.open(self._records[:size])
-            self._records = self._records[size:]
-            if content_type == APPLICATION_DATA:
-                return content
-            self.opened.append((content_type, content))
-            if content_type == HANDSHAKE and content[0] == 24:
-                self.receiving.update()
-            if content_type == ALERT and content[0] == FATAL:
-                raise FatalAlertError(content[1])
-            if content_type == ALERT and content[1] == CLOSE_NOTIFY:
-                return b""
-
-    def sealed_key_update(self, *, request: bool) -> bytes:
-        """The record; whatever is sealed from now on has the next key."""
-        record = self.sending.seal(key_update(int(request)), HANDSHAKE)
-        self.sending.update()
-        return record
+        data = b""
+        while not data and not self.tls.ended:
+            data = self.tls.open(self.receive_bytes())
+        if not data and self.tls.alert != "close_notify":
+            raise FatalAlertError(self.tls.alert)
+        return data
 
     def update_key(self, *, request: bool) -> None:
-        self.send_bytes(self.sealed_key_update(request=request))
-
-    def sealed_alert(self, level: int, description: int) -> bytes:
-        return self.sending.seal(bytes([level, description]), ALERT)
+        self.send_bytes(self.tls.update(int(request)))
 
     def say_goodbye(self) -> None:
-        self.send_bytes(self.sealed_alert(WARNING, CLOSE_NOTIFY))
+        self.send_bytes(self.tls.sending.seal(bytes([WARNING, CLOSE_NOTIFY]), ALERT))
 
 
-def _is_whole(data: bytes) -> bool:
-    return len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[3:5])
-
-
-def _directions_1_2(suite: tls_record.Suite, client: BundledClient, flavour: Flavour) -> tuple[Direction, Direction]:
-    """RFC 5246 6.3; both Finished were number 0. Explicit nonces are then the sequence number, as in most stacks."""
-    master, server, random = client.tls.master_key(), client.tls.server_random(), client.tls.client_random()
-    assert master
-    assert server
-    assert random
-    client_key, server_key, client_iv, server_iv = key_block(SUITES[flavour.openssl], master, server + random)
-    explicit = bytes(8) if suite.iv_size == 4 else b""
-    return Direction(suite, client_key, client_iv + explicit, 1), Direction(suite, server_key, server_iv + explicit, 1)
-
-
-class _Program:
-    """A child process that takes plaintext on its input and gives plaintext on its output; its own words go to a file."""
+class _Program(Wire):
+    """A child process: plaintext on its input and its output, its own words in a file."""
 
     failure = ""  # what it says of an end without close_notify
 
@@ -251,12 +198,6 @@ class _Program:
                 stderr=words,
                 bufsize=0,
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def words(self) -> str:

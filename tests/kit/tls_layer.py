@@ -13,14 +13,17 @@ from tests.reference.tls_record import ALERT, APPLICATION_DATA, HANDSHAKE, SUITE
 
 SUITE_OF = {SSL.TLS1_3_VERSION: "TLS_AES_128_GCM_SHA256", SSL.TLS1_2_VERSION: "ECDHE-ECDSA-AES128-GCM-SHA256"}
 MAX_FRAGMENT_SIZE = 16_384
+FATAL, CLOSE_NOTIFY = 2, 0
 
 
 class TLSLayer:
-    """`sending` and `receiving` are the client's directions; `alert` is the name of the server's last alert."""
+    """`sending` and `receiving` are the client's directions; `alerts` are the names of the server's."""
 
-    def __init__(self, sock: socket.socket, version: int = SSL.TLS1_3_VERSION) -> None:
-        """A whole handshake on a blocking socket."""
-        suite = SUITE_OF[version]
+    def __init__(
+        self, sock: socket.socket, version: int = SSL.TLS1_3_VERSION, suite: str = "", *, hold: bool = False
+    ) -> None:
+        """A whole handshake on a blocking socket. `hold`: our last flight stays in `unsent`, for the caller to send."""
+        suite = suite or SUITE_OF[version]
         secrets: dict[bytes, bytes] = {}
         client = BundledClient(version=version, suites=suite, keep_secrets=secrets)
         while not client.handshake():
@@ -29,12 +32,20 @@ class TLSLayer:
             if not data:
                 raise ConnectionAbortedError("the server closed during the handshake")
             client.feed(data)
-        if data := client.output():
-            sock.sendall(data)
+        self.unsent = client.output()
+        if self.unsent and not hold:
+            sock.sendall(self.unsent)
+            self.unsent = b""
         self.sending, self.receiving = _directions(client.tls, suite, secrets)
-        self.alert = ""
+        self.alerts: list[str] = []
+        self.ended = False  # close_notify or a fatal alert has come
         self.key_updates = 0  # of the server
         self._ciphertext = b""
+
+    @property
+    def alert(self) -> str:
+        """The last one."""
+        return self.alerts[-1] if self.alerts else ""
 
     def seal(self, data: bytes) -> bytes:
         """Application data in records as large as they may be."""
@@ -54,12 +65,15 @@ class TLSLayer:
         while len(self._ciphertext) >= 5 and len(self._ciphertext) >= (
             size := 5 + int.from_bytes(self._ciphertext[3:5])
         ):
+            assert not self.ended, "a record after the last word"
             content_type, content = self.receiving.open(self._ciphertext[:size])
             self._ciphertext = self._ciphertext[size:]
             if content_type == APPLICATION_DATA:
                 opened += content
             elif content_type == ALERT:
-                self.alert = alert_name(content[1])
+                level, description = content
+                self.alerts.append(alert_name(description))
+                self.ended = level == FATAL or description == CLOSE_NOTIFY
             elif content[0] == KEY_UPDATE:
                 self.key_updates += 1
                 self.receiving.update()
@@ -82,5 +96,6 @@ def _directions(
     client_key, server_key, client_iv, server_iv = key_block(
         exported, secrets[b"CLIENT_RANDOM"], server_random + client_random
     )
-    # Both Finished were record 0. The explicit nonce is ours to choose (RFC 5288 3).
-    return Direction(suite, client_key, client_iv + bytes(8), 1), Direction(suite, server_key, server_iv + bytes(8), 1)
+    # Both Finished were record 0. The explicit nonce of AES-GCM is ours to choose (RFC 5288 3).
+    explicit = bytes(8) if suite.iv_size == 4 else b""
+    return Direction(suite, client_key, client_iv + explicit, 1), Direction(suite, server_key, server_iv + explicit, 1)
