@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+LEVEL_VARIABLE = "CAMFLEET_LOG_LEVEL"  # how the supervisor tells the fork server, and so all workers
 LEVELS = ("debug", "info", "warning", "error")
 MAX_VALUE_SIZE = 2000
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -82,6 +83,11 @@ class LogfmtFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["traceback"] = self.formatException(record.exc_info)
         return " ".join(f"{key}={quote(value)}" for key, value in (line | self._constant).items())
+
+
+def level() -> str:
+    """The level of this process, a word of LEVELS."""
+    return logging.getLevelName(logging.getLogger().level).lower()
 
 
 def configure(level: str = "info", **constant: object) -> None:

@@ -221,7 +221,8 @@ class Server:
             connections=self._budget.connections,
             turned_away=dict(self._journal.counts),
         )
-        cameras = camera_reports(self._arbiter.registry, answers, self._settings)
+        # In a thread: the kernel needs some milliseconds for the memory of each worker.
+        cameras = await asyncio.to_thread(camera_reports, self._arbiter.registry, answers, self._settings)
         return msgspec.json.encode(StatusReport(supervisor=supervisor, cameras=cameras))
 
 

@@ -31,7 +31,7 @@ STOP_DEADLINE_S = 2.0
 def main(camera: str, run_dir: str) -> None:
     """The whole life of a forked worker; never returns. Exit codes: core.wire.control."""
     _leave_the_parent()
-    logs.configure(camera=camera)
+    logs.configure(os.environ.get(logs.LEVEL_VARIABLE, "info"), camera=camera)
     try:
         code = asyncio.run(_serve(camera, Path(run_dir)))
     except Exception:  # a crash; the supervisor sees the code

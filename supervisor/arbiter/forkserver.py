@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 
 import msgspec
-from camfleet.core.log import Log
+from camfleet.core.log import LEVEL_VARIABLE, Log, level
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
 from .process import Process
@@ -53,7 +53,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 COMMAND,
                 stdin=theirs.fileno(),
-                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {LEVEL_VARIABLE: level()},
                 start_new_session=True,
             )
         ours.setblocking(False)

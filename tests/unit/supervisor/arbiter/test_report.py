@@ -1,0 +1,105 @@
+"""What the status says of cameras, with and without an answer of their workers."""
+
+import os
+import time
+from types import SimpleNamespace
+from typing import cast
+
+import msgspec
+from camfleet.core.wire import CameraSpec, StreamSpec, TestLive, VideoSpec
+from camfleet.core.wire.control import Connection, Endpoint, ReaderStats, Stats, StreamStats, TLSInfo
+from camfleet.supervisor.arbiter.process import Process
+from camfleet.supervisor.arbiter.registry import Registry, Worker
+from camfleet.supervisor.arbiter.report import camera_reports
+from camfleet.supervisor.config import load
+
+STREAM = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320, height=180))
+CAMERA = CameraSpec(id="ipc1", name="Lobby", streams=(STREAM,), max_sessions=7)
+SETTINGS = msgspec.structs.replace(load(None), hosts=("192.0.2.7",), cameras=(CAMERA,))
+TLS = TLSInfo(version="TLSv1.3", suite="TLS_AES_128_GCM_SHA256", certificate_fingerprint="ab" * 32)
+
+
+def registry(pid: int = 0) -> Registry:
+    """Of one camera, whose process is ours if it has one."""
+    worker = Worker(CAMERA)
+    if pid:
+        worker.attach(cast(Process, SimpleNamespace(pid=pid)))
+        worker.ready.set()
+    found = Registry()
+    found.add(worker)
+    return found
+
+
+def reader(host: str, tls: TLSInfo | None) -> ReaderStats:
+    connection = Connection(handoff=1, peer=Endpoint(host, 40_000), local=Endpoint("192.0.2.7", 8322), tls=tls)
+    return ReaderStats(
+        connection=connection,
+        user="viewer",
+        stream="stream1",
+        state="playing",
+        transport="tcp",
+        bytes_sent=1000,
+        frames_sent=10,
+        frames_skipped=2,
+        key_updates=0,
+        age_s=1.234,
+    )
+
+
+def stats() -> Stats:
+    stream = StreamStats(
+        id="stream1",
+        kind="testlive",
+        state="running",
+        codec="h264",
+        width=320,
+        height=180,
+        fps=24.987,
+        bitrate_bps=299_000,
+        encoder="libx264",
+        frames=100,
+        key_frames=2,
+    )
+    readers = [reader("192.0.2.9", TLS), reader("2001:db8::9", None)]
+    return Stats(id=1, camera="ipc1", streams=[stream], readers=readers, connections=3)
+
+
+def test_a_camera_whose_worker_answers() -> None:
+    (report,) = camera_reports(registry(os.getpid()), {"ipc1": stats()}, SETTINGS)
+    assert (report.id, report.name, report.state, report.answered) == ("ipc1", "Lobby", "running", True)
+    assert (report.worker_pid, report.restarts, report.connections, report.max_sessions) == (os.getpid(), 0, 3, 7)
+    assert report.worker_rss_bytes >= report.worker_pss_bytes
+    assert report.worker_rss_bytes > 1_000_000
+    (stream,) = report.streams
+    assert stream.url == "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
+    assert (stream.state, stream.fps, stream.bitrate_bps, stream.encoder) == ("running", 24.99, 299_000, "libx264")
+    secure, plain = report.readers
+    assert (secure.peer, secure.tls_version, secure.tls_suite) == ("192.0.2.9:40000", TLS.version, TLS.suite)
+    assert secure.certificate_fingerprint == TLS.certificate_fingerprint
+    assert (plain.peer, plain.tls_version, plain.certificate_fingerprint) == ("[2001:db8::9]:40000", "", "")
+    assert (plain.bytes_sent, plain.frames_skipped, plain.age_s) == (1000, 2, 1.2)
+
+
+def test_a_camera_whose_worker_does_not_answer() -> None:
+    found = registry(os.getpid())
+    worker = found.get("ipc1")
+    assert worker is not None
+    worker.last_heard_ns = time.monotonic_ns() - 4_000_000_000
+    (report,) = camera_reports(found, {}, SETTINGS)
+    assert (report.state, report.answered, report.readers, report.worker_pid) == ("silent", False, [], os.getpid())
+    (stream,) = report.streams
+    assert (stream.state, stream.codec, stream.width, stream.height, stream.fps) == ("unknown", "h264", 320, 180, 0.0)
+
+
+def test_a_camera_without_a_worker() -> None:
+    (report,) = camera_reports(registry(), {}, SETTINGS)
+    assert (report.state, report.worker_pid, report.worker_rss_bytes) == ("restarting", 0, 0)
+
+
+def test_only_configured_cameras_are_reported_in_their_order() -> None:
+    found = registry()
+    for camera in ("ipc3", "ipc2"):
+        found.add(Worker(msgspec.structs.replace(CAMERA, id=camera)))
+    cameras = tuple(msgspec.structs.replace(CAMERA, id=camera) for camera in ("ipc2", "ipc1", "ipc4"))
+    reports = camera_reports(found, {}, msgspec.structs.replace(SETTINGS, cameras=cameras))
+    assert [report.id for report in reports] == ["ipc2", "ipc1"]
