@@ -48,6 +48,7 @@ from .registry import Registry, Worker
 
 log = Log("arbiter")
 
+WORKER_MODULE = b"camfleet.workers"  # in the command line of the fork server, and so of every worker
 PING_INTERVAL_S = 1.0
 ADOPTION_TIMEOUT_S = 2.0  # a worker that lives reconnects within 100 ms
 START_TIMEOUT_S = 10.0
@@ -361,7 +362,7 @@ class Arbiter:
             self._broadcast(Ping(id=self._counter))
             silent_since_ns = time.monotonic_ns() - int(self._orders.silence_timeout_s * 1e9)
             for worker in self.registry:
-                if worker.process is not None and worker.last_heard_ns < silent_since_ns:
+                if worker.process is not None and worker.peer is not None and worker.last_heard_ns < silent_since_ns:
                     log.error("worker_is_silent", camera=worker.camera, pid=worker.pid)
                     worker.process.kill()
 
@@ -380,9 +381,17 @@ def _report_failure(task: asyncio.Task[None]) -> None:
 
 
 def _find(lock: Path) -> Process | None:
-    """The process that holds a camera's lock."""
+    """The worker that holds a camera's lock.
+
+    One that has just taken it has not yet overwritten the pid of its predecessor, which may be anybody's by now: whom
+    we adopt we may kill, so it must have a worker's command line.
+    """
     pid = holder(lock)
     try:
-        return Process.open(pid) if pid is not None else None
-    except ProcessLookupError:
+        process = Process.open(pid) if pid is not None else None
+        if process is None or WORKER_MODULE in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return process
+    except (ProcessLookupError, FileNotFoundError):
         return None
+    process.forget()
+    return None

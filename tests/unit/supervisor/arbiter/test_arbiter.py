@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
 import time
@@ -329,6 +330,23 @@ async def test_pings_are_sent_and_silence_is_death(tmp_path: Path, monkeypatch: 
             worker.say(Pong(id=ping.id))
         assert not process.killed
         await until(lambda: process.killed)
+
+
+async def test_the_pid_in_a_lock_file_may_be_anybodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a worker long dead, when its successor has taken the lock and not yet written its own."""
+    monkeypatch.setattr(room, "ADOPTION_TIMEOUT_S", 0.01)
+    bystander = await asyncio.create_subprocess_exec("sleep", "60")
+    with (tmp_path / "ipc1.lock").open("w") as lock, (tmp_path / "ipc9.lock").open("w") as other:
+        for file in (lock, other):
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(str(bystander.pid))
+            file.flush()
+        async with running(tmp_path) as rig:
+            await forked(rig, 1)
+            await asyncio.sleep(0.1)
+    assert bystander.returncode is None
+    bystander.kill()
+    await bystander.wait()
 
 
 async def test_a_crash_is_followed_by_a_start_at_once_and_then_by_pauses(tmp_path: Path) -> None:

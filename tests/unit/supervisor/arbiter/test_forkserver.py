@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from camfleet.core.log import level
 from camfleet.supervisor.arbiter import forkserver as room
 from camfleet.supervisor.arbiter.forkserver import ForkServer, ForkServerError
 from camfleet.supervisor.arbiter.process import Process, describe
@@ -92,6 +93,7 @@ async def test_a_worker_gets_no_descriptors_and_no_secrets(monkeypatch: pytest.M
         assert facts["ppid"] == forkserver.pid
         assert "SOME_PASSWORD" not in facts["environment"]
         assert "PATH" in facts["environment"]
+        assert facts["environment"]["CAMFLEET_LOG_LEVEL"] == level()
         assert len(facts["descriptors"]) == 3 + 1  # the standard streams, and the folder that is being listed
         for each in (sibling, process):
             each.kill()
