@@ -19,16 +19,8 @@ M = TypeVar("M", bound=Message)
 TIMEOUT_S = 5.0
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Poll every 5 ms; an AssertionError names `what` did not come."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.005)
-
-
 async def until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
-    """`wait_until` for a test that runs inside the event loop."""
+    """`wait_for` of tests.kit.wait for a test that runs inside the event loop."""
     for _ in range(int(timeout_s / 0.005)):
         if condition():
             return

@@ -17,7 +17,8 @@ from camfleet.core.wire.control import Adopted, Configure, Hello
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import Element, InterleavedReader, RTPPacket
 from tests.kit.rtsp import NONCE_KEY, USERS, Reply, digest, nonce_of, parse_replies, request
-from tests.kit.supervisor import TIMEOUT_S, FakeSupervisor, connection, wait_until
+from tests.kit.supervisor import TIMEOUT_S, FakeSupervisor, connection
+from tests.kit.wait import wait_for
 
 URL = "rtsp://127.0.0.1:8554/ipc1-stream1/testlive"
 CAMERA = CameraSpec(
@@ -71,7 +72,7 @@ def probe(pid: int, run_dir: Path) -> Probed:
     path = run_dir / f"{pid}.probe"
     path.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR1)
-    wait_until(path.exists, "the probe's answer")
+    wait_for(path.exists, TIMEOUT_S, "no answer of the probe")
     return Probed(*(int(number) for number in path.read_text().split()))
 
 
