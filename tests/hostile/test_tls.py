@@ -187,7 +187,6 @@ RECORDS: list[tuple[str, tuple[int, ...], Act, str]] = [
     ("F63 alert flood", BOTH, sealed(USER_CANCELED, ALERT, 1000), "unexpected_message"),
     ("F63 alert of level 3", BOTH, sealed(b"\3\0", ALERT), "illegal_parameter"),
     ("F63 two alerts in one", BOTH, sealed(USER_CANCELED * 2, ALERT), "decode_error"),
-    ("F63 fatal alert", BOTH, sealed(b"\2\x28", ALERT), "truncated"),  # after which nothing is said (RFC 8446 6.2)
     ("F66 close_notify", BOTH, sealed(b"\1\0", ALERT), CLOSED),
 ]  # fmt: skip
 CASES = [
@@ -214,6 +213,16 @@ def test_f63_f66_while_playing(ward: Ward, version: int, act: Act) -> None:
         client.send_raw(act(client.tls))
         client.read_to_end()
         assert client.end == ("bad_record_mac" if act is bad_mac else CLOSED)
+
+
+@VERSIONS
+def test_f63_after_a_fatal_alert_nothing_is_said(ward: Ward, adopted: bool, version: int) -> None:
+    """RFC 8446 6.2: both sides close at once."""
+    with ward.client(tls=True, adopted=adopted, version=version) as client:
+        assert client.tls is not None
+        client.send_raw(client.tls.sending.seal(b"\2\x28", ALERT))
+        client.read_to_end()
+        assert client.end == "truncated"
 
 
 def test_f63_key_updates_are_answered_once_a_time(ward: Ward, adopted: bool) -> None:
