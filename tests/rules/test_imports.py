@@ -24,7 +24,7 @@ EXCLUSIVE = [
     ("zmq", ["supervisor/arbiter/bus.py", "workers/bus.py"]),
     ("OpenSSL", ["supervisor/tls/"]),
     ("cryptography", ["supervisor/tls/", "supervisor/certs/"]),
-    ("socket", ["core/net/", "core/wire/", "supervisor/", "workers/adopt.py", "workers/forkserver.py", "bench/"]),
+    ("socket", ["core/net/", "supervisor/", "workers/adopt.py", "workers/forkserver.py", "bench/"]),
     ("multiprocessing", []),
     ("pickle", []),
 ]
