@@ -53,7 +53,7 @@ PING_INTERVAL_S = 1.0
 ADOPTION_TIMEOUT_S = 2.0  # a worker that lives reconnects within 100 ms
 START_TIMEOUT_S = 10.0
 # Readers get their goodbye within the first; what is left is killed so that all is over within two seconds.
-STOP_DEADLINE_S = 1.2
+STOP_DEADLINE_S = 1.0
 STOP_GRACE_S = 0.2
 STATS_TIMEOUT_S = 1.0
 

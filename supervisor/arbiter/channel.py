@@ -58,6 +58,8 @@ class HandoffChannel:
                     except BlockingIOError:
                         await self._wait_until_writable()
                     except OSError as error:
+                        if isinstance(error, ConnectionError):
+                            self.close()  # the death of the worker, seen before its end of file
                         raise ChannelError(error.strerror) from None
                     else:
                         return

@@ -107,6 +107,7 @@ class Handoffs:
         if worker.peer is None or worker.channel is None:
             raise HandOverError("the worker has just gone")
         if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
+            worker.channel.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
             raise HandOverError("the worker does not read the bus")
         record = HandoffRecord(HANDOFF_VERSION, connection.handoff, export, channel.unread)
         try:

@@ -143,6 +143,16 @@ async def test_a_cancelled_sender_sends_nothing_and_lets_the_next_one_through() 
         assert seen == [number for number in range(20) if number != blocked[0]]
 
 
+async def test_a_send_may_be_the_first_to_see_the_death_of_the_worker() -> None:
+    async with joined() as (channel, worker):
+        ends: list[int] = []
+        channel.closed = lambda: ends.append(1)
+        worker.close()
+        with pytest.raises(ChannelError):
+            await channel.send(record(1), 0)
+        assert ends == [1]
+
+
 async def test_the_death_of_the_worker_ends_the_channel_once_and_every_waiting_sender() -> None:
     async with joined() as (channel, worker):
         ends: list[int] = []

@@ -169,10 +169,15 @@ async def test_not_adopted_the_connection_is_ours_again_with_its_session(end: st
 async def test_a_worker_that_does_not_read_the_bus_gets_no_descriptor() -> None:
     with Rig() as rig:
         rig.bus.is_read = False
+        worker = rig.workers["ipc1"]
+        assert worker.channel is not None
+        ends: list[str] = []
+        worker.channel.closed = lambda: ends.append("until it reports again")
         connection, channel = rig.client(1)
         with pytest.raises(HandOverError, match="bus"):
-            await rig.handoffs.hand_over(rig.workers["ipc1"], connection, b"", channel)
-        with pytest.raises(BlockingIOError):
+            await rig.handoffs.hand_over(worker, connection, b"", channel)
+        assert ends == ["until it reports again"]
+        with pytest.raises(EOFError):
             fdpass.receive(rig.worker_sockets["ipc1"])
         assert len(rig.handoffs) == 0
 
