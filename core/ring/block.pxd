@@ -8,13 +8,11 @@
 # the publisher, each window, and each reader that stopped in the middle of it hold one.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free, malloc
 
 from camfleet.core.atomic cimport atomic_add_i64
 
 cdef struct FrameBlock:
     int64_t references
-    int64_t capture_ns        # presentation time on the monotonic clock
     int64_t pushed_ns         # when the pipeline published it
     uint32_t rtp_timestamp
     uint16_t first_sequence   # of its first RTP packet
@@ -28,11 +26,11 @@ cdef inline uint8_t *block_data(FrameBlock *block) noexcept nogil:
     return <uint8_t *> (block + 1)
 
 
-cdef inline FrameBlock *block_new(size_t capacity) noexcept nogil:
-    cdef FrameBlock *block = <FrameBlock *> malloc(sizeof(FrameBlock) + capacity)
-    if block != NULL:
-        block.references = 1
-    return block
+# One reference, the caller's; NULL when memory is out.
+cdef FrameBlock *block_new(size_t capacity) noexcept nogil
+cdef void block_free(FrameBlock *block) noexcept nogil
+# How many there are in this process: what a soak test watches.
+cdef int64_t live_blocks() noexcept nogil
 
 
 cdef inline FrameBlock *block_retain(FrameBlock *block) noexcept nogil:
@@ -42,4 +40,4 @@ cdef inline FrameBlock *block_retain(FrameBlock *block) noexcept nogil:
 
 cdef inline void block_release(FrameBlock *block) noexcept nogil:
     if block != NULL and atomic_add_i64(&block.references, -1) == 0:
-        free(block)
+        block_free(block)

@@ -14,7 +14,7 @@ cdef struct StreamState
 # One fan-out thread's end of a stream.
 cdef struct Subscription:
     Mailbox mailbox
-    int wake_fd               # eventfd of the fan-out thread
+    int wake_fd               # eventfd of the fan-out thread; a copy of our own, as the thread may end before the stream
     bint overflowed           # blocks were lost: nothing more until a key frame
     StreamState *stream
 
@@ -31,7 +31,7 @@ cdef struct StreamState:
     int64_t last_key_frame_ns
     int64_t readers           # atomic; playing or about to
     Subscription *subscriptions[8]
-    int subscription_count
+    uint64_t subscription_count   # atomic
 
 # One access unit becomes one block, shown to every subscriber. Returns the block's size or a negative status.
 cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,

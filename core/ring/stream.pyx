@@ -7,9 +7,9 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
-from posix.unistd cimport write
+from posix.unistd cimport close, write
 
-from camfleet.core.atomic cimport atomic_exchange_u32
+from camfleet.core.atomic cimport atomic_exchange_u32, atomic_load_i64, atomic_load_u64, atomic_store_u64
 from camfleet.core.clock cimport ntp_from_unix_ns, rtp_ticks
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain
 from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take
@@ -60,7 +60,6 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
     if block == NULL:
         return ERROR_MEMORY
 
-    block.capture_ns = capture_ns
     block.pushed_ns = now_ns
     block.rtp_timestamp = stream.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE)
     block.first_sequence = stream.rtp.sequence
@@ -89,8 +88,8 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
         stream.key_frames += 1
         stream.last_key_frame_ns = now_ns
         stream.largest_key_frame = max(stream.largest_key_frame, block.size)
-    cdef int i
-    for i in range(stream.subscription_count):
+    cdef uint64_t i
+    for i in range(atomic_load_u64(&stream.subscription_count)):
         publish(stream.subscriptions[i], block)
     written = block.size
     block_release(block)
@@ -120,18 +119,22 @@ cdef class MediaStream:
         for i in range(self.state.subscription_count):
             while (block := mailbox_take(&self.state.subscriptions[i].mailbox)) != NULL:
                 block_release(block)
+            close(self.state.subscriptions[i].wake_fd)
             free(self.state.subscriptions[i])
 
     cdef Subscription *subscribe(self, int wake_fd) except NULL:
-        if self.state.subscription_count == MAX_SUBSCRIPTIONS:
+        cdef uint64_t count = self.state.subscription_count
+        if count == MAX_SUBSCRIPTIONS:
             raise ValueError(f"a stream has at most {MAX_SUBSCRIPTIONS} subscriptions")
+        copy = os.dup(wake_fd)
         cdef Subscription *subscription = <Subscription *> calloc(1, sizeof(Subscription))
         if subscription == NULL:
+            os.close(copy)
             raise MemoryError
-        subscription.wake_fd = wake_fd
+        subscription.wake_fd = copy
         subscription.stream = &self.state
-        self.state.subscriptions[self.state.subscription_count] = subscription
-        self.state.subscription_count += 1
+        self.state.subscriptions[count] = subscription
+        atomic_store_u64(&self.state.subscription_count, count + 1)
         return subscription
 
     @property
@@ -169,5 +172,6 @@ cdef class MediaStream:
     def counters(self) -> StreamCounters:
         return StreamCounters(
             self.state.frames, self.state.key_frames, self.state.bytes, self.state.packets,
-            self.state.last_key_frame_ns, self.state.largest_key_frame, self.state.readers, self.state.overflows,
+            self.state.last_key_frame_ns, self.state.largest_key_frame, atomic_load_i64(&self.state.readers),
+            self.state.overflows,
         )
