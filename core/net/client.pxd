@@ -1,11 +1,11 @@
 # One adopted connection: everything the engine knows of it. Ordered by flow: life, input, output, media, counters.
-# Only the fan-out thread touches it; Python reads the counters of a live client under the table's lock.
+# Only the fan-out thread touches it after `table_add`; Python reads the counters under the table's lock.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from camfleet.core.net.queue cimport Queue
+from camfleet.core.net.queue cimport Item
 from camfleet.core.ring.block cimport FrameBlock
-from camfleet.core.ring.stream cimport StreamState, Subscription
+from camfleet.core.ring.stream cimport Subscription
 from camfleet.core.ring.window cimport StreamWindow
 from camfleet.core.tls.session cimport TLSSession
 
@@ -16,15 +16,10 @@ cdef enum:
     # we for Python: MAX_HEAD_SIZE + MAX_BODY_SIZE of core/rtsp/reader.py.
     UNCONSUMED_MAX = 16_384 + 65_536
     RTCP_SIZE_MAX = 2_048                   # interleaved frames over this are skipped unread (RTCP is far smaller)
-    PENDING_MAX = 2 * 1024 * 1024           # replies that a client does not read: it is closed
+    UNREAD_REPLIES_MAX = 2 * 1024 * 1024    # RTSP text that a client does not read: it is closed
+    TURN_SIZE = 256 * 1024                  # of media for one client with much to catch up, before it is others' turn
     SEND_BUFFER_MIN = 256 * 1024
     SEND_BUFFER_MAX = 2 * 1024 * 1024
-
-cdef extern from *:
-    """
-    #define KEY_FRAME_SPACING_NS 500000000LL    /* at most two forced key frames a second, natural ones counted */
-    """
-    const int64_t KEY_FRAME_SPACING_NS
 
 cdef enum Media:
     MEDIA_NONE
@@ -39,8 +34,7 @@ cdef enum Leaving:
 
 cdef struct Client
 
-# The readers of one stream on this thread.
-cdef struct Audience:
+cdef struct Audience:         # see audience.pxd
     StreamWindow window
     Subscription *subscription
     Client *first
@@ -58,6 +52,7 @@ cdef struct Scratch:
 cdef struct Client:
     uint64_t id
     int descriptor
+    Item *farewell            # its EVENT_CLOSED, made in time: the last word cannot fail for want of memory
     bint secure
     bint adopted              # the engine's thread has seen it
     Leaving leaving
@@ -82,16 +77,18 @@ cdef struct Client:
     size_t tail_capacity
     FrameBlock *partial       # plain: the block that was cut by a full socket; leaves before `tail`
     uint32_t partial_offset
+    size_t unread_replies     # text among what waits; 0 when nothing waits
+    bint more                 # had its turn, and there is more to send
     bint fin_sent
     int64_t deadline_ns       # CLOSING, RELEASING
 
     Media media
+    int64_t preparations      # so many times it was to join; tells its Ready events apart
     Audience *audience
     Client *next              # in the audience
     Client *previous
     FrameBlock *first
     uint64_t position         # in the window, of the next block
-    bint waiting              # gave up frames; goes on at a key frame from `position` on
     bint fresh                # the next block begins with its sender report
     uint8_t rtp_channel
     uint8_t rtcp_channel
@@ -100,7 +97,7 @@ cdef struct Client:
 
     uint64_t bytes_sent
     uint64_t bytes_received
-    uint64_t bytes_acknowledged
+    int64_t bytes_acknowledged
     uint64_t frames_sent
     uint64_t frames_skipped
     uint8_t fraction_lost
@@ -112,9 +109,8 @@ cdef inline bint client_blocked(const Client *client) noexcept nogil:
     return client.partial != NULL or client.tail_size != client.tail_offset
 
 
-cdef void client_free(Client *client) noexcept nogil
+cdef Client *client_new(int descriptor) noexcept nogil          # NULL when memory is out
+cdef void client_free(Client *client) noexcept nogil            # its descriptor stays open
 cdef void client_fail(Client *client, const char *reason, int error_number) noexcept nogil
-cdef void client_attach(Client *client, Audience *audience) noexcept nogil
-cdef void client_detach(Client *client) noexcept nogil
-# Ask the encoder for a key frame, as often as design section 4 allows.
-cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil
+# How many there are in this process.
+cdef int64_t live_clients() noexcept nogil

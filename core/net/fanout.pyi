@@ -9,11 +9,16 @@ class Received(NamedTuple):
     data: bytes
 
 class Ready(NamedTuple):
-    """A reader's first frame is known: answer PLAY with these values, then call `play`."""
+    """A reader's first frame is known: answer PLAY with these values, then call `play`.
+
+    `preparation` is 1 for the client's first `prepare` and so on: an event may have been under way when the client
+    paused and prepared again.
+    """
 
     client: int
     sequence: int
     rtp_timestamp: int
+    preparation: int
 
 class Closed(NamedTuple):
     """The connection is gone and its descriptor closed; `reason` and `detail` are for logs."""
@@ -47,6 +52,15 @@ class ReaderCounters(NamedTuple):
     lag_ns: int
     key_updates: int  # TLS KeyUpdates that we sent
 
+class LiveObjects(NamedTuple):
+    """Of the whole process; all 0 when every engine and stream is gone."""
+
+    blocks: int
+    clients: int
+    items: int  # commands and events under way
+
+def live_objects() -> LiveObjects: ...
+
 class FanOut:
     """The one owner of every adopted descriptor. `run` is the body of a thread that never holds the GIL.
 
@@ -78,7 +92,8 @@ class FanOut:
         """Take over a connected socket; returns the client id. `session` is core.tls.Session.export, empty for plain.
 
         `in_text`: the caller holds the beginning of a message, so even a `$` is text until `consumed` says otherwise.
-        Raises ValueError when the session cannot be imported; the descriptor is then still the caller's.
+        Raises ValueError when the session cannot be imported, or the engine has stopped or is full; the descriptor is
+        then still the caller's.
         """
 
     def send(self, client: int, data: bytes) -> None:

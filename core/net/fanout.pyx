@@ -4,24 +4,26 @@ import os
 from collections import namedtuple
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from camfleet.core.net.client cimport MEDIA_PLAYING, UNREAD_SIZE_MAX, Client, client_free
-from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_register, engine_run
+from camfleet.core.net.client cimport MEDIA_PLAYING, UNREAD_SIZE_MAX, Client, client_free, client_new, live_clients
+from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_run
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
     COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_SEND, COMMAND_STOP, EVENT_CLOSED, EVENT_READY, EVENT_RECEIVED,
-    Item, ItemKind, item_data, item_free, item_new, queue_put, queue_take,
+    Item, ItemKind, item_data, item_free, item_new, live_items, queue_put, queue_take,
 )
 from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
+from camfleet.core.net.table cimport table_add, table_at
+from camfleet.core.ring.block cimport live_blocks
 from camfleet.core.ring.stream cimport MediaStream, Subscription
 from camfleet.core.tls.move cimport session_import
 
 from camfleet.core.tls.session import alert_name
 
 Received = namedtuple("Received", "client data")
-Ready = namedtuple("Ready", "client sequence rtp_timestamp")
+Ready = namedtuple("Ready", "client sequence rtp_timestamp preparation")
 Closed = namedtuple("Closed", "client reason detail bytes_sent frames_sent frames_skipped")
 Released = namedtuple("Released", "client descriptor session unread")
 Event = Received | Ready | Closed | Released
@@ -29,6 +31,11 @@ ReaderCounters = namedtuple(
     "ReaderCounters",
     "client bytes_sent frames_sent frames_skipped bytes_received playing fraction_lost last_received_ns lag_ns key_updates",
 )
+LiveObjects = namedtuple("LiveObjects", "blocks clients items")
+
+
+def live_objects() -> LiveObjects:
+    return LiveObjects(live_blocks(), live_clients(), live_items())
 
 
 cdef object event_from_item(Item *item):
@@ -36,7 +43,7 @@ cdef object event_from_item(Item *item):
     if item.kind == EVENT_RECEIVED:
         return Received(item.client, data[:item.size])
     if item.kind == EVENT_READY:
-        return Ready(item.client, item.number[0], item.number[1])
+        return Ready(item.client, item.number[0], item.number[1], item.number[2])
     if item.kind == EVENT_CLOSED:
         reason = item.reason.decode()
         detail = ""
@@ -44,7 +51,7 @@ cdef object event_from_item(Item *item):
             detail = alert_name(item.number[0])
         elif item.number[0]:
             detail = os.strerror(item.number[0])
-        return Closed(item.client, reason, detail, item.head_size, item.number[1], item.number[2])
+        return Closed(item.client, reason, detail, item.number[1], item.number[2], item.number[3])
     return Released(item.client, item.number[0], data[:item.head_size], data[item.head_size:item.size])
 
 
@@ -87,11 +94,11 @@ cdef class FanOut:
     cdef uint64_t key_update_records
     cdef int64_t key_update_spacing_ns
 
-    def __init__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0,
-                 key_update_records: int = 4_194_304, key_update_spacing_s: float = 10.0) -> None:
+    def __cinit__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0,
+                  key_update_records: int = 4_194_304, key_update_spacing_s: float = 10.0) -> None:
+        self.initialized = True
         if engine_init(&self.engine) < 0:
             raise OSError("no epoll instance or eventfd: is the limit of open files reached?")
-        self.initialized = True
         self.engine.stall_timeout_ns = <int64_t> (stall_timeout_s * 1e9)
         self.engine.max_lag_ns = <int64_t> (max_lag_s * 1e9)
         self.key_update_records = key_update_records
@@ -134,11 +141,13 @@ cdef class FanOut:
     ) -> int:
         if unread.shape[0] > UNREAD_SIZE_MAX:
             raise ValueError(f"{unread.shape[0]} bytes of unread ciphertext, one record has at most {UNREAD_SIZE_MAX}")
+        if unread.shape[0] and not session.shape[0]:
+            raise ValueError("unread ciphertext, but no TLS session")
         os.set_blocking(descriptor, False)
-        cdef Client *client = <Client *> calloc(1, sizeof(Client))
+        cdef Client *client = client_new(descriptor)
         if client == NULL:
             raise MemoryError
-        client.descriptor = descriptor
+        cdef uint64_t id
         client.secure = session.shape[0] > 0
         client.text_mode = in_text
         try:
@@ -153,12 +162,12 @@ cdef class FanOut:
                     raise MemoryError
                 memcpy(client.unread, &unread[0], <size_t> unread.shape[0])
                 client.unread_size = <unsigned int> unread.shape[0]
-            if engine_register(&self.engine, client) == 0:
-                raise ValueError("the fan-out thread has no place for another client")
+            id = table_add(&self.engine.table, client)
+            if id == 0:
+                raise ValueError("the fan-out thread has stopped or has no place for another client")
         except BaseException:
             client_free(client)
             raise
-        id = client.id
         self.command(COMMAND_ADOPT, id, NULL, 0, NULL, 0, 0)
         return id
 
@@ -203,19 +212,20 @@ cdef class FanOut:
     def readers(self) -> list:
         cdef Client *client
         cdef Snapshot *snapshots
-        cdef uint32_t slot, count = 0
-        cdef int64_t now_ns = monotonic_ns()
+        cdef uint64_t slot, count = 0
+        cdef int64_t now_ns
         # Copied under the lock, made into objects after it: the engine waits for this lock when a client goes.
         with nogil:
-            pthread_mutex_lock(&self.engine.table_lock)
-            snapshots = <Snapshot *> malloc(self.engine.clients * sizeof(Snapshot) + 1)
+            pthread_mutex_lock(&self.engine.table.lock)
+            snapshots = <Snapshot *> malloc(<size_t> self.engine.table.clients * sizeof(Snapshot) + 1)
             if snapshots != NULL:
-                for slot in range(self.engine.table_used):
-                    client = self.engine.table[slot]
+                for slot in range(self.engine.table.used):
+                    client = table_at(&self.engine.table, slot)
                     if client != NULL:
                         snapshots[count] = take_snapshot(client)
                         count += 1
-            pthread_mutex_unlock(&self.engine.table_lock)
+            pthread_mutex_unlock(&self.engine.table.lock)
+            now_ns = monotonic_ns()
         if snapshots == NULL:
             raise MemoryError
         try:

@@ -10,9 +10,10 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from camfleet.core.net.audience cimport audience_want_key_frame
 from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, RTCP_SIZE_MAX, UNREAD_SIZE_MAX,
-    Client, Scratch, audience_want_key_frame, client_fail,
+    Client, Scratch, client_blocked, client_fail,
 )
 from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RECEIVED, Item, Queue, item_new, queue_put
@@ -163,7 +164,8 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
             else:
                 client_fail(client, "TLS alert received", client.tls.alert_received)
             return status
-        if client.tls.answer_due:
+        # While the socket is full the answer waits too, one for all requests: it must only precede our next data.
+        if client.tls.answer_due and not client_blocked(client):
             status = client_write_text(client, scratch, NULL, 0, now_ns)
             if status < 0:
                 return status

@@ -7,5 +7,6 @@ cdef int client_write_text(Client *client, Scratch *scratch, const uint8_t *data
                            int64_t now_ns) noexcept nogil
 cdef int client_write_alert(Client *client, Scratch *scratch, uint8_t level, uint8_t description,
                             int64_t now_ns) noexcept nogil
-# Send what waits, then frames up to the end of the window or until the socket is full.
+# Send what waits, then frames until there is no more, the socket is full (`client_blocked`), or its turn is over
+# (`client.more`).
 cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64_t now_ns) noexcept nogil

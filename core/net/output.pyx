@@ -11,7 +11,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
 from camfleet.core.net.client cimport (
-    MEDIA_PLAYING, PENDING_MAX, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS,
+    MEDIA_PLAYING, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS, TURN_SIZE, UNREAD_REPLIES_MAX,
     Client, Scratch, client_blocked, client_fail,
 )
 from camfleet.core.net.sys cimport (
@@ -99,6 +99,7 @@ cdef int flush(Client *client, int64_t now_ns) noexcept nogil:
         free(client.tail)
         client.tail = NULL
         client.tail_offset = client.tail_size = client.tail_capacity = 0
+    client.unread_replies = 0
     return STATUS_OK
 
 
@@ -126,9 +127,11 @@ cdef int write_sealed(Client *client, Scratch *scratch, const uint8_t *data, siz
 
 
 cdef int client_write_text(Client *client, Scratch *scratch, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
-    if client.tail_size - client.tail_offset > PENDING_MAX:
-        client_fail(client, "does not read its replies", 0)
-        return ERROR_LIMIT
+    if client_blocked(client):
+        client.unread_replies += size
+        if client.unread_replies > UNREAD_REPLIES_MAX:
+            client_fail(client, "does not read its replies", 0)
+            return ERROR_LIMIT
     if client.secure:
         return write_sealed(client, scratch, data, size, now_ns)
     return write_out(client, data, size, now_ns)
@@ -195,16 +198,14 @@ cdef FrameBlock *next_block(Client *client, int64_t max_lag_ns, int64_t now_ns) 
         return client.first
     cdef bint evicted = client.position < window.begin
     cdef bint late = client.behind_since_ns != 0 and now_ns - client.behind_since_ns > max_lag_ns
-    if client.waiting or evicted or late:
-        target = window.newest_key if client.waiting else window_skip(window, client.position)
-        if target != NO_BLOCK and target >= client.position:
+    if evicted or late:
+        target = window_skip(window, client.position)
+        if target != NO_BLOCK:
             client.frames_skipped += target - client.position
             client.position = target
-            client.behind_since_ns = now_ns if client.behind_since_ns else 0
-            client.waiting = False
+            client.behind_since_ns = 0
             client.fresh = True
-        elif client.waiting or evicted:
-            client.waiting = True
+        elif evicted:
             return NULL
     if client.position == window.end:
         return NULL
@@ -212,8 +213,10 @@ cdef FrameBlock *next_block(Client *client, int64_t max_lag_ns, int64_t now_ns) 
 
 
 cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64_t now_ns) noexcept nogil:
+    cdef uint64_t turn_end = client.bytes_sent + TURN_SIZE
     cdef FrameBlock *block
     cdef int status = flush(client, now_ns)
+    client.more = False
     while status == STATUS_OK and not client_blocked(client):
         if client.media != MEDIA_PLAYING or client.leaving != STAYS:
             return STATUS_OK
@@ -221,9 +224,12 @@ cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64
         if block == NULL:
             client.behind_since_ns = 0
             return STATUS_OK
+        if client.bytes_sent >= turn_end:
+            client.more = True
+            break
         status = write_block(client, scratch, block, now_ns)
         client.position += 1
-        client.frames_sent += 1
+        client.frames_sent += status == STATUS_OK
         block_release(client.first)
         client.first = NULL
     if client.media == MEDIA_PLAYING and client.behind_since_ns == 0:

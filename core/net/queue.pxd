@@ -30,7 +30,7 @@ cdef struct Item:
     uint64_t client
     void *pointer             # a Client, a Subscription
     const char *reason        # a literal
-    int64_t number[3]         # meaning by kind
+    int64_t number[4]         # meaning by kind
     size_t head_size          # EVENT_RELEASED: data = exported session, then unread ciphertext
     size_t size
     # `size` bytes follow
@@ -48,9 +48,11 @@ cdef struct Queue:
 
 cdef int queue_init(Queue *queue) noexcept nogil
 cdef void queue_free(Queue *queue) noexcept nogil
-# NULL when memory is out; the data is copied.
+# NULL when memory is out. `data` is copied; NULL: the `size` bytes are the caller's to fill.
 cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil
 cdef void queue_put(Queue *queue, Item *item) noexcept nogil
 # The whole list, in order, now the caller's; also resets the eventfd.
 cdef Item *queue_take(Queue *queue) noexcept nogil
-cdef void item_free(Item *item) noexcept nogil
+cdef void item_free(Item *item) noexcept nogil         # NULL is no item
+# How many there are in this process.
+cdef int64_t live_items() noexcept nogil

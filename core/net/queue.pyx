@@ -1,10 +1,11 @@
 """Queues between the engine and Python; queue.pxd is the contract."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from posix.unistd cimport close, read, write
 
+from camfleet.core.atomic cimport atomic_add_i64, atomic_load_i64
 from camfleet.core.net.sys cimport (
     EFD_CLOEXEC, EFD_NONBLOCK, eventfd,
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
@@ -14,14 +15,14 @@ from camfleet.core.status cimport ERROR_SYSTEM, STATUS_OK
 cdef extern from "<openssl/crypto.h>" nogil:
     void OPENSSL_cleanse(void *memory, size_t size)
 
+cdef int64_t live = 0
+
 
 cdef int queue_init(Queue *queue) noexcept nogil:
     queue.first = queue.last = NULL
-    queue.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-    if queue.wake_fd < 0:
-        return ERROR_SYSTEM
     pthread_mutex_init(&queue.mutex, NULL)
-    return STATUS_OK
+    queue.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+    return STATUS_OK if queue.wake_fd >= 0 else ERROR_SYSTEM
 
 
 cdef void queue_free(Queue *queue) noexcept nogil:
@@ -32,25 +33,34 @@ cdef void queue_free(Queue *queue) noexcept nogil:
         item_free(item)
         item = following
     pthread_mutex_destroy(&queue.mutex)
-    close(queue.wake_fd)
+    if queue.wake_fd >= 0:
+        close(queue.wake_fd)
 
 
 cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil:
     cdef Item *item = <Item *> calloc(1, sizeof(Item) + size)
     if item == NULL:
         return NULL
+    atomic_add_i64(&live, 1)
     item.kind = kind
     item.client = client
     item.size = size
-    if size:
+    if data != NULL:
         memcpy(item_data(item), data, size)
     return item
 
 
 cdef void item_free(Item *item) noexcept nogil:
+    if item == NULL:
+        return
     # RTSP text holds credentials and a released session holds keys: neither stays behind in freed memory.
     OPENSSL_cleanse(item_data(item), item.size)
     free(item)
+    atomic_add_i64(&live, -1)
+
+
+cdef int64_t live_items() noexcept nogil:
+    return atomic_load_i64(&live)
 
 
 cdef void queue_put(Queue *queue, Item *item) noexcept nogil:

@@ -20,6 +20,7 @@ class FakeEngine:
         self.commands: list[tuple[Any, ...]] = []
         self.parsed: dict[int, tuple[int, bool]] = {}
         self.alive_ns: dict[int, int] = {}
+        self.preparations: dict[int, int] = {}
         self.adoptable = True
         self._ids: Iterator[int] = count(1)
 
@@ -29,13 +30,18 @@ class FakeEngine:
         client = next(self._ids)
         self.commands.append(("adopt", client, descriptor, session, unread, in_text))
         self.alive_ns[client] = 0
+        self.preparations[client] = 0
         return client
+
+    def prepare(self, client: int, *arguments: object) -> None:
+        self.commands.append(("prepare", client, *arguments))
+        self.preparations[client] += 1
 
     def consumed(self, client: int, total: int, at_boundary: bool) -> None:
         self.parsed[client] = total, at_boundary
 
     def __getattr__(self, name: str) -> Any:
-        if name not in {"send", "prepare", "play", "pause", "end", "close", "release", "stop"}:
+        if name not in {"send", "play", "pause", "end", "close", "release", "stop"}:
             raise AttributeError(name)
         return lambda *arguments: self.commands.append((name, *arguments))
 

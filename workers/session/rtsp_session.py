@@ -68,6 +68,7 @@ class RTSPSession:
         self._waiting: Describe | Play | OtherCamera | None = None
         self._deadline_ns: int | None = None
         self._channels = (0, 1)
+        self._preparations = 0
         self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
         self._watching: LiveStream | None = None
 
@@ -86,8 +87,8 @@ class RTSPSession:
 
     def ready(self, ready: Ready, now_ns: int) -> None:
         """The engine knows the first frame: answer PLAY, the media follows on its heels."""
-        if self.closing or not isinstance(self._waiting, Play):
-            return
+        if self.closing or not isinstance(self._waiting, Play) or ready.preparation != self._preparations:
+            return  # too late: that PLAY has been given up
         self._answered()
         self._rtsp.accept_play(ready.sequence, ready.rtp_timestamp, "npt=now-")
         self.paused = False
@@ -229,6 +230,7 @@ class RTSPSession:
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
         self._watching = self._camera.stream(event.stream)
         self._watching.pipeline.want()
+        self._preparations += 1
         self._camera.fanout.prepare(self.client, self._watching.media, *self._channels)
 
     def _wait(self, event: Describe | Play | OtherCamera, deadline_ns: int | None) -> None:

@@ -118,8 +118,12 @@ class Client:
         assert commands[-1][0] == "prepare"
         return self.ready()
 
-    def ready(self, sequence: int = 4711, rtp_timestamp: int = 90_000) -> list[tuple[Any, ...]]:
-        self.camera.registry.dispatch([Ready(self.id, sequence, rtp_timestamp)], self.camera.now_ns)
+    def ready(
+        self, sequence: int = 4711, rtp_timestamp: int = 90_000, preparation: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """To the last PLAY, if no other `preparation` is given."""
+        preparation = preparation or self.camera.engine.preparations[self.id]
+        self.camera.registry.dispatch([Ready(self.id, sequence, rtp_timestamp, preparation)], self.camera.now_ns)
         return self.camera.engine.take()
 
 
@@ -201,7 +205,7 @@ def test_a_closed_client_is_forgotten_and_reported() -> None:
     assert len(camera.registry) == 0
     assert not camera.registry.knows(77)
     assert camera.pipelines["stream1"].wanted == 0
-    camera.registry.dispatch([Received(client.id, b"late"), Ready(client.id, 1, 1)], camera.now_ns)  # nobody's
+    camera.registry.dispatch([Received(client.id, b"late"), Ready(client.id, 1, 1, 1)], camera.now_ns)  # nobody's
 
 
 # ---------------------------------------------------------------- DESCRIBE
@@ -385,6 +389,22 @@ def test_play_without_a_picture_is_503(how: str) -> None:
     assert statuses(commands) == [503]
     assert camera.pipelines["stream1"].wanted == 0
     assert client.ready() == []  # the frame that came a moment too late
+
+
+def test_a_second_play_is_not_answered_with_what_was_ready_for_the_first() -> None:
+    """The first was given up while its Ready was under way: the engine is not ready for the second."""
+    camera = Camera()
+    client = camera.client()
+    client.set_up()
+    client.ask("PLAY", URL, client.session)
+    client.ask("PLAY", URL, client.session)  # behind it in the queue
+    camera.now_ns += PLAY_TIMEOUT_NS
+    camera.registry.tick(camera.now_ns)
+    commands = camera.engine.take()
+    assert [command[0] for command in commands] == ["pause", "send", "prepare"]
+    assert statuses(commands) == [503]
+    assert client.ready(preparation=1) == []
+    assert statuses(client.ready(preparation=2)) == [200]
 
 
 def test_a_stream_that_fails_keeps_its_readers() -> None:

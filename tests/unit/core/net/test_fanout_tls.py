@@ -220,6 +220,57 @@ def test_a_live_session_moves_with_half_a_record_unread(
     assert peer.read_until(bool)[-1] == REPLY
 
 
+def test_a_live_session_moves_with_most_of_a_large_record_unread(rig: Rig) -> None:
+    """Far more than the exported session itself."""
+    peer = Peer(rig)
+    record = peer.session.seal(bytes(16_384), 0)
+    peer.sock.sendall(record[:-1])
+    rig.until_received(len(record) - 1)
+    rig.engine.release(peer.id)
+    released = rig.event(Released)
+    assert isinstance(released, Released)
+    assert released.unread == record[:-1]
+    peer.sock.sendall(record[-1:])
+    successor = rig.engine.adopt(released.descriptor, released.session, released.unread)
+    assert rig.event(Received) == Received(successor, bytes(16_384))
+
+
+def test_replies_to_a_reader_that_is_still_taking_a_large_frame(rig: Rig) -> None:
+    """What is left of a frame of several megabytes is not text that it fails to read."""
+    rig.push(key=True)
+    peer = Peer(rig)
+    play(rig, peer)
+    rig.push(size=12_000_000)
+    rig.until(lambda: rig.engine.readers()[0].lag_ns > 0)
+    for _ in range(3):
+        rig.engine.send(peer.id, REPLY)
+    elements = peer.read_until(lambda found: found.count(REPLY) == 4)
+    assert isinstance(elements[-4], RTPPacket)
+    assert elements[-4].marker
+
+
+def test_many_key_updates_while_the_socket_is_full_get_one_answer(rig: Rig) -> None:
+    """Before the next data, RFC 8446 4.6.3; an answer to each would be memory that only the peer can free."""
+    rig.push(key=True)
+    peer = Peer(rig)
+    play(rig, peer)
+    peer.read_until(frame_count(1))
+    rig.push(size=12_000_000)
+    rig.until(lambda: rig.engine.readers()[0].lag_ns > 0)
+    # A peer whose own receiving key is worn asks for an update, with each of its own.
+    peer.session.set_policy(records_hard=peer.session.receiving_sequence, period_s=0.0, spacing_s=0.0)
+    asked = b"".join(peer.session.seal(b"", peer.now_ns) for _ in range(6))
+    peer.session.set_policy(records_hard=1 << 24, period_s=1e9)
+    received = rig.engine.readers()[0].bytes_received
+    peer.sock.sendall(asked)
+    rig.until_received(received + len(asked))
+    assert rig.engine.readers()[0].key_updates == 0
+    rig.push()
+    peer.read_until(frame_count(2))
+    rig.until(lambda: rig.engine.readers()[0].key_updates == 1)
+    assert len(asked) == 6 * (5 + 5 + 1 + 16)
+
+
 def test_a_session_that_is_none_leaves_the_descriptor_with_the_caller(rig: Rig) -> None:
     server, client = tcp_pair()
     with server, client:

@@ -1,0 +1,18 @@
+# The readers of one stream on this thread: who they are, the window that they read from, and where each of them starts.
+
+from libc.stdint cimport int64_t
+
+from camfleet.core.net.client cimport Audience, Client
+from camfleet.core.net.queue cimport Item, Queue
+from camfleet.core.ring.stream cimport Subscription
+
+cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns) noexcept nogil      # NULL when memory is out
+cdef void audience_free(Audience *audience) noexcept nogil                                   # nobody may be in it
+# The client's first frame is looked for, and an EVENT_READY follows when it is known.
+cdef void audience_join(Audience *audience, Client *client, Queue *events, int64_t now_ns) noexcept nogil
+# No more media after the frame that is being sent. Safe for a client that is in no audience.
+cdef void audience_leave(Client *client) noexcept nogil
+# New blocks go into the window, and joiners start at them. False: there were none.
+cdef bint audience_take_blocks(Audience *audience, Queue *events) noexcept nogil
+# Ask the encoder for a key frame, as often as design section 4 allows.
+cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil

@@ -1,0 +1,140 @@
+"""Goodbyes, and what becomes of descriptor and session; leaving.pxd is the contract."""
+
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+from posix.unistd cimport close
+
+from camfleet.core.net.audience cimport audience_leave
+from camfleet.core.net.client cimport (
+    CLOSING, MEDIA_PLAYING, RELEASING, STAYS, UNCONSUMED_MAX, UNREAD_REPLIES_MAX, Leaving,
+    client_blocked, client_fail, client_free,
+)
+from camfleet.core.net.output cimport client_write_alert, client_write_text
+from camfleet.core.net.queue cimport EVENT_RELEASED, Item, item_data, item_new, queue_put
+from camfleet.core.net.sys cimport (
+    EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, SHUT_WR, epoll_ctl, epoll_event, monotonic_ns, shutdown,
+)
+from camfleet.core.net.table cimport table_remove
+from camfleet.core.rtp.rtcp cimport RTCP_BYE_SIZE_MAX, write_bye
+from camfleet.core.status cimport ERROR_CLOSED, STATUS_OK
+from camfleet.core.tls.move cimport SESSION_EXPORT_MAX, session_export
+from camfleet.core.tls.session cimport ALERT_WARNING, CLOSE_NOTIFY
+
+cdef extern from "<openssl/crypto.h>" nogil:
+    void OPENSSL_cleanse(void *memory, size_t size)
+
+cdef int64_t GOODBYE_NS = 1_000_000_000
+
+
+cdef void forget(Engine *engine, Client *client) noexcept nogil:
+    table_remove(&engine.table, client)
+    client_free(client)
+
+
+cdef void drop(Engine *engine, Client *client, const char *reason) noexcept nogil:
+    cdef Item *event = client.farewell
+    client_fail(client, reason, 0)
+    # Before the close: another process may still hold a copy, and then epoll would go on watching it.
+    epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
+    close(client.descriptor)
+    client.farewell = NULL
+    event.client = client.id
+    event.reason = client.reason
+    event.number[0] = client.error_number
+    event.number[1] = <int64_t> client.bytes_sent
+    event.number[2] = <int64_t> client.frames_sent
+    event.number[3] = <int64_t> client.frames_skipped
+    queue_put(&engine.events, event)
+    forget(engine, client)
+
+
+cdef void leave(Client *client, Leaving how, int64_t now_ns) noexcept nogil:
+    audience_leave(client)
+    client.leaving = how
+    client.deadline_ns = now_ns + GOODBYE_NS
+
+
+cdef void close_orderly(Engine *engine, Client *client, const char *reason, int64_t now_ns) noexcept nogil:
+    """RFC 8446 6.1: close_notify before the FIN, unless a fatal alert has gone out already."""
+    client_fail(client, reason, 0)
+    if client.leaving == CLOSING:
+        return
+    leave(client, CLOSING, now_ns)
+    if client.secure and not client.tls.close_sent:
+        client_write_alert(client, &engine.scratch, ALERT_WARNING, CLOSE_NOTIFY, now_ns)
+
+
+cdef void release(Client *client, int64_t now_ns) noexcept nogil:
+    leave(client, RELEASING, now_ns)
+
+
+cdef int say_goodbye(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
+    cdef uint8_t bye[RTCP_BYE_SIZE_MAX]
+    cdef int64_t size
+    if client.media != MEDIA_PLAYING:
+        return STATUS_OK
+    size = write_bye(&client.audience.subscription.stream.report, bye, sizeof(bye))
+    if size < 0:
+        return <int> size
+    bye[1] = client.rtcp_channel
+    return client_write_text(client, &engine.scratch, bye, <size_t> size, now_ns)
+
+
+cdef void hand_out(Engine *engine, Client *client) noexcept nogil:
+    """Everything has left: descriptor, session and unread ciphertext go to Python as one event."""
+    cdef uint8_t session[SESSION_EXPORT_MAX]
+    cdef int64_t size = 0
+    cdef Item *event
+    if client.secure:
+        size = session_export(&client.tls, session, SESSION_EXPORT_MAX, monotonic_ns())
+        if size < 0:
+            drop(engine, client, "session cannot be exported")
+            return
+    event = item_new(EVENT_RELEASED, client.id, NULL, <size_t> size + client.unread_size)
+    if event != NULL:
+        event.number[0] = client.descriptor
+        event.head_size = <size_t> size
+        memcpy(item_data(event), session, <size_t> size)
+        if client.unread_size:
+            memcpy(item_data(event) + size, client.unread, client.unread_size)
+    OPENSSL_cleanse(session, sizeof(session))
+    if event == NULL:
+        drop(engine, client, "out of memory")
+        return
+    epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
+    queue_put(&engine.events, event)
+    forget(engine, client)
+
+
+cdef bint wants_input(const Client *client) noexcept nogil:
+    """A client that leaves is read only to see its FIN; one that Python or itself does not keep up with, not at all."""
+    if client.leaving == CLOSING:
+        return True
+    return (
+        client.leaving == STAYS
+        and client.delivered - client.consumed < UNCONSUMED_MAX
+        and client.unread_replies < UNREAD_REPLIES_MAX
+    )
+
+
+cdef void settle(Engine *engine, Client *client, int status, int64_t now_ns) noexcept nogil:
+    cdef epoll_event wish
+    if status == ERROR_CLOSED and (client.leaving == CLOSING or not client.tls.close_received):
+        drop(engine, client, "connection lost")
+        return
+    if status < 0:
+        close_orderly(engine, client, "error", now_ns)
+    if not client_blocked(client):
+        if client.leaving == RELEASING:
+            hand_out(engine, client)
+            return
+        if client.leaving == CLOSING and not client.fin_sent:
+            shutdown(client.descriptor, SHUT_WR)
+            client.fin_sent = True
+    wish.events = EPOLLIN if wants_input(client) else 0
+    if client_blocked(client) or client.more:
+        wish.events |= EPOLLOUT
+    if wish.events != client.interest:
+        wish.data.u64 = client.id
+        epoll_ctl(engine.epoll, EPOLL_CTL_MOD, client.descriptor, &wish)
+        client.interest = wish.events
