@@ -5,7 +5,6 @@ number of them can leave at once.
 """
 
 import base64
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -88,14 +87,9 @@ def in_records_of_one_byte(requests: list[bytes]) -> list[Portion]:
 
 
 def across_records(requests: list[bytes]) -> list[Portion]:
-    """Each record ends in the middle of a request."""
-    stream = b"".join(requests)
-    cuts = [0]
-    for each in requests:
-        cuts.append(cuts[-1] + len(each))
-    middles = [(begin + end) // 2 for begin, end in itertools.pairwise(cuts)]
-    edges = [0, *middles, len(stream)]
-    return [Portion([stream[begin:end] for begin, end in itertools.pairwise(edges)], len(requests))]
+    """Each record ends in the middle of a request, and the next one begins like an interleaved frame."""
+    first, *others = b"".join(requests).split(b"$")
+    return [Portion([first, *(b"$" + other for other in others)], len(requests))]
 
 
 class Conversation:
@@ -124,7 +118,7 @@ class Conversation:
             fields = (f"Transport: {TCP}", *fields)
         if ask.camera != NOBODY:
             fields = (_CREDENTIALS, *fields)
-        return request(ask.method, url, *fields, cseq=self._asked)
+        return request(ask.method, url, "Price: $1", *fields, cseq=self._asked)
 
     def travel(self, asks: Sequence[Ask], packing: Packing = one_by_one) -> None:
         """Ask all and check every answer; at the end the last session plays or has been torn down."""
