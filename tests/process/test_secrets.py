@@ -123,8 +123,8 @@ def test_no_secret_is_in_the_log(folder: Path) -> None:
     secrets |= {f"random {n}": bytes.fromhex(line) for n, line in enumerate(tokens.read_text().splitlines())}
     assert sum(len(secret) == 32 for name, secret in secrets.items() if name.startswith("random")) == 2, "nonce keys"
     for line in key_log.read_text().splitlines()[1:]:
-        label, client_random, secret = line.split()
-        secrets[f"{label} of {client_random}"] = bytes.fromhex(secret)
+        label, client_random, digits = line.split()
+        secrets[f"{label} of {client_random}"] = bytes.fromhex(digits)
     assert {"CLIENT_RANDOM", "CLIENT_TRAFFIC_SECRET_0"} <= {name.split(" ")[0] for name in secrets}
 
     assert "level=debug" in log
