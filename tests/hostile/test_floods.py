@@ -83,11 +83,11 @@ def test_d44_100000_frames(ward: Ward, tls: bool, state: str) -> None:
 
 
 def fill(client: Client, data: bytes) -> None:
-    """Send the same for ever and read nothing, until the server has closed."""
+    """Send the same for ever and read nothing, until the server has closed: its buffers take a while to fill."""
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     poll = select.poll()
     poll.register(client.sock, select.POLLOUT)
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + 4 * TIMEOUT_S
     while not (events := poll.poll(TIMEOUT_S * 1000)) or not events[0][1] & (select.POLLHUP | select.POLLERR):
         assert time.monotonic() < deadline, "the server has not closed"
         with contextlib.suppress(BlockingIOError, ConnectionError):

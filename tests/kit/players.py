@@ -22,23 +22,22 @@ class Played:
 
 
 class Player:
-    """A child process whose output goes to files: nobody reads while it plays, and a full pipe would stop it."""
+    """A child process whose output goes to a file: nobody reads while it plays, and a full pipe would stop it."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._output = Path(self._folder.name) / "output"
-        self._errors = Path(self._folder.name) / "errors"
-        with self._output.open("w") as output, self._errors.open("w") as errors:
+        with self._output.open("w") as output:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=errors,
+                stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
             )
 
-    def frames(self, output: str) -> int:
-        """How many it says that it decoded."""
+    def judge(self, output: str) -> Played:
+        """From all that it said, in order."""
         raise NotImplementedError
 
     def wait(self, timeout_s: float) -> Played:
@@ -47,28 +46,33 @@ class Player:
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            late = f"not finished within {timeout_s} s"
+            late = f"ERROR: not finished within {timeout_s} s"
             self._process.kill()
             self._process.wait()
         with self._folder:
-            frames, errors = self.frames(self._output.read_text()), self._errors.read_text()
-        return Played(frames, errors + late, self._process.returncode == 0)
+            return self.judge(self._output.read_text() + late)
 
 
 class FFmpeg(Player):
-    """libavformat's own errors and the decoder's come on standard error."""
+    """libavformat's own errors and the decoder's stand between the lines of -progress, which are `key=value`."""
 
     def __init__(self, url: str, frames: int) -> None:
         source = ["-rtsp_transport", "tcp", "-err_detect", "explode", "-i", url]
         sink = ["-an", "-frames:v", str(frames), "-progress", "pipe:1", "-f", "null", "-"]
         super().__init__(["ffmpeg", "-nostdin", "-hide_banner", "-v", "warning", *source, *sink])
 
-    def frames(self, output: str) -> int:
-        return max((int(count) for count in re.findall(r"^frame=\s*(\d+)", output, re.MULTILINE)), default=0)
+    def judge(self, output: str) -> Played:
+        frames = max((int(count) for count in re.findall(r"^frame=\s*(\d+)", output, re.MULTILINE)), default=0)
+        errors = [line for line in output.splitlines() if not re.match(r"\w+=", line)]
+        return Played(frames, "\n".join(errors), self._process.returncode == 0)
 
 
 class GStreamer(Player):
-    """rtspsrc to avdec_h264; a frame that does not decode is an error of the element, or is missing in the count."""
+    """rtspsrc to avdec_h264; a frame that does not decode is an error of the element, or is missing in the count.
+
+    It has played well when it has all its frames: what gst-launch says after its end of stream is about tearing down, where
+    rtspsrc cancels its own reads and then now and then fails to send PAUSE.
+    """
 
     def __init__(self, url: str, frames: int) -> None:
         source = ["rtspsrc", f"location={url}", "protocols=tcp", "tls-validation-flags=0"]
@@ -78,5 +82,7 @@ class GStreamer(Player):
         debug = {"GST_DEBUG": "rtph264depay:3,h264parse:3,libav:3,avdec_h264:3,*:1", "GST_DEBUG_NO_COLOR": "1"}
         super().__init__(["gst-launch-1.0", "-v", *source, *decoder, *sink], debug)
 
-    def frames(self, output: str) -> int:
-        return output.count("decoded: last-message = chain")
+    def judge(self, output: str) -> Played:
+        playing, end, _ = output.partition("Got EOS from element")
+        errors = [line for line in playing.splitlines() if re.search(r"\b(ERROR|WARN|WARNING)\b", line)]
+        return Played(playing.count("decoded: last-message = chain"), "\n".join(errors), bool(end))
