@@ -70,8 +70,8 @@ class FFmpeg(Player):
 class GStreamer(Player):
     """rtspsrc to avdec_h264; a frame that does not decode is an error of the element, or is missing in the count.
 
-    It has played well when it has all its frames: what gst-launch says after its end of stream is about tearing down, where
-    rtspsrc cancels its own reads and then now and then fails to send PAUSE.
+    It has played well when it has all its frames: what gst-launch says after its end of stream is about tearing down,
+    where rtspsrc cancels its own reads and then now and then fails to send PAUSE.
     """
 
     def __init__(self, url: str, frames: int) -> None:
