@@ -69,6 +69,8 @@ HAND_BACKS = {
 }
 JOURNEYS = HAND_OFFS | HAND_BACKS
 
+FULL = 16_384
+
 PACKINGS = [one_by_one, in_one_segment, in_one_record, across_records, in_records_of_one_byte]
 # "joined": the first portion is in the segment of the client's Finished. In TLS 1.2 only resumption ends with that.
 HANDSHAKES = ["full", "joined", "resumed"]
@@ -106,4 +108,26 @@ def test_openssl(
         assert wire.client.resumed == (shake == "resumed")
         conversation.wire = wire
         conversation.follow(journey, portions, sent=len(first) > 0)
+        conversation.end()
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS, ids=lambda flavour: flavour.name)
+def test_full_records(two_cameras: Server, flavour: Flavour) -> None:
+    """16 KiB each; the first one ends inside the request that names a camera, and all leave at once."""
+    conversation = Conversation(two_cameras)
+    asks = [HELLO]
+    stream = conversation.encode(HELLO)
+    while len(stream) < FULL - 100:
+        asks.append(HELLO)
+        stream += conversation.encode(HELLO)
+    others = [Ask("OPTIONS", "ipc1")] * 120
+    behind = [*PICTURE, *others, Ask("TEARDOWN", "ipc1"), *picture("ipc2")]
+    stream += b"".join(conversation.encode(ask) for ask in behind)
+    assert len(stream) > 2 * FULL
+    with InMemory(two_cameras.rtsps_port, flavour) as wire:
+        conversation.wire = wire
+        wire.send(stream)
+        for ask in [*asks, *behind]:
+            conversation.expect(ask)
+        conversation.watch()
         conversation.end()

@@ -13,7 +13,7 @@ from camfleet.core.tls.alert import alert_name
 from tests.kit.journey import ROUND_TRIP, Ask, Conversation
 from tests.kit.server import Server
 from tests.kit.tls import handshake, key_update
-from tests.kit.tls_layer import FATAL
+from tests.kit.tls_layer import CLOSE_NOTIFY, FATAL
 from tests.kit.tls_wires import FLAVOURS, FLAVOURS_1_3, WARNING, FatalAlertError, Flavour, Reference
 from tests.kit.wait import wait_for
 from tests.reference.tls_record import ALERT, HANDSHAKE
@@ -228,11 +228,19 @@ ENDINGS: dict[str, tuple[list[Flavour], Records, str]] = {
 }
 
 
-def expect_alert(wire: Reference, conversation: Conversation, name: str) -> None:
+def expect_alert(wire: Reference, conversation: Conversation, name: str, answers: int = 0) -> None:
     """And the end of the connection right behind it."""
     with pytest.raises(FatalAlertError, match=f"^{name}$"):
-        conversation.read_to_end()
+        conversation.read_to_end(answers)
     expect_silence(wire)
+
+
+# In one segment with the request at `position`, which may then still be answered.
+BEHIND = pytest.mark.parametrize("behind", [False, True], ids=["alone", "behind"])
+
+
+def next_request(wire: Reference, conversation: Conversation, position: int) -> bytes:
+    return wire.tls.seal(conversation.encode(ROUND_TRIP[position]))
 
 
 def expect_silence(wire: Reference) -> None:
@@ -245,24 +253,29 @@ def expect_silence(wire: Reference) -> None:
     ("name", "flavour"),
     [pytest.param(name, each, id=f"{name}-{each.name}") for name in ENDINGS for each in ENDINGS[name][0]],
 )
+@BEHIND
 def test_ended_by_an_alert(
-    two_cameras: Server, conversation: Conversation, name: str, flavour: Flavour, position: int
+    two_cameras: Server, conversation: Conversation, name: str, flavour: Flavour, behind: bool, position: int
 ) -> None:
     _, records, expected = ENDINGS[name]
     with connect(two_cameras, conversation, flavour) as wire:
         conversation.travel(ROUND_TRIP[:position])
-        wire.send_bytes(records(wire))
-        expect_alert(wire, conversation, expected)
+        request = next_request(wire, conversation, position) if behind else b""
+        wire.send_bytes(request + records(wire))
+        expect_alert(wire, conversation, expected, answers=int(behind))
 
 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=lambda flavour: flavour.name)
+@BEHIND
 def test_close_notify_is_answered(
-    two_cameras: Server, conversation: Conversation, flavour: Flavour, position: int
+    two_cameras: Server, conversation: Conversation, flavour: Flavour, behind: bool, position: int
 ) -> None:
     with connect(two_cameras, conversation, flavour) as wire:
         conversation.travel(ROUND_TRIP[:position])
-        conversation.end()
+        request = next_request(wire, conversation, position) if behind else b""
+        wire.send_bytes(request + alert(wire, WARNING, CLOSE_NOTIFY))
+        conversation.read_to_end(answers=int(behind))
         expect_silence(wire)
 
 
@@ -299,7 +312,7 @@ def test_truncation(
     with connect(two_cameras, conversation, flavour) as wire:
         conversation.travel(ROUND_TRIP[:position])
         if half:
-            wire.send_bytes(wire.tls.sending.seal(conversation.encode(ROUND_TRIP[position]))[:-1])
+            wire.send_bytes(next_request(wire, conversation, position)[:-1])
         wire.sock.shutdown(socket.SHUT_WR)
         try:
             conversation.read_to_end()
