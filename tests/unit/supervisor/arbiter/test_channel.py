@@ -29,8 +29,10 @@ async def joined() -> AsyncIterator[tuple[HandoffChannel, socket.socket]]:
     ours.setblocking(False)
     theirs.setblocking(False)
     channel = HandoffChannel(ours, os.getpid())
-    with theirs:
+    try:
         yield channel, theirs
+    finally:
+        theirs.close()
         channel.close()
 
 
