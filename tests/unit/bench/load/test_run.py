@@ -260,7 +260,8 @@ def test_costs_of_a_process(capsys: pytest.CaptureFixture[str]) -> None:
     server = result["server"]
     assert server["processes"] == 2
     assert 0 < server["cpu_cores"] <= min(2.2, os.cpu_count() or 1) * elapsed
-    assert server["cpu_us_per_reader_second"] == pytest.approx(server["cpu_cores"] * 1e6 / 4, rel=0.01)
+    for_all = server["cpu_cores"] * 1e6 / 4  # on a busy machine one of the readers may begin after the window
+    assert 0.99 * for_all <= server["cpu_us_per_reader_second"] <= 2 * for_all
     assert server["rss_bytes"] > server["pss_bytes"] > 1_000_000
 
 
