@@ -24,8 +24,9 @@ from camfleet.core.wire.control import Adopt, Connection, HandBack, Message, Ref
 log = Log("adopt")
 
 HALF_TIMEOUT_NS = 5_000_000_000
-# Halves and hand-backs that wait; each holds a descriptor or up to 64 KiB of received bytes.
-MAX_WAITING = 256
+# Halves and hand-backs that wait; each holds a descriptor or up to 64 KiB of received bytes. A burst of readers fits:
+# the supervisor has as many on their way, and the buffer of the socket holds about 280 of them.
+MAX_WAITING = 1000
 RECONNECT_INTERVAL_S = 0.1
 # Datagrams per turn of the loop.
 BATCH = 16
@@ -170,12 +171,13 @@ class HandoffSocket:
             self._retry = self._loop.call_later(RECONNECT_INTERVAL_S, self._connect)
             return
         self._socket = sock
-        self._loop.add_reader(sock.fileno(), self._readable, sock)
+        self._loop.add_reader(sock, self._readable, sock)
         self._depart()
 
     def _disconnect(self) -> None:
         if self._socket is not None:
-            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
             self._socket.close()
             self._socket = None
 
@@ -200,13 +202,18 @@ class HandoffSocket:
             departure = self._departures[0]
             try:
                 fdpass.send(self._socket, departure.record, departure.descriptor)
-            except OSError:  # full, or gone: the reader sees the end
+            except BlockingIOError:
+                self._loop.add_writer(self._socket, self._depart)
+                return
+            except OSError:  # gone: the reader sees the end
                 return
             self._departures.popleft()
             os.close(departure.descriptor)
             if not self._news(departure.message):
                 # The supervisor gives the record up like any half hand-off; the client reconnects.
                 self._lost(departure.message.connection.handoff, "the hand-back could not be announced")
+        if self._socket is not None:
+            self._loop.remove_writer(self._socket)
 
     def _give_up(self, departure: _Departure, reason: str) -> None:
         os.close(departure.descriptor)

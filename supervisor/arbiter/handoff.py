@@ -1,6 +1,6 @@
 """Connections on their way to a worker, at a worker, and on their way back.
 
-    hand_over    Adopt on the bus, then record and descriptor; at Adopted our copy of the descriptor is closed
+    hand_over    record and descriptor, then Adopt on the bus; at Adopted our copy of the descriptor is closed
     Ended        the worker has closed it: its place in the budget is free again
     HandBack     on the bus, record and descriptor by the channel, in either order; joined by id, given to `returned`
 
@@ -103,12 +103,13 @@ class Handoffs:
     async def _pass(
         self, worker: Worker, connection: Connection, received: bytes, channel: Channel, export: bytes
     ) -> _Held:
-        """Nothing is awaited after the descriptor has gone: no answer can come before it is expected."""
-        if worker.peer is None or worker.channel is None:
+        """Nothing is awaited after the descriptor has gone: no answer can come before it is expected.
+
+        The order goes last: only the descriptors' way says when the worker does not keep up, and a thousand orders
+        that ran ahead of it would be too many for the worker to keep.
+        """
+        if worker.channel is None:
             raise HandOverError("the worker has just gone")
-        if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
-            worker.channel.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
-            raise HandOverError("the worker does not read the bus")
         record = HandoffRecord(HANDOFF_VERSION, connection.handoff, export, channel.unread)
         try:
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
@@ -117,6 +118,11 @@ class Handoffs:
             raise HandOverError(str(error)) from None
         except TimeoutError:
             raise HandOverError("the worker does not read its hand-offs") from None
+        if worker.peer is None or worker.channel is None:
+            raise HandOverError("the worker has just gone")
+        if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
+            worker.channel.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
+            raise HandOverError("the worker does not read the bus")
         held = _Held(connection, worker.camera, channel.lease, self._loop.create_future())
         self._held[connection.handoff] = held
         return held

@@ -4,6 +4,8 @@ The supervisor answers what names no camera; at the first request that names one
 TLS session, and again at the first one that names the other camera. Whatever is behind that request comes along.
 """
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.kit.journey import (
@@ -131,3 +133,21 @@ def test_full_records(two_cameras: Server, flavour: Flavour) -> None:
             conversation.expect(ask)
         conversation.watch()
         conversation.end()
+
+
+def test_a_crowd_changes_hands_at_once(two_cameras: Server) -> None:
+    """Each request of all of them before the first answer is read: 600 hand-offs, hand-backs, hand-offs."""
+    crossings = [HELLO, Ask("OPTIONS", "ipc1"), Ask("DESCRIBE", "nowhere", 404), Ask("DESCRIBE", "ipc2"), PICTURE[0]]
+    with ExitStack() as stack:
+        crowd = []
+        for flavour in FLAVOURS * 100:
+            wire = stack.enter_context(InMemory(two_cameras.rtsps_port, flavour))
+            crowd.append((Conversation(two_cameras), wire))
+            crowd[-1][0].wire = wire
+        for ask in crossings:
+            for conversation, wire in crowd:
+                wire.send(conversation.encode(ask))
+            for conversation, _ in crowd:
+                conversation.expect(ask)
+        for conversation, _ in crowd:
+            conversation.end()

@@ -18,9 +18,10 @@ NOBODY = "*"
 SENDER_REPORT, BYE = 200, 203
 PACKETS = 2  # to see at each PLAY
 
-# Configuration of a server for journeys: tiny pictures, a packet or two every 8 ms.
-TWO_CAMERAS = "".join(
-    f"""
+# Configuration of a server for journeys: tiny pictures, a packet or two every 8 ms, and patience with a crowd.
+TWO_CAMERAS = (
+    "".join(
+        f"""
 [[cameras]]
 id = "{camera}"
 name = "Test {camera}"
@@ -29,7 +30,9 @@ id = "stream1"
 source = {{ kind = "testlive" }}
 video = {{ codec = "h264", width = 64, height = 64, fps = 120, bitrate = "300k", gop = 120 }}
 """
-    for camera in ("ipc1", "ipc2")
+        for camera in ("ipc1", "ipc2")
+    )
+    + "[limits]\nfirst_request_timeout_s = 60\n"
 )
 
 _CREDENTIALS = "Authorization: Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

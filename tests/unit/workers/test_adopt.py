@@ -283,6 +283,29 @@ def test_a_hand_back_that_cannot_be_announced_is_lost(tmp_path: Path, descriptor
     asyncio.run(run())
 
 
+def test_hand_backs_leave_as_fast_as_the_supervisor_reads(tmp_path: Path, descriptor: int) -> None:
+    """More than the socket holds, and no tick."""
+
+    async def run() -> None:
+        with FakeSupervisor(tmp_path) as supervisor:
+            moved = Moved(tmp_path)
+            await asyncio.to_thread(supervisor.accept)
+            count = 0
+            while len(moved.said) == count:
+                moved.socket.hand_back(hand_back(connection(count)), record(count), os.dup(descriptor), 0)
+                count += 1
+                assert count < MAX_WAITING
+            assert supervisor.handoff is not None
+            for handoff in range(count):
+                came, received = await asyncio.to_thread(fdpass.receive, supervisor.handoff)
+                os.close(received)
+                assert came == record(handoff)
+            assert (len(moved.said), moved.lost) == (count, [])
+            moved.close()
+
+    asyncio.run(run())
+
+
 def test_a_supervisor_that_does_not_read_bounds_the_queue_and_blocks_nothing(
     tmp_path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

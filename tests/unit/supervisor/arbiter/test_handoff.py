@@ -166,20 +166,44 @@ async def test_not_adopted_the_connection_is_ours_again_with_its_session(end: st
         await again
 
 
-async def test_a_worker_that_does_not_read_the_bus_gets_no_descriptor() -> None:
+async def test_a_worker_that_does_not_read_the_bus_gets_no_order_and_is_not_ready() -> None:
+    """The record alone is nothing to it, and the connection stays ours."""
     with Rig() as rig:
         rig.bus.is_read = False
         worker = rig.workers["ipc1"]
         assert worker.channel is not None
         ends: list[str] = []
         worker.channel.closed = lambda: ends.append("until it reports again")
-        connection, channel = rig.client(1)
+        connection, channel = rig.client(1, tls_session())
         with pytest.raises(HandOverError, match="bus"):
             await rig.handoffs.hand_over(worker, connection, b"", channel)
         assert ends == ["until it reports again"]
+        os.close(fdpass.receive(rig.worker_sockets["ipc1"])[1])
         with pytest.raises(EOFError):
             fdpass.receive(rig.worker_sockets["ipc1"])
-        assert len(rig.handoffs) == 0
+        assert channel.session is not None
+        assert channel.session.sending_sequence == 2
+        assert (len(rig.handoffs), rig.budget.connections) == (0, 1)
+
+
+async def test_orders_wait_for_their_records() -> None:
+    """A worker that is slow gets no more orders than records: it would refuse what it cannot keep."""
+    with Rig() as rig:
+        tasks = []
+        for number in range(1, 500):
+            connection, channel = rig.client(number)
+            tasks.append(asyncio.create_task(rig.handoffs.hand_over(rig.workers["ipc1"], connection, b"", channel)))
+        await asyncio.sleep(0)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.close(fdpass.receive(rig.worker_sockets["ipc1"])[1])
+                sent += 1
+        assert 0 < sent < len(tasks), "the socket holds them all"
+        assert len(rig.bus.sent) == sent
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_worker_that_does_not_read_its_hand_offs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
