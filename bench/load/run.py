@@ -102,12 +102,15 @@ class Progress:
                 raise crash
             if now - self.last.at_ns >= NS:
                 self._show()
-            if settled and self._started() + sum(driver.failed for driver in self.drivers) >= self.wanted:
+            if settled and self._settled():
                 return
             time.sleep(min(0.05, (deadline_ns - now) / NS))
 
-    def _started(self) -> int:
-        return sum(driver.engine.totals().started for driver in self.drivers)
+    def _settled(self) -> bool:
+        """A picture may be there before its PLAY answer has been read, and both counts matter to `look`."""
+        started = sum(driver.engine.totals().started for driver in self.drivers)
+        playing = sum(driver.playing for driver in self.drivers)
+        return min(started, playing) + sum(driver.failed for driver in self.drivers) >= self.wanted
 
     def _show(self) -> None:
         now, before = look(self.drivers), self.last
