@@ -10,6 +10,7 @@ cdef extern from *:
     static inline void *atomic_load_pointer(void *const *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
     static inline void atomic_store_pointer(void **at, void *value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
     static inline int64_t atomic_load_i64(const int64_t *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+    static inline void atomic_store_i64(int64_t *at, int64_t value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
     static inline int64_t atomic_add_i64(int64_t *at, int64_t value) { return __atomic_add_fetch(at, value, __ATOMIC_ACQ_REL); }
     static inline uint32_t atomic_exchange_u32(uint32_t *at, uint32_t value) { return __atomic_exchange_n(at, value, __ATOMIC_ACQ_REL); }
     """
@@ -18,5 +19,6 @@ cdef extern from *:
     void *atomic_load_pointer(void *const *at) noexcept nogil
     void atomic_store_pointer(void **at, void *value) noexcept nogil
     int64_t atomic_load_i64(const int64_t *at) noexcept nogil
+    void atomic_store_i64(int64_t *at, int64_t value) noexcept nogil
     int64_t atomic_add_i64(int64_t *at, int64_t value) noexcept nogil
     uint32_t atomic_exchange_u32(uint32_t *at, uint32_t value) noexcept nogil

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from camfleet.core.atomic cimport atomic_add_i64, atomic_exchange_u32
+from camfleet.core.atomic cimport atomic_add_i64, atomic_exchange_u32, atomic_load_i64
 from camfleet.core.net.client cimport MEDIA_JOINING, MEDIA_NONE, MEDIA_READY
 from camfleet.core.net.queue cimport EVENT_READY, item_new, queue_put
 from camfleet.core.ring.block cimport FrameBlock, block_release, block_retain
@@ -103,7 +103,7 @@ cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept n
     cdef StreamState *stream = audience.subscription.stream
     if (
         stream.join == JOIN_FORCE
-        and now_ns - stream.last_key_frame_ns >= KEY_FRAME_SPACING_NS
+        and now_ns - atomic_load_i64(&stream.last_key_frame_ns) >= KEY_FRAME_SPACING_NS
         and now_ns - audience.asked_ns >= KEY_FRAME_SPACING_NS
     ):
         audience.asked_ns = now_ns

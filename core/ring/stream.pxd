@@ -28,7 +28,7 @@ cdef struct StreamState:
     uint32_t key_frame_wanted # atomic flag: set by fan-out threads, taken by the pipeline
     uint64_t frames, key_frames, packets, bytes, overflows
     uint32_t largest_key_frame
-    int64_t last_key_frame_ns
+    int64_t last_key_frame_ns     # atomic
     int64_t readers           # atomic; playing or about to
     Subscription *subscriptions[8]
     uint64_t subscription_count   # atomic

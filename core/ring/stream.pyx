@@ -9,7 +9,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from posix.unistd cimport close, write
 
-from camfleet.core.atomic cimport atomic_exchange_u32, atomic_load_i64, atomic_load_u64, atomic_store_u64
+from camfleet.core.atomic cimport (
+    atomic_exchange_u32, atomic_load_i64, atomic_load_u64, atomic_store_i64, atomic_store_u64,
+)
 from camfleet.core.clock cimport ntp_from_unix_ns, rtp_ticks
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain
 from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take
@@ -86,7 +88,7 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
     stream.bytes += block.size
     if access.key_frame:
         stream.key_frames += 1
-        stream.last_key_frame_ns = now_ns
+        atomic_store_i64(&stream.last_key_frame_ns, now_ns)
         stream.largest_key_frame = max(stream.largest_key_frame, block.size)
     cdef uint64_t i
     for i in range(atomic_load_u64(&stream.subscription_count)):

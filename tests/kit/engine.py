@@ -43,9 +43,12 @@ class Rig:
         self.sockets: list[socket.socket] = []
 
     def close(self) -> None:
-        self.engine.stop()
-        self.thread.join(DEADLINE_S)
-        assert not self.thread.is_alive()
+        """Safe to call twice."""
+        if hasattr(self, "engine"):
+            self.engine.stop()
+            self.thread.join(DEADLINE_S)
+            assert not self.thread.is_alive()
+            del self.thread, self.engine, self.stream  # so that memory is accounted for while the test still has us
         for sock in self.sockets:
             sock.close()
 

@@ -95,4 +95,9 @@ def is_key_frame(frame: list[RTPPacket]) -> bool:
         nal_type = packet.payload[0] & 0x1F
         if nal_type == 5 or (nal_type == 28 and packet.payload[1] & 0x9F == 0x85):
             return True
+        units = packet.payload[1:] if nal_type == 24 else b""
+        while units:
+            if units[2] & 0x1F == 5:
+                return True
+            units = units[2 + int.from_bytes(units[:2]) :]
     return False

@@ -1,11 +1,25 @@
-"""Engines that end with their test."""
+"""Engines that end with their test, and leave nothing behind."""
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from camfleet.core.net.fanout import live_objects
 
+from tests.kit.descriptors import descriptors
 from tests.kit.engine import Rig
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Frame blocks, clients, commands, events and descriptors: as many after the test as before it."""
+    gc.collect()
+    objects, opened = live_objects(), descriptors()
+    yield
+    gc.collect()
+    assert live_objects() == objects
+    assert descriptors() == opened
 
 
 @pytest.fixture

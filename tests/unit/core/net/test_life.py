@@ -15,18 +15,8 @@ from camfleet.core.net.fanout import Closed, FanOut
 from camfleet.core.ring.stream import MediaStream
 
 from tests.kit.access_units import key_access_unit
+from tests.kit.descriptors import descriptors
 from tests.kit.engine import Rig, tcp_pair
-
-
-def descriptors() -> set[str]:
-    """What is open, with what is behind it."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            found.add(f"{entry.name} {entry.readlink()}")
-        except OSError:  # the folder's own
-            continue
-    return found
 
 
 def watched() -> int:
@@ -93,7 +83,7 @@ def test_a_connection_that_nobody_took_back_is_closed_with_the_engine() -> None:
     rig.until(lambda: rig.engine.readers() == [])
     rig.engine.stop()
     rig.thread.join(5)
-    del rig.engine, rig.stream
+    del rig.thread, rig.engine, rig.stream
     assert sock.recv(1) == b""
     sock.close()
     assert descriptors() == before

@@ -1,0 +1,14 @@
+"""What this process has open."""
+
+from pathlib import Path
+
+
+def descriptors() -> set[str]:
+    """Numbers, and what is behind them."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"{entry.name} {entry.readlink()}")
+        except FileNotFoundError:  # of reading this folder
+            continue
+    return found
