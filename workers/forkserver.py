@@ -2,7 +2,7 @@
 
     python -P -m camfleet.workers.forkserver        with a SOCK_SEQPACKET socket as standard input
 
-It stays single-threaded and never makes a ZeroMQ context, an event loop or a codec: a child would inherit them broken.
+It stays single-threaded and keeps no ZeroMQ context, event loop or codec: a child would inherit them broken.
 It lives in a session of its own, so that Ctrl-C in the supervisor's terminal reaches neither it nor the workers.
 docs/decisions/0009-a-fork-server-of-our-own.md says why this is not multiprocessing's.
 """
