@@ -41,6 +41,7 @@ def write_clip(
     fps: int | Fraction = 30,
     size: tuple[int, int] = (160, 96),
     pixel_format: str = "yuv420p",
+    pixel_aspect: int | Fraction = 1,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     stamps: list[int] | None = None,
@@ -52,6 +53,7 @@ def write_clip(
         stream = container.add_stream(codec, rate=fps)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect)
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
         stream.codec_context.thread_count = 1
         defaults = {"bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}

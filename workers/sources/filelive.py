@@ -3,11 +3,12 @@
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from ..clockmap import NS_PER_S
@@ -25,6 +26,7 @@ from ..h264 import (
     with_parameter_sets,
 )
 from .base import SourceError
+from .letterbox import Letterbox
 from .mediafile import MAX_PIXELS, MediaFile
 from .timeline import Timeline
 
@@ -131,7 +133,7 @@ class FilePassThrough:
 
 
 class FilePictures:
-    """The pictures of a file of any codec, scaled. Asked for a time, it shows the newest that is not later."""
+    """The pictures of a file of any codec, fitted. Asked for a time, it shows the newest that is not later."""
 
     def __init__(self, path: str, width: int, height: int, start_ns: int) -> None:
         self._file = MediaFile(path)
@@ -142,12 +144,13 @@ class FilePictures:
             self._decoder.color_primaries, self._decoder.color_trc, self._decoder.colorspace, ColorRange.MPEG
         )
         self.skipped = 0
-        self._size = width, height
-        self._scaler = VideoReformatter()  # not the frame's own: that one uses every core
+        self._letterbox = Letterbox(width, height)
+        track = self._file.track
+        self._pixel_aspect = track.sample_aspect_ratio or self._decoder.sample_aspect_ratio or Fraction(1)
         self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
         self._schedule = self._scheduled()
         _, first = next(self._schedule)
-        self._shown = self._scaled(first)
+        self._shown = self._letterbox.fit(first, self._pixel_aspect)
         self._next_ns, self._next = next(self._schedule)
 
     def picture(self, _number: int, capture_ns: int) -> VideoFrame:
@@ -160,7 +163,7 @@ class FilePictures:
             newest = self._next
             self._next_ns, self._next = next(self._schedule)
         if newest is not None:
-            self._shown = self._scaled(newest)
+            self._shown = self._letterbox.fit(newest, self._pixel_aspect)
         return self._shown
 
     def close(self) -> None:
@@ -182,15 +185,3 @@ class FilePictures:
                 yield self._timeline.place(frame.pts, frame.duration), frame
             if packet is None:
                 self._timeline.new_pass()
-
-    def _scaled(self, frame: VideoFrame) -> VideoFrame:
-        width, height = self._size
-        return self._scaler.reformat(
-            frame,
-            width,
-            height,
-            "yuv420p",
-            interpolation=Interpolation.BILINEAR,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )

@@ -62,7 +62,7 @@ def test_a_late_frame_is_made_for_its_own_time_and_the_missed_ones_never() -> No
 
 
 def test_a_file_is_encoded_anew(tmp_path: Path) -> None:
-    file = FileLive(str(write_clip(tmp_path / "clip.ts", fps=25, b_frames=2)))
+    file = FileLive(str(write_clip(tmp_path / "clip.ts", fps=25, b_frames=2, size=(160, 90))))
     units = run(open_stream(file, VIDEO), 100)
     assert [n for n, unit in enumerate(units) if unit.key_frame] == [0, 50]
     pictures = decode([bytes(unit.data) for unit in units])

@@ -368,13 +368,52 @@ def test_the_newest_picture_that_is_not_later_is_shown(file_fps: int, fps: int, 
 
 
 def test_pictures_are_scaled_and_brought_to_limited_range(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.mkv", codec="mjpeg", pixel_format="yuvj420p", options={"q": "2"})
+    path = write_clip(tmp_path / "clip.mkv", codec="mjpeg", pixel_format="yuvj420p", size=(160, 90), options={"q": "2"})
     source = FilePictures(str(path), 320, 180, START_NS - MS)
     picture = source.picture(20, START_NS + 20 * 10**9 // 30)
     assert (picture.width, picture.height, picture.format.name) == (320, 180, "yuv420p")
     full = 20 + 4 * 20
     assert picture.to_ndarray()[:180].mean() == pytest.approx(16 + full * 219 / 255, abs=1.5)
     assert source.colours.range == 1
+    source.close()
+
+
+BLACK, NEUTRAL = 16, 128
+
+
+@pytest.mark.parametrize(
+    ("size", "left", "top"),  # of the picture inside 320 x 180
+    [
+        ((160, 90), 0, 0),
+        ((1920, 1080), 0, 0),
+        ((160, 120), 40, 0),  # 4:3, 240 wide
+        ((90, 160), 110, 0),  # a telephone's
+        ((240, 100), 0, 24),  # cinema, 132 high
+        ((64, 2048), 158, 0),
+        ((16, 4096), 158, 0),  # 0.7 wide: never nothing
+    ],
+)
+def test_another_aspect_ratio_gets_black_bars(size: tuple[int, int], left: int, top: int, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", size=size)
+    source = FilePictures(str(path), 320, 180, START_NS - MS)
+    for number in (0, 20):  # the second shows nothing of the first
+        picture = source.picture(number, START_NS + number * 10**9 // 30)
+        assert (picture.width, picture.height, picture.format.name) == (320, 180, "yuv420p")
+        planes = picture.to_ndarray()
+        luma, chroma = planes[:180], planes[180:]
+        inside = luma[top : 180 - top, left : 320 - left]
+        assert inside.mean() == pytest.approx(20 + 4 * number, abs=1.5)
+        assert inside.std() < 1.5
+        assert (luma == BLACK).sum() == luma.size - inside.size
+        assert abs(chroma.astype(int) - NEUTRAL).max() <= 2
+    source.close()
+
+
+def test_pixels_that_are_not_square_are_shown_in_their_shape(tmp_path: Path) -> None:
+    """PAL's 720x576 with pixels of 64:45 is 16:9."""
+    path = write_clip(tmp_path / "clip.mkv", size=(720, 576), pixel_aspect=Fraction(64, 45))
+    source = FilePictures(str(path), 320, 180, START_NS - MS)
+    assert number_of(source.picture(20, START_NS + 20 * 10**9 // 30)) == 20
     source.close()
 
 
