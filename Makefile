@@ -2,6 +2,7 @@
 # make test        all tests, with the real clients; ARGS="tests/unit -k digest" for some of them
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make bench-micro the benchmarks of single steps
+# make bench      floor, camfleet and gst-rtsp-server side by side; ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
 # make lint        ruff and mypy
 # make dist        sdist and wheel in dist/
@@ -25,7 +26,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench -n
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench-micro bench-camera lint dist clean debian-build debian-test
+.PHONY: serve test soak bench bench-micro bench-camera lint dist clean debian-build debian-test
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -39,8 +40,11 @@ soak: debian-test $(STATE)/installed .make/test-requirements
 bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)
 
+bench: $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(ARGS)
+
 bench-camera: $(STATE)/installed
-	$(BIN)/python bench/macro/one_camera.py
+	$(BIN)/python -m camfleet.bench.macro.one_camera
 
 lint: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest tests/rules $(ARGS)

@@ -15,45 +15,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
+from . import clip
 
-RESULT = Path(__file__).parents[1] / "results" / "one-camera.md"
+RESULT = Path("bench/results/one-camera.md")
 USER, PASSWORD = "viewer", "bench-only"
 SECONDS = 10
 READERS = (1, 50, 200, 400, 800)
 IDLE_CAMERAS = 50
-BITRATE_BPS = 4_000_000
 HEAD = """# One camera
 
 Written by `make bench-camera`. A 1080p30 file of 4 Mb/s, passed through; server and load tool share the machine. Times
 are p50 / p99: from TCP connect to the last byte of the first complete key frame, and from capture to arrival. CPU is
 what the server spends for a reader in a second, all its processes together, user and system time.
 """
-
-
-def make_clip(path: Path) -> None:
-    """20 s of noise that x264 cannot make smaller than it is told to."""
-    random = np.random.default_rng(1)
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        stream.bit_rate, stream.gop_size, stream.time_base = BITRATE_BPS, 60, Fraction(1, 30)
-        rate = {"maxrate": str(BITRATE_BPS), "bufsize": str(BITRATE_BPS // 2)}
-        fill = {"x264-params": "nal-hrd=cbr:scenecut=0"}
-        stream.options = {"preset": "ultrafast", "tune": "zerolatency", **rate, **fill}
-        for number in range(600):
-            picture = np.full((1620, 1920), 128, np.uint8)
-            top = number * 7 % 1000
-            picture[top : top + 64] = random.integers(16, 235, (64, 1920), np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
-            frame.pts = number
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
 
 
 def camera(number: int) -> str:
@@ -162,7 +139,7 @@ def single_figures(folder: Path) -> Iterator[str]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_clip(folder / "clip.mp4")
+        clip.make(folder / "clip.mp4")
         lines = [*table(folder), "", *single_figures(folder)]
     about = (
         f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
@@ -171,4 +148,5 @@ def main() -> None:
     RESULT.write_text(f"{HEAD}\nMeasured {time.strftime('%Y-%m-%d')} on {about}.\n\n" + "\n".join(lines) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The film that every server sends: 20 s of 1080p30 H.264 with 4 Mb/s."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from camfleet.workers.sources.filelive import FilePassThrough
+
+FPS = 30
+FRAMES = 600
+BITRATE_BPS = 4_000_000
+SIZE = 1920, 1080
+
+
+def make(path: Path) -> None:
+    """Noise that x264 cannot make smaller than it is told to."""
+    random = np.random.default_rng(1)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=FPS)
+        stream.width, stream.height = SIZE
+        stream.pix_fmt, stream.bit_rate = "yuv420p", BITRATE_BPS
+        stream.gop_size, stream.time_base = 2 * FPS, Fraction(1, FPS)
+        rate = {"maxrate": str(BITRATE_BPS), "bufsize": str(BITRATE_BPS // 2)}
+        fill = {"x264-params": "nal-hrd=cbr:scenecut=0"}
+        stream.options = {"preset": "ultrafast", "tune": "zerolatency", **rate, **fill}
+        for number in range(FRAMES):
+            picture = np.full((SIZE[1] * 3 // 2, SIZE[0]), 128, np.uint8)
+            top = number * 7 % 1000
+            picture[top : top + 64] = random.integers(16, 235, (64, SIZE[0]), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def access_units(path: Path) -> list[bytes]:
+    """One pass of the film as camfleet sends it, Annex B."""
+    source = FilePassThrough(str(path), 0)
+    units = [bytes(unit.data) for _ in range(FRAMES) for unit in source.read(source.due_ns, False)]
+    source.close()
+    return units

@@ -1,0 +1,111 @@
+"""The servers that are measured, each with all its processes on one core: how they start, where they listen."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+USER, PASSWORD = "viewer", "bench-only"
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running one: `pid` with its descendants is what it costs."""
+
+    pid: int
+    urls: list[str]  # one for each camera
+
+
+def pinned(core: int, *command: str) -> list[str]:
+    """The command, and all that it starts, on one core."""
+    return ["taskset", "--cpu-list", str(core), *command]
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def printed_port(process: subprocess.Popen[str]) -> int:
+    """The one line that a server of ours prints when it is ready."""
+    assert process.stdout
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{process.args!r} has ended before it was ready")
+    return int(line)
+
+
+@contextmanager
+def floor(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> Iterator[Server]:
+    """One film for any number of cameras: it knows no more than one."""
+    if cameras != 1:
+        raise ValueError("the floor is one camera")
+    command = [sys.executable, "-m", "camfleet.bench.macro.floor_server", str(clip)]
+    with running(pinned(core, *command, *(["--tls", str(folder)] if tls else []))) as process:
+        yield Server(process.pid, [f"{'rtsps' if tls else 'rtsp'}://127.0.0.1:{printed_port(process)}/floor"])
+
+
+@contextmanager
+def camfleet(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> Iterator[Server]:
+    """As an operator runs it, passwords included; only the limits for one address are wider."""
+    port, state = free_port(), folder / "state"
+    config = folder / "camfleet.toml"
+    ports = (0, port) if tls else (port, 0)
+    config.write_text(
+        f'[server]\nhost = "127.0.0.1"\nrtsp_port = {ports[0]}\nrtsps_port = {ports[1]}\nstate_dir = "{state}"\n'
+        f'[[users]]\nname = "{USER}"\npassword = "{PASSWORD}"\n'
+        "[limits]\nconnections_per_address = 20000\nsessions_per_camera = 20000\n"
+        + "".join(
+            f'[[cameras]]\nid = "ipc{number}"\n[[cameras.streams]]\nid = "stream1"\n'
+            f'source = {{ kind = "filelive", path = "{clip}" }}\n'
+            for number in range(cameras)
+        )
+    )
+    command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]
+    with running(pinned(core, *command)) as process:
+        wait_until(lambda: cameras_running(state) == cameras, process)
+        scheme = "rtsps" if tls else "rtsp"
+        base = f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}"
+        yield Server(process.pid, [f"{base}/ipc{number}-stream1/filelive" for number in range(cameras)])
+
+
+def cameras_running(state: Path) -> int:
+    command = [sys.executable, "-m", "camfleet.supervisor", "status", "--json", "--state-dir", str(state)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        return 0
+    return sum(camera["state"] == "running" for camera in json.loads(answer.stdout)["cameras"])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not ready():
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} has ended before it was ready")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} does not get ready")
+        time.sleep(0.2)
+
+
+SERVERS = {"floor": floor, "camfleet": camfleet}
