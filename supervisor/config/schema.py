@@ -240,8 +240,7 @@ class FileLive(Section, tag="filelive", tag_field="kind", frozen=True, kw_only=T
 
 
 class Video(Section, frozen=True, kw_only=True):
-    """What the encoder makes. `filelive` without it passes the file's H.264 through as it is; with it, pictures of
-    another shape get black bars."""
+    """The encoder. `filelive` without it passes H.264 through as it is; other shapes than the file's get black bars."""
 
     codec: Annotated[Literal["h264"], Meta(description="Video codec.")] = "h264"
     width: Annotated[int, Meta(ge=64, le=4096, multiple_of=2, description="Picture width.")] = 1280
