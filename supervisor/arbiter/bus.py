@@ -6,6 +6,7 @@ It never blocks: a message that a peer's queue does not take is reported to the 
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +109,16 @@ class ServerNotRunningError(StartError):
 def query_status(run_dir: Path, timeout_s: float = 3.0) -> bytes:
     """Ask the running server for its status, as JSON text. Blocks. Raises ServerNotRunningError."""
     path = run_dir / SOCKET_NAME
-    if not path.is_socket():
-        raise ServerNotRunningError(f"no server runs with this state folder: there is no {path}")
+    # ZeroMQ would go on trying. BlockingIOError: a queue that is full has an owner.
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+            with contextlib.suppress(BlockingIOError):
+                probe.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ServerNotRunningError(f"no server runs with this state folder: nobody listens at {path}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ServerNotRunningError(f"{path}: {reason}; ask as the user that the server runs as") from None
     with zmq.Context() as context, contextlib.closing(context.socket(zmq.DEALER)) as dealer:
         dealer.set(zmq.LINGER, 0)
         dealer.set(zmq.MAXMSGSIZE, MAX_MESSAGE_SIZE)

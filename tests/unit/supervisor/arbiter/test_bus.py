@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -167,5 +168,20 @@ async def test_status_after_a_server_was_killed(tmp_path: Path) -> None:
     async with running(tmp_path):
         (tmp_path / "stale").mkdir()
         os.link(tmp_path / SOCKET_NAME, tmp_path / "stale" / SOCKET_NAME)
-    with pytest.raises(ServerNotRunningError, match="no server answers"):
-        await asyncio.to_thread(query_status, tmp_path / "stale", 0.1)
+    began = time.monotonic()
+    with pytest.raises(ServerNotRunningError, match="no server runs"):
+        await asyncio.to_thread(query_status, tmp_path / "stale", 60.0)
+    assert time.monotonic() - began < 10
+
+
+def test_status_of_another_users_server(tmp_path: Path) -> None:
+    user = os.geteuid()
+    tmp_path.chmod(0)
+    try:
+        if user == 0:  # no permission is missing to root
+            os.seteuid(65534)
+        with pytest.raises(ServerNotRunningError, match=r"bus\.sock: Permission denied; ask as the user"):
+            query_status(tmp_path)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
