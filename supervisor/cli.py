@@ -23,9 +23,11 @@ from .state import StateFolder, default_state_dir
 from .status import parse, render
 
 GENERATED_USER = "viewer"
+STDOUT, STDERR = 1, 2  # descriptors
 
 
 def main(argv: list[str] | None = None) -> int:
+    _open_missing_streams()
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["bench"]:  # has options of its own
         from camfleet.bench.load import main as bench
@@ -104,16 +106,27 @@ def _serve(options: argparse.Namespace) -> int:
         if new_user:  # kept only now: a start that failed has shown it to nobody
             state.save_user(new_user)
         shown = "" if _stdout_is_journal() else password
-        print(greeting(settings, state, generated=generated, password=shown), flush=True)
+        try:
+            print(greeting(settings, state, generated=generated, password=shown), flush=True)
+        except OSError as error:  # a full disk or a closed pipe is no reason to serve no camera
+            log.Log("cli").warning("greeting_not_shown", reason=error.strerror)
 
     log.configure(options.log_level)
     settings = current()
     return asyncio.run(app.serve(settings, state, on_ready, current))
 
 
+def _open_missing_streams() -> None:
+    """Started with one of them closed: its number must not go to a lock or a socket, as all children inherit it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout, sys.stderr = sys.stdout or os.fdopen(STDOUT, "w"), sys.stderr or os.fdopen(STDERR, "w")
+
+
 def _stdout_is_journal() -> bool:
     """No secret in a log: systemd.exec(5) tells by JOURNAL_STREAM that stdout is one."""
-    stdout = os.fstat(sys.stdout.fileno())
+    stdout = os.fstat(STDOUT)
     return os.environ.get("JOURNAL_STREAM") == f"{stdout.st_dev}:{stdout.st_ino}"
 
 

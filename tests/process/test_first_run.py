@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from camfleet.supervisor.arbiter.lock import holder
 from camfleet.supervisor.credentials import user_spec
 from camfleet.supervisor.state import StateFolder
 from camfleet.supervisor.status import parse
@@ -133,6 +135,27 @@ def test_a_start_that_fails_is_still_a_first_start(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "state" / "user.json").exists()
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", "| true", ">&-", "<&- >&- 2>&-"])
+def test_the_cameras_are_served_whoever_hears_the_greeting(tmp_path: Path, redirection: str) -> None:
+    where = ["--state-dir", str(tmp_path / "state"), "--host", "127.0.0.1"]
+    rtsp_port, rtsps_port = map(str, free_ports(2))
+    command = [*CAMFLEET, "serve", *where, "--rtsp-port", rtsp_port, "--rtsps-port", rtsps_port]
+    shell = subprocess.Popen(["bash", "-c", f'"$@" {redirection}', "bash", *command], stderr=subprocess.DEVNULL)
+    lock, user = tmp_path / "state" / "supervisor.lock", tmp_path / "state" / "user.json"
+    wait_for(user.exists, TIMEOUT_S, "it does not come to its greeting")
+    pid = int(lock.read_text())
+    try:
+        with socket.create_connection(("127.0.0.1", int(rtsp_port)), TIMEOUT_S) as client:
+            client.sendall(b"OPTIONS rtsp://127.0.0.1/ipc1 RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+            assert client.recv(100).startswith(b"RTSP/1.0 200 OK\r\n")
+    finally:
+        worker = int((tmp_path / "state" / "run" / "ipc1.lock").read_text())
+        os.kill(pid, signal.SIGKILL)
+        shell.wait(TIMEOUT_S)
+        assert holder(lock) is None, "the worker has inherited it"
+        os.kill(worker, signal.SIGTERM)
 
 
 def test_output_into_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
