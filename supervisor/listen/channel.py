@@ -68,6 +68,7 @@ class Channel:
         if self._received:
             data, self._received = self._received, b""
             return data
+        await asyncio.sleep(0)  # sock_recv does not give way while there are bytes: nobody else would have a turn
         if self.session is None:
             return await asyncio.get_running_loop().sock_recv(self.sock, _PLAIN_SIZE)
         try:

@@ -36,6 +36,7 @@ class Listener:
         """The next connection, non-blocking and without Nagle's delay."""
         loop = asyncio.get_running_loop()
         while True:
+            await asyncio.sleep(0)  # sock_accept does not give way while the backlog has connections
             try:
                 sock, address = await loop.sock_accept(self._socket)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,7 @@
 """What a client says after its handshake: in any record, moved between any two of them, broken, and at its end."""
 
 import asyncio
+import itertools
 import ssl
 from collections.abc import Callable
 
@@ -47,6 +48,43 @@ def test_the_first_request_in_the_segment_of_the_finished(
             assert await peer.read(len(ECHO)) == ECHO
 
     run(test())
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_client_that_always_has_more_lets_the_others_have_their_turn(context: ServerContext, tls: bool) -> None:
+    """asyncio's sock_recv does not give way while there are bytes in the socket."""
+    turns = itertools.count()
+    seen: list[int] = []
+
+    async def serve(channel: Channel) -> None:
+        others = asyncio.create_task(take_turns())
+        for _ in range(10):
+            await channel.receive()
+            seen.append(next(turns))
+        others.cancel()
+
+    async def take_turns() -> None:
+        while True:
+            next(turns)
+            await asyncio.sleep(0)
+
+    async def test() -> None:
+        async with (
+            open_door(context, serve=serve, secure=False) as door,
+            connected(door.port, SystemClient()) as peer,
+        ):
+            if tls:
+                await peer.handshake()
+                for _ in range(12):
+                    peer.client.write(b"x" * 16_000)
+                await peer.flush()
+            else:
+                await peer.send_raw(b"x" * 200_000)
+            await door.settled()
+
+    run(test())
+    assert len(seen) == 10
+    assert all(after - before > 1 for before, after in itertools.pairwise(seen))
 
 
 @every_client

@@ -1,10 +1,13 @@
 """The way in over real sockets: TLS and plain text, on either port, in every cut; and the end of all of it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
-from camfleet.supervisor.listen import Channel
+from camfleet.core.log import Log
+from camfleet.supervisor.config import Limits
+from camfleet.supervisor.listen import Budget, Channel, Door, Journal, bind
 from camfleet.supervisor.tls import ServerContext
 
 from tests.kit.door import (
@@ -12,6 +15,7 @@ from tests.kit.door import (
     REQUEST,
     connected,
     descriptors,
+    echo,
     every_client,
     open_door,
     raw_socket,
@@ -118,3 +122,27 @@ def test_an_error_of_ours_ends_one_connection(context: ServerContext, caplog: py
 
     run(test())
     assert [record.getMessage() for record in caplog.records] == ["serve_failed", "serve_failed"]
+
+
+def test_a_rush_lets_those_who_are_inside_have_their_turn(context: ServerContext) -> None:
+    """asyncio's sock_accept does not give way while the backlog has connections."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as stack:
+            (listener,) = bind(["127.0.0.1"], 0, secure=False, context=context)
+            stack.callback(listener.close)
+            for _ in range(50):
+                sock = stack.enter_context(raw_socket())
+                await loop.sock_connect(sock, ("127.0.0.1", listener.address.port))
+            journal = Journal(Log("listen"))
+            door = Door(echo, Budget(Limits(connections=1)), journal)
+            running = asyncio.create_task(door.run(listener))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert 0 < journal.counts["over limit"] < 40
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await door.close()
+
+    run(test())
