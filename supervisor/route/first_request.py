@@ -10,6 +10,8 @@ from camfleet.supervisor.listen import Channel
 # Answers to a client that names no camera of ours: OPTIONS *, a 401 and a 404. ffmpeg and GStreamer need none of them,
 # as they send the camera's URL with OPTIONS too.
 MAX_ANSWERS = 8
+# What needs no answer, such as interleaved frames of a stream that a hand-back has ended; 100,000 small ones fit.
+MAX_RECEIVED_SIZE = 1024 * 1024
 
 
 async def first_request(
@@ -24,7 +26,7 @@ async def first_request(
 
     `login_failed(user)` hears of wrong credentials in requests for cameras that do not exist. Lets OSError out.
     """
-    answers = 0
+    answers = received_size = 0
     while True:
         request = _next_request(rtsp, is_known, login_failed)
         if request is None and not rtsp.should_close and time.monotonic_ns() >= deadline_ns:
@@ -34,7 +36,7 @@ async def first_request(
             answers += 1
         if request is not None:
             return request
-        if rtsp.should_close or answers >= MAX_ANSWERS:
+        if rtsp.should_close or answers >= MAX_ANSWERS or received_size > MAX_RECEIVED_SIZE:
             return None
         due_ns = min(deadline_ns, rtsp.next_deadline() or deadline_ns)
         try:
@@ -45,6 +47,7 @@ async def first_request(
             continue
         if not data:
             return None
+        received_size += len(data)
         rtsp.receive_data(data, time.monotonic_ns())
 
 

@@ -7,6 +7,7 @@ import contextlib
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 
@@ -80,6 +81,25 @@ def test_d44_100000_frames(ward: Ward, tls: bool, state: str) -> None:
         assert client.outcome() == ([], OPEN)
         if state == "playing":
             client.expect_media()
+
+
+def test_d44_frames_without_end_before_a_camera_is_named(ward: Ward, tls: bool) -> None:
+    """Whoever always has more to read is turned away after a while, and does not keep the supervisor from others."""
+    frames = b"$\x00\x00\x00" * 4_000
+
+    def flood(client: Client) -> None:
+        while client.end == OPEN:
+            client.send(frames)
+
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(ward.client(tls=tls, adopted=False)) for _ in range(4)]
+        threads = [threading.Thread(target=flood, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        assert_others_are_served(ward)
+        for thread in threads:
+            thread.join(TIMEOUT_S)
+            assert not thread.is_alive()
 
 
 def fill(client: Client, data: bytes) -> None:

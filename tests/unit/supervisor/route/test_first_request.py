@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from camfleet.core.rtsp import OtherCamera
 from camfleet.supervisor.listen import Channel
-from camfleet.supervisor.route.first_request import MAX_ANSWERS, first_request
+from camfleet.supervisor.route.first_request import MAX_ANSWERS, MAX_RECEIVED_SIZE, first_request
 
 from tests.kit.rtsp import connection, digest, nonce_of, parse_replies, request
 from tests.kit.supervisor import until
@@ -113,6 +113,14 @@ async def test_only_so_many_answers_without_a_camera() -> None:
     rig = Rig(*(request("OPTIONS", "*", cseq=number) for number in range(1, 100)))
     assert await rig.run() is None
     assert rig.statuses == [200] * MAX_ANSWERS
+
+
+async def test_only_so_many_bytes_without_a_camera() -> None:
+    frames = b"$\0\0\0" * 4096
+    rig = Rig(*[frames] * (MAX_RECEIVED_SIZE // len(frames) + 2))
+    assert await rig.run() is None
+    assert rig.channel.sent == b""
+    assert rig.channel.incoming.qsize() == 1
 
 
 async def test_a_client_that_says_nothing_is_given_up() -> None:
