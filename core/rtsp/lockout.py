@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from camfleet.core.address import network
+
 _NS_PER_S = 1_000_000_000
 
 
@@ -16,7 +18,8 @@ class _Count:
 class Lockout:
     """Memory is bounded: the counts that were not touched for longest are forgotten first.
 
-    The limit of an address is above the user's, as many users may share one (NAT, a recorder).
+    The limit of an address is above the user's, as many users may share one (NAT, a recorder). All addresses of an IPv6
+    /64 are one: who guesses has them all.
     """
 
     def __init__(
@@ -40,8 +43,8 @@ class Lockout:
 
     def failed(self, address: str, user: str, now_ns: int) -> None:
         """Count one failed login. `user` "": the name could not be read, only the address counts."""
-        for key, limit in {(address, user): self._user_failures, (address, ""): self._address_failures}.items():
-            count = self._entry(key, now_ns)
+        for name, limit in {user: self._user_failures, "": self._address_failures}.items():
+            count = self._entry(address, name, now_ns)
             if now_ns - count.since_ns > self._window_ns:
                 count.since_ns, count.failures = now_ns, 0
             count.failures += 1
@@ -51,19 +54,21 @@ class Lockout:
 
     def succeeded(self, address: str, user: str) -> None:
         """Forget the user's failures from this address; the address keeps its own."""
-        self._counts.pop((address, user), None)
+        self._counts.pop((network(address), user), None)
 
     def lock(self, address: str, user: str, seconds: float, now_ns: int) -> None:
         """Another process says so. `user` "" is the whole address."""
-        count = self._entry((address, user), now_ns)
+        count = self._entry(address, user, now_ns)
         count.locked_until_ns = max(count.locked_until_ns, now_ns + int(seconds * _NS_PER_S))
 
     def is_locked(self, address: str, user: str, now_ns: int) -> bool:
         """Whether credentials of this user from this address are refused unread."""
-        counts = (self._counts.get((address, user)), self._counts.get((address, "")))
+        peer = network(address)
+        counts = (self._counts.get((peer, user)), self._counts.get((peer, "")))
         return any(count is not None and now_ns < count.locked_until_ns for count in counts)
 
-    def _entry(self, key: tuple[str, str], now_ns: int) -> _Count:
+    def _entry(self, address: str, user: str, now_ns: int) -> _Count:
+        key = network(address), user
         count = self._counts.setdefault(key, _Count(now_ns))
         self._counts.move_to_end(key)
         if len(self._counts) > self._max_entries:

@@ -1,8 +1,8 @@
 """How many connections the server has, and from whom."""
 
-import ipaddress
 from dataclasses import dataclass
 
+from camfleet.core.address import network
 from camfleet.supervisor.config import Limits
 
 
@@ -42,7 +42,7 @@ class Lease:
 
 
 class Budget:
-    """Admits within the limits. An address is an IPv4 address or an IPv6 /64 network."""
+    """Admits within the limits. An address is what `core.address.network` says of it."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits  # may be replaced: connections over a lower limit stay, new ones wait
@@ -77,11 +77,3 @@ class Budget:
         self.connections += connections
         if not account.connections:
             del self._accounts[key]
-
-
-def network(address: str) -> str:
-    """What counts as one address: an IPv6 customer has a whole /64."""
-    parsed = ipaddress.ip_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((parsed, 64), strict=False))
-    return address

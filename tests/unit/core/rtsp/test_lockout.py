@@ -74,3 +74,22 @@ def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
         lockout.failed(THERE, f"user{i}", 0)
         assert len(lockout) <= 100
     assert [fail(lockout, "old") for _ in range(2)] == [False, True]
+
+
+def test_all_of_an_ipv6_customers_addresses_are_one() -> None:
+    lockout = Lockout(user_failures=3)
+    for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3"):
+        lockout.failed(address, "viewer", 0)
+    assert lockout.is_locked("2001:db8::4", "viewer", 0)
+    assert not lockout.is_locked("2001:db8:0:1::1", "viewer", 0)
+    lockout.lock("2001:db8:0:2::1", "", 60, 0)
+    assert lockout.is_locked("2001:db8:0:2::2", "viewer", 0)
+    assert len(lockout) == 3
+
+
+def test_a_login_from_another_address_of_the_customer_counts_too() -> None:
+    lockout = Lockout(user_failures=2)
+    lockout.failed("2001:db8::1", "viewer", 0)
+    lockout.succeeded("2001:db8::2", "viewer")
+    lockout.failed("2001:db8::3", "viewer", 0)
+    assert not lockout.is_locked("2001:db8::1", "viewer", 0)
