@@ -1,6 +1,6 @@
 """One client connection as a server sees it: joins reader, authentication, legality and writer.
 
-For each request, in this order: does it name another camera (OtherCamera; the other side checks the user), is the user
+For each request, in this order: does it name another camera (OtherCamera; a worker lets only users go), is the user
 known, does the session fit, does the stream exist, is the method legal now. What is left is an event for the caller.
 """
 
@@ -301,6 +301,8 @@ class ServerConnection:
             raise RefusalError(454 if "Session" in request.headers else 455)
         if elsewhere and (request.method != "OPTIONS" or self._camera is None):
             assert path.camera is not None
+            if self._camera is not None:  # a stranger moves once, to a worker: else he could travel for ever
+                self._login.check(request, path, self._now_ns)
             return _Pending(OtherCamera(path.camera, self._reader.leftover), request, path, "")
         return self._decide_here(request, path)
 

@@ -46,7 +46,7 @@ class Teardown:
 
 @dataclass(frozen=True, slots=True)
 class OtherCamera:
-    """The request is for another camera, nobody has been authenticated for it yet.
+    """The request is for another camera, whose worker checks the user. Here nobody did, unless we are a camera too.
 
     Give the connection away with `received`: all bytes from the first one of that request on (bytes that come later are
     added to `ServerConnection.leftover`), or answer with `unknown_camera` or `refuse`.

@@ -130,7 +130,7 @@ class Player:
         self._tls = tls
         self._reader = InterleavedReader()
         self._records = b""
-        self._nonce = ""
+        self.nonce = ""
         self._session = ""
         self._cseq = 0
 
@@ -192,12 +192,12 @@ class Player:
         """Read the answer to `first_request`."""
         reply = self.reply()
         assert reply.status == 401
-        self._nonce = nonce_of(reply)
+        self.nonce = nonce_of(reply)
 
     def ask(self, method: str, url: str = URL, *fields: str) -> Reply:
         self._cseq += 1
         session = [self._session] if self._session else []
-        self.send(request(method, url, digest(method, url, self._nonce), *session, *fields, cseq=self._cseq))
+        self.send(request(method, url, digest(method, url, self.nonce), *session, *fields, cseq=self._cseq))
         reply = self.reply()
         assert reply.cseq == str(self._cseq)
         if method == "SETUP" and reply.status == 200:

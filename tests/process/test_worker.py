@@ -41,7 +41,7 @@ from camfleet.core.wire.handoff import HANDOFF_VERSION
 
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import RTCPPacket, holes
-from tests.kit.rtsp import request
+from tests.kit.rtsp import digest, request
 from tests.kit.supervisor import FakeSupervisor, connection
 from tests.kit.worker import CAMERA, PROBE, URL, Player, WorkerProcess, adopted, configure, probe, start
 
@@ -234,7 +234,8 @@ def test_a_request_may_be_cut_anywhere_by_the_hand_off(supervisor: FakeSuperviso
 @pytest.mark.usefixtures("worker")
 def test_a_request_for_another_camera_brings_the_connection_back(supervisor: FakeSupervisor) -> None:
     with adopted(supervisor, 9) as player:
-        elsewhere = request("DESCRIBE", URL.replace("ipc1", "ipc2"), cseq=77)
+        url = URL.replace("ipc1", "ipc2")
+        elsewhere = request("DESCRIBE", url, digest("DESCRIBE", url, player.nonce), cseq=77)
         player.send(elsewhere)
         message = supervisor.expect(HandBack)
         assert message == HandBack(connection=connection(9), received=elsewhere)

@@ -247,13 +247,15 @@ class TestAnswers:
 class TestOtherCamera:
     OTHER = URL.replace("ipc1", "ipc2")
 
-    def test_of_a_worker_before_any_login(self, client: Client) -> None:
+    def test_of_a_worker(self, client: Client) -> None:
         server = client.server
+        client.nonce = nonce_of(client.raw("DESCRIBE"))
         before = request("OPTIONS")
-        raw = request("DESCRIBE", self.OTHER, "Authorization: nonsense") + request("OPTIONS", cseq=2)[:20]
+        raw = request("DESCRIBE", self.OTHER, digest("DESCRIBE", self.OTHER, client.nonce)) + request("OPTIONS")[:20]
+        consumed = server.consumed
         server.receive_data(before + raw, START_NS)
         assert server.next_event(START_NS) == OtherCamera("ipc2", raw)
-        assert server.consumed == len(before)
+        assert server.consumed == consumed + len(before)
         assert not server.at_boundary
         server.receive_data(b"late", START_NS)
         assert server.leftover == raw + b"late"
@@ -261,6 +263,14 @@ class TestOtherCamera:
         assert server.next_deadline() is None
         (reply,) = parse_replies(server.data_to_send())
         assert reply.status == 200
+
+    def test_a_stranger_stays(self, client: Client) -> None:
+        """Or he would keep the supervisor busy, and no time-out of a login would ever end."""
+        client.nonce = nonce_of(client.raw("DESCRIBE", self.OTHER))
+        wrong = digest("DESCRIBE", self.OTHER, client.nonce, password="guessed")
+        assert client.raw("DESCRIBE", self.OTHER, wrong).status == 401
+        assert client.events == [LoginFailed("viewer")]
+        assert client.server.at_boundary
 
     def test_given_away_and_back(self) -> None:
         """What one connection gives away the next one answers as if it had read it itself."""
