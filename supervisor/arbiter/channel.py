@@ -21,6 +21,7 @@ log = Log("arbiter")
 SOCKET_NAME = "handoff.sock"
 MAX_CAMERA_ID_SIZE = 64
 INTRODUCTION_TIMEOUT_S = 5.0
+EXHAUSTED_PAUSE_S = 1.0  # out of descriptors: a worker waits in the backlog
 # Hand-overs that wait for a worker which does not read. A burst of readers on one camera fits; more is refused.
 MAX_WAITING = 1000
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -121,20 +122,29 @@ class HandoffListener:
         self._sock.setblocking(False)
         self._sock.bind(str(path))
         self._sock.listen(1024)
-        self._loop.add_reader(self._sock, self._accept)
+        self._retry: asyncio.TimerHandle | None = None
+        self._listen()
 
     def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
         self._loop.remove_reader(self._sock)
         self._sock.close()
         for task in self._strangers:
             task.cancel()
 
+    def _listen(self) -> None:
+        self._loop.add_reader(self._sock, self._accept)
+
     def _accept(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError as error:  # out of descriptors: the worker tries again
-            if not isinstance(error, BlockingIOError):
-                log.warning("cannot_accept_a_worker", reason=error.strerror)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log.warning("cannot_accept_a_worker", reason=error.strerror)
+            self._loop.remove_reader(self._sock)
+            self._retry = self._loop.call_later(EXHAUSTED_PAUSE_S, self._listen)
             return
         sock.setblocking(False)
         pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))

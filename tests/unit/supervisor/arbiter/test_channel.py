@@ -3,6 +3,7 @@
 import array
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -240,3 +241,21 @@ async def test_the_socket_of_an_earlier_supervisor_is_replaced(tmp_path: Path) -
     async with listening(tmp_path) as introduced:
         with connect(tmp_path, b"ipc1"):
             await until(lambda: bool(introduced))
+
+
+async def test_without_descriptors_a_worker_waits_and_the_loop_does_not_spin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(tmp_path) as introduced:
+        with connect(tmp_path, b"ipc1"), monkeypatch.context() as poor:
+            poor.setattr(socket.socket, "accept", out_of_descriptors)
+            await until(lambda: bool(caplog.records))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(caplog.records) == 1
+        with connect(tmp_path, b"ipc2"):
+            await until(lambda: "ipc2" in [channel.camera for channel in introduced])
+
+
+def out_of_descriptors(_: socket.socket) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
