@@ -83,7 +83,7 @@ class Router:
             rtsp,
             now_ns + int(self.limits.first_request_timeout_s * 1e9),
             is_known=lambda camera: self._worker(camera) is not None,
-            login_failed=lambda user: self._arbiter.spread_lockout(address, user),
+            login_failed=lambda user: self._login_failed(address, user),
         )
         if request is None:
             return
@@ -95,6 +95,10 @@ class Router:
         log.warning("request_refused", camera=request.camera, peer=address, status=status, reason=reason)
         rtsp.refuse(status)
         await channel.send(rtsp.data_to_send())
+
+    def _login_failed(self, address: str, user: str) -> None:
+        log.warning("login_failed", peer=address, user=user)
+        self._arbiter.spread_lockout(address, user)
 
     async def _hand_over(self, connection: Connection, channel: Channel, camera: str, received: bytes) -> bool:
         """False when no worker of this camera could take it in time; the channel is then still ours."""

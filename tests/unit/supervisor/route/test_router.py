@@ -20,7 +20,7 @@ from camfleet.supervisor.listen.tcp import endpoint
 from camfleet.supervisor.route import Router
 from camfleet.supervisor.route import router as room
 
-from tests.kit.rtsp import authenticator, parse_replies, request
+from tests.kit.rtsp import authenticator, digest, parse_replies, request
 from tests.kit.supervisor import until
 
 URL = "rtsp://127.0.0.1:8554/ipc1-stream1/testlive"
@@ -175,6 +175,19 @@ async def test_a_camera_that_nobody_wants_any_more_is_unknown() -> None:
         rig.client.close()
         await serving
         assert rig.handoffs.taken == []
+
+
+async def test_a_failed_login_for_a_camera_that_does_not_exist_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with Rig() as rig:
+        rig.worker.wanted = False
+        serving = asyncio.create_task(rig.serve())
+        rig.client.sendall(request("DESCRIBE", URL, digest("DESCRIBE", URL, "0", password="guessed")))
+        await until(lambda: rig.lockouts)
+        rig.client.shutdown(socket.SHUT_WR)
+        await serving
+    assert rig.lockouts == [("127.0.0.1", "viewer")]
+    (record,) = caplog.records
+    assert (record.getMessage(), vars(record)["fields"]) == ("login_failed", {"peer": "127.0.0.1", "user": "viewer"})
 
 
 async def test_the_limit_of_sessions_in_all() -> None:
