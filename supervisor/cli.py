@@ -117,7 +117,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _open_missing_streams() -> None:
-    """Started with one of them closed: its number must not go to a lock or a socket, as all children inherit it."""
+    """One that is closed becomes /dev/null: what a library writes to stderr must not reach a client's socket."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
