@@ -141,6 +141,7 @@ class Server:
             except TimeoutError:
                 told = False
             now = self._fingerprint()
+            served = {path: served.get(path, now[path]) for path in now}  # the last reload may have brought other files
             if told or (now != served and now == seen):
                 hang_up.clear()
                 served = now
@@ -150,10 +151,10 @@ class Server:
                     log.exception("reload_failed")
             seen = now
 
-    def _fingerprint(self) -> tuple[object, ...]:
+    def _fingerprint(self) -> dict[Path, tuple[int, int, int]]:
         """What changes when a file of the configuration does."""
         files = (self._settings.file, self._state.user_file, *_pair(self._settings, self._state))
-        return tuple(_signature(path) for path in files if path)
+        return {path: _signature(path) for path in files if path}
 
     async def _reload(self, reload: Callable[[], Settings]) -> None:
         """All of it, or nothing of it."""
@@ -161,7 +162,8 @@ class Server:
             settings = reload()
             context = _context(settings, self._state)
             wanted = _ports(settings)
-            added = self._bind(port for port in wanted if port not in self._listeners)
+            leaving = [port for port in self._listeners if port not in wanted]
+            added = self._bind((port for port in wanted if port not in self._listeners), leaving)
         except ConfigurationError as error:
             for problem in error.problems:
                 log.error("reload_refused", reason=str(problem))
@@ -178,19 +180,20 @@ class Server:
         for listener in (each for group in self._listeners.values() for each in group):
             listener.context = context
         self._accept(added)
-        self._close_ports([port for port in self._listeners if port not in wanted])
+        self._close_ports(leaving)
         log.info("reloaded", cameras=len(settings.cameras), users=len(settings.users))
         await self._arbiter.apply(_orders(settings))
 
     # ------------------------------------------------------------ ports
 
-    def _bind(self, ports: Iterable[Port]) -> list[Port]:
-        """Listen on all of them, or with BindError on none."""
+    def _bind(self, ports: Iterable[Port], leaving: Iterable[Port] = ()) -> list[Port]:
+        """Listen on all of them, or with BindError on none. Those that are `leaving` do not stand in the way."""
         added: list[Port] = []
+        beside = [listener for port in leaving for listener in self._listeners[port]]
         try:
             for host, number, secure in ports:
                 port = host, number, secure
-                self._listeners[port] = bind([host], number, secure=secure, context=self._context)
+                self._listeners[port] = bind([host], number, secure=secure, context=self._context, beside=beside)
                 added.append(port)
         except BindError:
             self._close_ports(added)

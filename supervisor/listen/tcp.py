@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from camfleet.core.log import Log
 from camfleet.core.wire.control import Endpoint
@@ -57,20 +57,33 @@ class Listener:
             _log.error("cannot_accept", port=self.address.port, error=error.strerror)
         await asyncio.sleep(_EXHAUSTED_PAUSE_S)
 
+    def share_port(self, shared: bool) -> None:
+        """socket(7): two sockets may have one port when both say so. Nobody else finds it free before or after."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+
     def close(self) -> None:
         self._socket.close()
 
 
-def bind(hosts: Iterable[str], port: int, *, secure: bool, context: ServerContext | None) -> list[Listener]:
+def bind(
+    hosts: Iterable[str],
+    port: int,
+    *,
+    secure: bool,
+    context: ServerContext | None,
+    beside: Collection[Listener] = (),
+) -> list[Listener]:
     """Listen on a port of every host; all or, with BindError, none.
 
     "0.0.0.0" is every IPv4 address, "::" every IPv6 address, if the machine has IPv6 at all. Port 0: one that is free,
-    the same for all hosts.
+    the same for all hosts. `beside`: listeners that will be closed next, and do not stand in the way.
     """
     listeners: list[Listener] = []
+    for old in beside:
+        old.share_port(True)
     try:
         for host in hosts:
-            sock = _listen(host, port, secure)
+            sock = _listen(host, port, secure, shared=bool(beside))
             if sock is None:
                 continue
             listeners.append(Listener(sock, secure=secure, context=context))
@@ -79,6 +92,9 @@ def bind(hosts: Iterable[str], port: int, *, secure: bool, context: ServerContex
         for listener in listeners:
             listener.close()
         raise
+    finally:
+        for old in beside:
+            old.share_port(False)
     return listeners
 
 
@@ -87,7 +103,7 @@ def endpoint(address: tuple[str, int] | tuple[str, int, int, int]) -> Endpoint:
     return Endpoint(address[0].partition("%")[0], address[1])
 
 
-def _listen(host: str, port: int, secure: bool) -> socket.socket | None:
+def _listen(host: str, port: int, secure: bool, *, shared: bool) -> socket.socket | None:
     """None: "::" on a machine without IPv6."""
     setting = "rtsps_port" if secure else "rtsp_port"
     try:
@@ -102,6 +118,7 @@ def _listen(host: str, port: int, secure: bool) -> socket.socket | None:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

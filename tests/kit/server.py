@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -51,12 +51,12 @@ class Server:
         folder: Path,
         cameras: tuple[str, ...] = ("ipc1",),
         *,
-        host: str | tuple[str, ...] = "127.0.0.1",
+        host: str | Sequence[str] = "127.0.0.1",
         server_lines: str = "",
         tail: str = "",
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.host = host
+        self.host: str | Sequence[str] = host
         self.state_dir = folder / "state"
         self.config = folder / "camfleet.toml"
         self.log = folder / "serve.log"

@@ -5,6 +5,8 @@ import signal
 import socket
 from pathlib import Path
 
+from camfleet.supervisor.app import FILE_CHECK_INTERVAL_S
+
 from tests.kit.rtsp_client import RTSPClient
 from tests.kit.server import PASSWORD, Server, free_ports
 from tests.kit.wait import wait_for
@@ -105,6 +107,38 @@ def test_ports_move_and_the_old_ones_are_closed(server: Server) -> None:
             assert probe.connect_ex(("127.0.0.1", old)) != 0
         reader.wait_for_frames(5)
         assert reader.video.holes == 0
+
+
+def test_the_same_port_on_other_addresses(server: Server) -> None:
+    """The old listeners stand in the way of the new ones, and are only closed when those are there."""
+    for host in ("0.0.0.0", "127.0.0.1", ("127.0.0.1", "127.0.0.2")):
+        server.host = host
+        server.write_config(("ipc1", "ipc2"))
+        reload(server)
+        with server.connect("ipc1") as client:
+            assert client.request("DESCRIBE").status == 200
+    server.rtsp_port, server.rtsps_port = server.rtsps_port, server.rtsp_port
+    server.write_config(("ipc1", "ipc2"))
+    reload(server)
+    for tls in (True, False):
+        with server.connect("ipc1", tls=tls) as client:
+            assert client.request("DESCRIBE").status == 200
+    assert "event=reload_refused" not in server.log_text()
+
+
+def test_other_files_are_read_once(server: Server) -> None:
+    """That the files of another certificate are new to us does not make them changed."""
+    certs = server.state_dir / "certs"
+    for old, new in (("ssl.ca", "new.pem"), ("ssl.key", "new.key")):
+        (certs / new).write_bytes((certs / old).read_bytes())
+    server.tail = '[tls]\ncertificate = "new.pem"\nprivate_key = "new.key"\n'
+    server.write_config(("ipc1", "ipc2"))
+    wait_for(lambda: answers(server), 6.0, "no word about the reload")
+    looks = server.status()["supervisor"]["uptime_s"] + 3 * FILE_CHECK_INTERVAL_S
+    wait_for(lambda: server.status()["supervisor"]["uptime_s"] > looks, 10.0)
+    assert answers(server) == 1
+    os.utime(certs / "new.pem")
+    wait_for(lambda: answers(server) == 2, 6.0, "the new certificate is not watched")
 
 
 def test_a_port_that_is_taken_leaves_the_old_ones_open(server: Server) -> None:
