@@ -25,8 +25,8 @@ from tests.kit.interleaved import Element, InterleavedReader, RTCPPacket, RTPPac
 CLIENTS, REQUESTS, DEADLINE_S = 10, 20, 30.0
 SENDER_REPORT, BYE = 200, 203
 TLS_1_2, TLS_1_3 = 0x0303, 0x0304
-# Of a PLI, of an unknown packet type, of none, of one that is skipped unread.
-FRAMES = [bytes.fromhex("81ce0002000000010000cafe"), bytes.fromhex("80c00000"), b"", bytes(5000)]
+# Of a PLI, of an unknown packet type, of none, of one that is skipped unread and wherever it is cut seems to begin.
+FRAMES = [bytes.fromhex("81ce0002000000010000cafe"), bytes.fromhex("80c00000"), b"", b"$" * 5000]
 
 
 class Viewer:
@@ -108,10 +108,12 @@ class Connection:
         self.now_ns = 0
         self.script = self._script()
         self.to_send = bytearray(self.script)
+        self.sealed = bytearray()
         self.requested = 0
         self.text = b""  # of the server: not yet parsed
         self.parsed = 0
         self.preparations = 0
+        self.ready: Ready | None = None
         self.over = False
         self.waiting: str | None = None
         self.greed = dice.choice((1 << 20, 1 << 16, 1 << 14, 3000))
@@ -154,15 +156,16 @@ class Connection:
     # ---------------------------------------------------------------- the client
 
     def write_some(self) -> None:
-        chunk = bytes(self.to_send[: self.dice.choice((1, 7, 50, 400))])
-        if not chunk:
-            return
-        data = self.session.seal(chunk, self.now_ns) if self.session else chunk
+        """Records are cut anywhere."""
+        if chunk := bytes(self.to_send[: self.dice.choice((1, 7, 50, 400))]):
+            del self.to_send[: len(chunk)]
+            self.sealed += self.session.seal(chunk, self.now_ns) if self.session else chunk
+        size = self.dice.randrange(len(self.sealed) + 1)
         self.sock.settimeout(DEADLINE_S)  # the engine reads: there is never much
         with contextlib.suppress(ConnectionError):
-            self.sock.sendall(data)
+            self.sock.sendall(self.sealed[:size])
         self.sock.setblocking(False)
-        del self.to_send[: len(chunk)]
+        del self.sealed[:size]
 
     def read_some(self) -> None:
         """If the connection is gone, its Closed says why."""
@@ -192,8 +195,8 @@ class Connection:
             case Received():
                 self.text += event.data
             case Ready():
-                if self.waiting == "PLAY" and event.preparation == self.preparations:
-                    self.engine.play(self.id, self._reply("PLAY", f"RTP-Info: {event.sequence}\r\n"))
+                if event.preparation == self.preparations:
+                    self.ready = event
             case Released():
                 self.engine = self.dice.choice(self.engines)
                 self.id = self.engine.adopt(event.descriptor, event.session, event.unread, in_text=True)
@@ -205,6 +208,13 @@ class Connection:
                 self.over = True
                 return
         self._parse()
+
+    def play(self) -> None:
+        """As late as it likes: what follows the first frame may be forgotten by then."""
+        if self.ready is not None and self.dice.random() < 0.1:
+            self.engine.play(self.id, self._reply("PLAY", f"RTP-Info: {self.ready.sequence}\r\n"))
+            self.ready = None
+            self._parse()
 
     def _reply(self, method: str, fields: str = "") -> bytes:
         self.waiting = None
@@ -252,11 +262,13 @@ def deliver(engines: list[FanOut], connections: list[Connection]) -> None:
         for event in engine.events():
             (connection,) = [one for one in connections if one.engine is engine and one.id == event.client]
             connection.take(event)
+    for connection in connections:
+        connection.play()
 
 
 @contextlib.contextmanager
 def running(engines: list[FanOut]) -> Iterator[None]:
-    threads = [threading.Thread(target=engine.run) for engine in engines]
+    threads = [threading.Thread(target=engine.run, daemon=True) for engine in engines]
     for thread in threads:
         thread.start()
     try:
@@ -265,6 +277,7 @@ def running(engines: list[FanOut]) -> Iterator[None]:
         for engine, thread in zip(engines, threads, strict=True):
             engine.stop()
             thread.join(DEADLINE_S)
+            assert not thread.is_alive()
 
 
 def play_out(seed: int) -> None:
