@@ -84,15 +84,16 @@ $(BIN)/python: | debian-build
 # ---- Debian packages: each beside the thing itself, so that one from elsewhere is as good
 
 define look
-missing=; need() { sh -c "$$2" >/dev/null 2>&1 || missing="$$missing $$1"; };
+missing=; may=yes; sudo=; command -v apt-get >/dev/null || may=; \
+if test "$$(id -u)" != 0; then sudo=sudo; sudo -n true 2>/dev/null || may=; fi; \
+need() { sh -c "$$2" >/dev/null 2>&1 || missing="$$missing $$1"; }; \
+wish() { test -z "$$may" || need "$$@"; };
 endef
 
 define settle
 test -z "$$missing" && exit; \
 apt="apt-get install -y --no-install-recommends$$missing"; \
-if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then sudo=; \
-elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo=sudo; \
-else printf 'Missing:%s\nRun this, then make again:\n\n    sudo %s\n\n' "$$missing" "$$apt" >&2; exit 1; fi; \
+test -n "$$may" || { printf 'Missing:%s\nRun this, then make again:\n\n    sudo %s\n\n' "$$missing" "$$apt" >&2; exit 1; }; \
 $$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive $$apt
 endef
 
@@ -102,7 +103,8 @@ need python3-venv '$(or $(PYTHON),false) -c "import ensurepip, venv"'; \
 need python3-dev 'test -f "$$($(or $(PYTHON),false) -c "import sysconfig; print(sysconfig.get_path(\"include\"))")/Python.h"'; \
 need gcc 'command -v gcc'; \
 need libc6-dev 'echo "#include <stdlib.h>" | gcc -E -'; \
-need libssl-dev 'echo "#include <openssl/evp.h>" | gcc -E -';
+need libssl-dev 'echo "#include <openssl/evp.h>" | gcc -E -'; \
+wish libipsec-mb-dev 'test "$$(uname -m)" != x86_64 || echo "#include <intel-ipsec-mb.h>" | gcc -E -';
 endef
 
 define test_needs

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from camfleet.core import log as logs
+from camfleet.core.tls.aead import gcm_library
 from camfleet.core.wire import WIRE_VERSION, HandoffRecord, control
 
 from .adopt import Adopter, Handoff, HandoffSocket
@@ -138,7 +139,7 @@ class Worker:
             log.exception("boot_failed")
             self._stop(control.EXIT_BOOT_FAILED, "the camera cannot be built")
             return
-        log.info("serving", pid=os.getpid(), streams=len(order.camera.streams))
+        log.info("serving", pid=os.getpid(), streams=len(order.camera.streams), aes_gcm=gcm_library())
 
     def _stop(self, code: int, reason: str, deadline_s: float = STOP_DEADLINE_S) -> None:
         if not self._end.done():

@@ -15,12 +15,13 @@ from camfleet.core.octets cimport (
     OctetReader, OctetWriter, octet_reader, octet_writer, put_octets, put_u8, put_u16, put_u32, put_u64, take_octets,
     take_u16, take_u64,
 )
+from camfleet.core.tls.aead cimport TAG_SIZE
 from camfleet.core.tls.libcrypto cimport (
     EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CTRL_AEAD_GET_TAG,
     EVP_CipherFinal_ex, EVP_CipherInit_ex, EVP_CipherUpdate, EVP_aes_128_gcm,
 )
 from camfleet.core.tls.record cimport (
-    CONTENT_APPLICATION_DATA, MAX_PLAINTEXT_SIZE, RECORD_HEADER_SIZE, TAG_SIZE,
+    CONTENT_APPLICATION_DATA, MAX_PLAINTEXT_SIZE, RECORD_HEADER_SIZE,
 )
 from camfleet.core.tls.traffic cimport TLS_1_2
 

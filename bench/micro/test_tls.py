@@ -1,6 +1,7 @@
 """Seal and open records as the fan-out thread does: GB/s, with two ratios measured in the same run.
 
-`of_libcrypto`: to the bare cipher of the same libcrypto, encrypting; what is missing to 1 is the record layer.
+`of_libcrypto`: to the bare cipher of libcrypto, encrypting. What is missing to 1 is the record layer; AES-GCM is over 1
+where libIPSec_MB seals (docs/decisions/0012).
 `of_cryptography`: to the AEADs of the cryptography package, which brings a newer OpenSSL: on machines with VAES
 its AES-GCM is faster than that of OpenSSL 3.0 (the vector code came with 3.1).
 The suites with RSA have the same ciphers as those with ECDSA.

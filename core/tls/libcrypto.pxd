@@ -8,7 +8,6 @@ cdef extern from "<openssl/evp.h>" nogil:
     ctypedef struct EVP_MD:
         pass
     enum:
-        EVP_MAX_KEY_LENGTH
         EVP_MAX_MD_SIZE
         EVP_CTRL_AEAD_GET_TAG
         EVP_CTRL_AEAD_SET_TAG
@@ -17,11 +16,9 @@ cdef extern from "<openssl/evp.h>" nogil:
     const EVP_CIPHER *EVP_chacha20_poly1305()
     const EVP_MD *EVP_sha256()
     const EVP_MD *EVP_sha384()
-    int EVP_CIPHER_get_key_length(const EVP_CIPHER *cipher)
     int EVP_MD_get_size(const EVP_MD *digest)
     EVP_CIPHER_CTX *EVP_CIPHER_CTX_new()
     void EVP_CIPHER_CTX_free(EVP_CIPHER_CTX *context)
-    int EVP_CIPHER_CTX_get_key_length(const EVP_CIPHER_CTX *context)
     int EVP_CIPHER_CTX_ctrl(EVP_CIPHER_CTX *context, int type, int argument, void *pointer)
     # `encrypt`: 1, 0, or -1 to leave it; NULL leaves cipher, key or IV as they are.
     int EVP_CipherInit_ex(EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, void *engine, const unsigned char *key,

@@ -1,4 +1,4 @@
-# The record layer of one direction: seal and open with an AEAD of libcrypto (EVP). RFC 8446 5.2-5.5,
+# The record layer of one direction: seal and open with its AEAD. RFC 8446 5.2-5.5,
 # RFC 5246 6.2.3.3, RFC 5288 (AES-GCM), RFC 7905 (ChaCha20-Poly1305).
 
 from libc.stdint cimport int64_t, uint8_t
@@ -10,7 +10,6 @@ cdef enum:
     CONTENT_HANDSHAKE = 22
     CONTENT_APPLICATION_DATA = 23
     RECORD_HEADER_SIZE = 5
-    TAG_SIZE = 16
     MAX_PLAINTEXT_SIZE = 16384                  # RFC 8446 5.1: 2^14
     MAX_CIPHERTEXT_SIZE = 16384 + 256           # RFC 8446 5.2
     MAX_RECORD_SIZE = 5 + 16384 + 256

@@ -17,15 +17,11 @@ from libc.string cimport memcpy
 from camfleet.core.octets cimport (
     OctetReader, OctetWriter, octet_reader, octet_writer, put_octets, put_u8, put_u16, put_u64, take_u64,
 )
-from camfleet.core.status cimport ERROR_BAD_MAC, ERROR_CRYPTO, ERROR_INVALID, ERROR_LIMIT, ERROR_SHORT
-from camfleet.core.tls.libcrypto cimport (
-    EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex,
-    EVP_CipherInit_ex, EVP_CipherUpdate, ERR_clear_error,
-)
+from camfleet.core.status cimport ERROR_BAD_MAC, ERROR_INVALID, ERROR_LIMIT, ERROR_SHORT, STATUS_OK
+from camfleet.core.tls.aead cimport NONCE_SIZE, TAG_SIZE, aead_open, aead_seal
 from camfleet.core.tls.traffic cimport TLS_1_2, TLS_1_3, TrafficState
 
 cdef enum:
-    NONCE_SIZE = 12
     MAX_ADDITIONAL_SIZE = 8 + 1 + 2 + 2
 
 cdef uint64_t LAST_SEQUENCE = <uint64_t>-1
@@ -56,7 +52,7 @@ cdef inline void write_nonce(const TrafficState *state, uint8_t *nonce) noexcept
     put_u64(&writer, take_u64(&low) + state.sequence if state.explicit_nonce else take_u64(&low) ^ state.sequence)
 
 
-cdef inline int write_additional(const TrafficState *state, const uint8_t *header, size_t size,
+cdef inline size_t write_additional(const TrafficState *state, const uint8_t *header, size_t size,
                                  uint8_t *out) noexcept nogil:
     """Additional data of a record with `size` bytes of plaintext; see the drawing. Returns its size."""
     cdef OctetWriter writer = octet_writer(out, MAX_ADDITIONAL_SIZE)
@@ -66,18 +62,16 @@ cdef inline int write_additional(const TrafficState *state, const uint8_t *heade
         put_u64(&writer, state.sequence)
         put_octets(&writer, header, 3)
         put_u16(&writer, <uint16_t>size)
-    return <int>writer.size
+    return writer.size
 
 
 cdef int64_t seal_record(TrafficState *state, uint8_t content_type, const uint8_t *data, size_t size,
                          uint8_t *out, size_t capacity) noexcept nogil:
-    cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>state.cipher
     cdef size_t record = seal_overhead(state) + size
     cdef uint8_t nonce[NONCE_SIZE]
     cdef uint8_t additional[MAX_ADDITIONAL_SIZE]
     cdef OctetWriter header = octet_writer(out, RECORD_HEADER_SIZE)
-    cdef uint8_t *body = out + RECORD_HEADER_SIZE + state.explicit_nonce
-    cdef int written
+    cdef int status
     if size > MAX_PLAINTEXT_SIZE:
         return ERROR_INVALID
     if capacity < record:
@@ -90,28 +84,22 @@ cdef int64_t seal_record(TrafficState *state, uint8_t content_type, const uint8_
     put_u16(&header, <uint16_t>(record - RECORD_HEADER_SIZE))
     write_nonce(state, nonce)
     memcpy(out + RECORD_HEADER_SIZE, &nonce[NONCE_SIZE - state.explicit_nonce], state.explicit_nonce)
-
-    if (EVP_CipherInit_ex(cipher, NULL, NULL, NULL, nonce, -1) != 1
-            or EVP_CipherUpdate(cipher, NULL, &written, additional, write_additional(state, out, size, additional)) != 1
-            or (size > 0 and EVP_CipherUpdate(cipher, body, &written, data, <int>size) != 1)
-            or (state.version == TLS_1_3
-                and EVP_CipherUpdate(cipher, body + size, &written, &content_type, 1) != 1)
-            or EVP_CipherFinal_ex(cipher, body, &written) != 1
-            or EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, out + record - TAG_SIZE) != 1):
-        ERR_clear_error()
-        return ERROR_CRYPTO
+    status = aead_seal(&state.aead, nonce, additional, write_additional(state, out, size, additional), data, size,
+                       &content_type if state.version == TLS_1_3 else NULL,
+                       out + RECORD_HEADER_SIZE + state.explicit_nonce, out + record - TAG_SIZE)
+    if status != STATUS_OK:
+        return status
     state.sequence += 1
     return record
 
 
 cdef int64_t open_record(TrafficState *state, uint8_t *record, size_t size, uint8_t *content_type,
                          uint8_t **plaintext) noexcept nogil:
-    cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>state.cipher
     cdef uint8_t nonce[NONCE_SIZE]
     cdef uint8_t additional[MAX_ADDITIONAL_SIZE]
     cdef uint8_t *body = record + RECORD_HEADER_SIZE + state.explicit_nonce
     cdef int64_t inner = <int64_t>size - RECORD_HEADER_SIZE - state.explicit_nonce - TAG_SIZE
-    cdef int written
+    cdef int status
     # RFC 8446 5.2: opaque_type is always application_data; a change_cipher_spec after the handshake is not welcome (5).
     if state.version == TLS_1_3 and record[0] != CONTENT_APPLICATION_DATA:
         return ERROR_INVALID
@@ -122,16 +110,10 @@ cdef int64_t open_record(TrafficState *state, uint8_t *record, size_t size, uint
 
     write_nonce(state, nonce)
     memcpy(&nonce[NONCE_SIZE - state.explicit_nonce], record + RECORD_HEADER_SIZE, state.explicit_nonce)
-    if (EVP_CipherInit_ex(cipher, NULL, NULL, NULL, nonce, -1) != 1
-            or EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, body + inner) != 1
-            or EVP_CipherUpdate(cipher, NULL, &written, additional,
-                                write_additional(state, record, inner, additional)) != 1
-            or (inner > 0 and EVP_CipherUpdate(cipher, body, &written, body, <int>inner) != 1)):
-        ERR_clear_error()
-        return ERROR_CRYPTO
-    if EVP_CipherFinal_ex(cipher, body, &written) != 1:
-        ERR_clear_error()
-        return ERROR_BAD_MAC
+    status = aead_open(&state.aead, nonce, additional, write_additional(state, record, inner, additional),
+                       body, <size_t>inner, body + inner)
+    if status != STATUS_OK:
+        return status
     state.sequence += 1
 
     plaintext[0] = body

@@ -1,6 +1,7 @@
 # The keys of one direction: RFC 8446 7.1-7.3 (traffic secret to key and IV, KeyUpdate), RFC 5246 6.3 (given write key).
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from camfleet.core.tls.aead cimport AEAD
 
 cdef enum:
     TLS_1_2 = 0x0303
@@ -14,9 +15,8 @@ cdef struct TrafficState:
     uint8_t secret_size
     uint8_t iv[12]            # TLS 1.3, ChaCha20: static IV. TLS 1.2 GCM: 4 bytes of salt, explicit nonce of record 0
     uint8_t explicit_nonce    # bytes of nonce in each record: EXPLICIT_NONCE_SIZE or 0
-    bint sealing
     uint64_t sequence         # of the next record; so many records have used this key
-    void *cipher              # EVP_CIPHER_CTX, key already set
+    AEAD aead                 # its key is set
 
 # Returns STATUS_OK, ERROR_INVALID (version, suite or a size that do not belong together), ERROR_MEMORY or ERROR_CRYPTO;
 # the state is wiped on errors. `iv_size` is 0 for TLS 1.3, else 12, or 4 for AES-GCM: then explicit nonces are the

@@ -2,16 +2,18 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset, strlen
-from camfleet.core.status cimport ERROR_CRYPTO, ERROR_INVALID, ERROR_MEMORY, STATUS_OK
+from camfleet.core.status cimport ERROR_CRYPTO, ERROR_INVALID, STATUS_OK
+from camfleet.core.tls.aead cimport (
+    AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, NO_ALGORITHM, NONCE_SIZE, Algorithm,
+    aead_init, aead_key_size, aead_set_key, aead_wipe,
+)
 from camfleet.core.tls.libcrypto cimport (
-    EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_get_key_length, EVP_CIPHER_CTX_new,
-    EVP_CIPHER_get_key_length, EVP_CipherInit_ex, EVP_MAX_KEY_LENGTH, EVP_MAX_MD_SIZE, EVP_MD, EVP_MD_get_size,
-    ERR_clear_error, EVP_aes_128_gcm, EVP_aes_256_gcm, EVP_chacha20_poly1305, EVP_sha256, EVP_sha384, HMAC,
-    OPENSSL_cleanse,
+    ERR_clear_error, EVP_MAX_MD_SIZE, EVP_MD, EVP_MD_get_size, EVP_sha256, EVP_sha384, HMAC, OPENSSL_cleanse,
 )
 
 cdef enum:
-    IV_SIZE = 12              # of every AEAD here
+    IV_SIZE = NONCE_SIZE
+    MAX_KEY_SIZE = 32
     SALT_SIZE = 4             # RFC 5288 3: GCMNonce.salt
 
     TLS_AES_128_GCM_SHA256 = 0x1301                             # RFC 8446 B.4
@@ -25,23 +27,23 @@ cdef enum:
     TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 = 0xCCA9
 
 
-cdef const EVP_CIPHER *aead(uint16_t version, uint16_t suite) noexcept nogil:
-    """The AEAD of a suite, NULL for a pair of version and suite that we do not speak."""
+cdef Algorithm algorithm_of(uint16_t version, uint16_t suite) noexcept nogil:
+    """NO_ALGORITHM for a pair of version and suite that we do not speak."""
     if version == TLS_1_3:
         if suite == TLS_AES_128_GCM_SHA256:
-            return EVP_aes_128_gcm()
+            return AES_128_GCM
         if suite == TLS_AES_256_GCM_SHA384:
-            return EVP_aes_256_gcm()
+            return AES_256_GCM
         if suite == TLS_CHACHA20_POLY1305_SHA256:
-            return EVP_chacha20_poly1305()
+            return CHACHA20_POLY1305
     elif version == TLS_1_2:
         if suite in (TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256):
-            return EVP_aes_128_gcm()
+            return AES_128_GCM
         if suite in (TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384):
-            return EVP_aes_256_gcm()
+            return AES_256_GCM
         if suite in (TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256):
-            return EVP_chacha20_poly1305()
-    return NULL
+            return CHACHA20_POLY1305
+    return NO_ALGORITHM
 
 
 cdef inline const EVP_MD *digest_of(uint16_t suite) noexcept nogil:
@@ -73,37 +75,33 @@ cdef int expand_label(const TrafficState *state, const char *label, uint8_t *out
 
 cdef int set_key(TrafficState *state) noexcept nogil:
     """Key the cipher from the secret, and begin to count its records; RFC 8446 7.3."""
-    cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>state.cipher
-    cdef uint8_t key[EVP_MAX_KEY_LENGTH]
-    cdef int done = 1
+    cdef uint8_t key[MAX_KEY_SIZE]
+    cdef int status = STATUS_OK
     if state.version == TLS_1_2:
         memcpy(key, state.secret, state.secret_size)
-    elif (expand_label(state, b"key", key, EVP_CIPHER_CTX_get_key_length(cipher)) != STATUS_OK
+    elif (expand_label(state, b"key", key, aead_key_size(state.aead.algorithm)) != STATUS_OK
           or expand_label(state, b"iv", state.iv, IV_SIZE) != STATUS_OK):
-        done = 0
-    if done == 1:
-        done = EVP_CipherInit_ex(cipher, NULL, NULL, key, NULL, state.sealing)
+        status = ERROR_CRYPTO
+    if status == STATUS_OK:
+        status = aead_set_key(&state.aead, key)
     OPENSSL_cleanse(key, sizeof(key))
-    if done != 1:
-        ERR_clear_error()
-        return ERROR_CRYPTO
-    return STATUS_OK
+    return status
 
 
 cdef int traffic_init(TrafficState *state, uint16_t version, uint16_t suite, const uint8_t *secret, size_t secret_size,
                       const uint8_t *iv, size_t iv_size, uint64_t sequence, bint sealing) noexcept nogil:
-    cdef const EVP_CIPHER *cipher = aead(version, suite)
+    cdef Algorithm algorithm = algorithm_of(version, suite)
     cdef int status
     memset(state, 0, sizeof(TrafficState))
-    if cipher == NULL:
+    if algorithm == NO_ALGORITHM:
         return ERROR_INVALID
     if version == TLS_1_3:
         if secret_size != <size_t>EVP_MD_get_size(digest_of(suite)) or iv_size != 0:
             return ERROR_INVALID
     else:
-        if cipher != EVP_chacha20_poly1305():
+        if algorithm != CHACHA20_POLY1305:
             state.explicit_nonce = EXPLICIT_NONCE_SIZE
-        if secret_size != <size_t>EVP_CIPHER_get_key_length(cipher):
+        if secret_size != aead_key_size(algorithm):
             return ERROR_INVALID
         if iv_size != IV_SIZE and (iv_size != SALT_SIZE or not state.explicit_nonce):
             return ERROR_INVALID
@@ -113,16 +111,10 @@ cdef int traffic_init(TrafficState *state, uint16_t version, uint16_t suite, con
     state.secret_size = <uint8_t>secret_size
     memcpy(state.secret, secret, secret_size)
     state.sequence = sequence
-    state.sealing = sealing
-    state.cipher = EVP_CIPHER_CTX_new()
-    if state.cipher == NULL:
-        status = ERROR_MEMORY
-    elif EVP_CipherInit_ex(<EVP_CIPHER_CTX *>state.cipher, cipher, NULL, NULL, NULL, sealing) != 1:
-        status = ERROR_CRYPTO
-    else:
+    status = aead_init(&state.aead, algorithm, sealing)
+    if status == STATUS_OK:
         status = set_key(state)
     if status != STATUS_OK:
-        ERR_clear_error()
         traffic_wipe(state)
     return status
 
@@ -138,5 +130,5 @@ cdef int traffic_update(TrafficState *state) noexcept nogil:
 
 
 cdef void traffic_wipe(TrafficState *state) noexcept nogil:
-    EVP_CIPHER_CTX_free(<EVP_CIPHER_CTX *>state.cipher)  # cleanses the key schedule
+    aead_wipe(&state.aead)
     OPENSSL_cleanse(state, sizeof(TrafficState))

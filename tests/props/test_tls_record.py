@@ -11,6 +11,8 @@ from tests.kit.capi import buffer, c_function
 from tests.kit.tls import CLIENT_HELLO, SECOND_NS, Peer, connect, handshake, key_update
 from tests.reference.tls_record import HANDSHAKE, SUITES, TLS_1_3, Direction, Suite
 
+pytestmark = pytest.mark.usefixtures("both_gcm_libraries")
+
 traffic_init = c_function(
     "camfleet.core.tls.traffic",
     "traffic_init",

@@ -5,6 +5,8 @@ from camfleet.core.tls import Session, TLSError
 
 from tests.reference.tls_record import ALERT, APPLICATION_DATA, HANDSHAKE, SUITES, Direction, expand_label
 
+pytestmark = pytest.mark.usefixtures("both_gcm_libraries")
+
 AES_128_GCM = SUITES[0]
 
 CLIENT_SECRET = bytes.fromhex("9e40646ce79a7f9dc05af8889bce6552 875afa0b06df0087f792ebb7c17504a5")

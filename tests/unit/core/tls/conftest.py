@@ -8,3 +8,8 @@ def suite(request: pytest.FixtureRequest) -> Suite:
     """Each suite in turn."""
     chosen: Suite = request.param
     return chosen
+
+
+@pytest.fixture(autouse=True, scope="module")
+def each_library(both_gcm_libraries: None) -> None:
+    """All tests of this room, twice."""
