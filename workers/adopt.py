@@ -83,7 +83,7 @@ class Adopter:
             self._records[handoff] = record, descriptor, now_ns + HALF_TIMEOUT_NS
 
     def tick(self, now_ns: int) -> None:
-        """Give up the halves whose time is over; both tables are in order of arrival."""
+        """Give up the halves whose time is over."""
         for handoff in [handoff for handoff, (_, expiry_ns) in self._orders.items() if expiry_ns <= now_ns]:
             del self._orders[handoff]
             self._refuse(handoff, "the descriptor did not come")

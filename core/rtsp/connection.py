@@ -249,13 +249,13 @@ class ServerConnection:
             self._session = None
         self._reply(200, pending.request.cseq)
 
-    def refuse(self, status: int, reason: str = "") -> None:
-        """Answer any event with an error; `reason` replaces the standard phrase."""
+    def refuse(self, status: int) -> None:
+        """Answer any event with an error."""
         pending = self._take(Describe, Setup, Play, Pause, Teardown, OtherCamera)
         if isinstance(pending.event, OtherCamera):
             self._reader.advance()
         retry = [("Retry-After", RETRY_AFTER_S)] if status == 503 else []
-        self._reply(status, pending.request.cseq, retry, reason=reason)
+        self._reply(status, pending.request.cseq, retry)
 
     def unknown_camera(self) -> None:
         """Answer OtherCamera: 401 without or with wrong credentials, 404 with right ones, OPTIONS as always."""
@@ -269,13 +269,13 @@ class ServerConnection:
         pending, self._pending = self._pending, None
         return pending
 
-    def _reply(self, status: int, cseq: str | None, headers: Fields = (), body: bytes = b"", reason: str = "") -> None:
+    def _reply(self, status: int, cseq: str | None, headers: Fields = (), body: bytes = b"") -> None:
         fields = [("Server", self._server)] if self._server else []
         if status == 200 and self._session is not None:
             fields.append(("Session", f"{self._session.id};timeout={self._session_timeout_s}"))
         if self._closing:
             fields.append(("Connection", "close"))
-        self._output += write_response(Response(status, cseq, [*fields, *headers], body, reason))
+        self._output += write_response(Response(status, cseq, [*fields, *headers], body))
 
     # ---------------------------------------------------------------- decisions
 

@@ -53,7 +53,6 @@ class Response:
     cseq: str | None
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
-    reason: str = ""  # "": the standard phrase
 
 
 @dataclass(frozen=True, slots=True)

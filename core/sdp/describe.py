@@ -17,9 +17,8 @@ def describe(
     width: int,
     height: int,
     bitrate_bps: int,
-    duration_s: float | None = None,
 ) -> str:
-    """`version` must rise when anything here changes (RFC 8866 5.2). `duration_s` None: live. Raises ValueError.
+    """`version` must rise when anything here changes (RFC 8866 5.2). Raises ValueError.
 
     A field that is not known is 0 and left out. Control characters in `name` become spaces.
     """
@@ -30,7 +29,7 @@ def describe(
         "c=IN IP4 0.0.0.0",  # Darwin-era clients fail without it
         "t=0 0",
         "a=control:*",
-        "a=range:npt=now-" if duration_s is None else f"a=range:npt=0-{duration_s:.3f}",
+        "a=range:npt=now-",  # live; a file in an endless loop as well
         f"m=video 0 RTP/AVP {payload_type}",
     ]
     if bitrate_bps:

@@ -13,7 +13,8 @@
     Stop                           -->                         goodbye to the readers, then exit
 
 A command-line client is a DEALER too; it may only say StatusRequest and is answered with Status.
-A message of another WIRE_VERSION or an unknown type raises; the receiver logs it and drops it.
+A message of an unknown type or form does not decode; Hello, Configure and StatusRequest tell the WIRE_VERSION of their
+sender. Whoever gets another one logs it and drops it (a worker of another version is replaced).
 Largest message: a Stats of 10,000 readers, about 4 MB. Typical Adopt: 600 bytes.
 """
 

@@ -192,12 +192,12 @@ class TestConversation:
         lines = {method: client.authorization(method) for method in ("DESCRIBE", "SETUP")}
         server.receive_data(request("DESCRIBE", URL, lines["DESCRIBE"]), START_NS)
         server.next_event(START_NS)
-        server.refuse(503, "No picture yet")
+        server.refuse(503)
         server.receive_data(request("SETUP", URL, lines["SETUP"], f"Transport: {TCP}", cseq=2), START_NS)
         assert isinstance(server.next_event(START_NS), Setup)
         server.refuse(453)
         busy, full = parse_replies(server.data_to_send())
-        assert busy.head.startswith("RTSP/1.0 503 No picture yet\r\nCSeq: 1\r\n")
+        assert busy.head.startswith("RTSP/1.0 503 Service Unavailable\r\nCSeq: 1\r\n")
         assert full.head.startswith("RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: 2\r\n")
         assert (server.session_id, server.state) == (None, "init")
         client.play()
@@ -234,13 +234,14 @@ class TestAnswers:
         with pytest.raises(LocalProtocolError):
             server.describe(SDP)
 
-    @pytest.mark.parametrize("reason", ["a\r\nb", "caf\xe9", "\x1b"])
-    def test_that_would_break_out_of_its_line(self, client: Client, reason: str) -> None:
+    @pytest.mark.parametrize("range_", ["a\r\nb", "caf\xe9", "\x1b"])
+    def test_that_would_break_out_of_its_line(self, client: Client, range_: str) -> None:
         server = client.server
-        server.receive_data(request("DESCRIBE", URL, client.authorization("DESCRIBE")), START_NS)
-        server.next_event(START_NS)
+        client.ask("SETUP", URL, f"Transport: {TCP}")
+        server.receive_data(request("PLAY", URL, client.authorization("PLAY")), START_NS)
+        assert isinstance(server.next_event(START_NS), Play)
         with pytest.raises(LocalProtocolError):
-            server.refuse(500, reason)
+            server.accept_play(1, 2, range_)
         assert server.data_to_send() == b""
 
 

@@ -43,11 +43,6 @@ def test_live() -> None:
     ]
 
 
-def test_file() -> None:
-    text = describe(**STREAM, duration_s=12.3456)
-    assert "\r\na=range:npt=0-12.346\r\n" in text
-
-
 def test_what_is_not_known_is_left_out() -> None:
     text = describe(**(STREAM | {"fps": 0, "width": 0, "height": 0, "bitrate_bps": 0}))
     assert not any(word in text for word in ("framerate", "x-dimensions", "b=AS"))
