@@ -28,6 +28,8 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     encoder: str
     frames: int = 0
     key_frames: int = 0
+    latency_p50_ms: float = 0.0  # capture to last byte in the kernel, all readers, the last seconds; 0: nobody read
+    latency_p99_ms: float = 0.0
 
 
 class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ def render(report: StatusReport) -> str:
             f"{stream.codec} {stream.width}x{stream.height}" if stream.codec else "-",
             f"{stream.fps:.1f}" if stream.fps else "-",
             rate(stream.bitrate_bps) if stream.bitrate_bps else "-",
+            f"{stream.latency_p50_ms:.1f} / {stream.latency_p99_ms:.1f} ms" if stream.latency_p99_ms else "-",
             stream.encoder or "-",
             stream.url,
         )
@@ -116,7 +119,7 @@ def render(report: StatusReport) -> str:
     parts = [
         f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}",
         table("CAMERA STATE WORKER> RESTARTS> READERS> NAME", cameras),
-        table("STREAM STATE PICTURE FPS> BITRATE> ENCODER URL", streams),
+        table("STREAM STATE PICTURE FPS> BITRATE> LATENCY> ENCODER URL", streams),
         table("READS PEER USER STATE TRANSPORT TLS SENT> SKIPPED> AGE>", readers) if readers else "no readers",
     ]
     return "\n\n".join(parts)

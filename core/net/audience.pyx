@@ -47,6 +47,7 @@ cdef void audience_leave(Client *client) noexcept nogil:
     client.first = NULL
     client.media = MEDIA_NONE
     client.behind_since_ns = 0
+    client.waiting_capture_ns = 0
     if client.next != NULL:
         client.next.previous = client.previous
     if client.previous != NULL:

@@ -78,6 +78,7 @@ cdef struct Client:
     FrameBlock *partial       # plain: the block that was cut by a full socket; leaves before `tail`
     uint32_t partial_offset
     size_t unread_replies     # text among what waits; 0 when nothing waits
+    int64_t waiting_capture_ns    # of the frame whose end is among what waits; 0 = none
     bint more                 # had its turn, and there is more to send
     bint fin_sent
     int64_t deadline_ns       # CLOSING, RELEASING

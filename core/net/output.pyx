@@ -15,9 +15,10 @@ from camfleet.core.net.client cimport (
     Client, Scratch, client_blocked, client_fail,
 )
 from camfleet.core.net.sys cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUFFORCE, SOL_SOCKET, send, setsockopt,
+    MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUFFORCE, SOL_SOCKET, monotonic_ns, send, setsockopt,
 )
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_release, block_retain
+from camfleet.core.ring.latency cimport latency_count
 from camfleet.core.ring.window cimport NO_BLOCK, StreamWindow, window_at, window_skip
 from camfleet.core.status cimport ERROR_CLOSED, ERROR_LIMIT, ERROR_MEMORY, STATUS_OK
 from camfleet.core.tls.session cimport session_seal, session_seal_alert, session_seal_bound
@@ -75,6 +76,13 @@ cdef int write_out(Client *client, const uint8_t *data, size_t size, int64_t now
     return keep(client, data + sent, size - <size_t> sent)
 
 
+cdef void count_latency(Client *client, int64_t capture_ns) noexcept nogil:
+    """A frame's last byte is in the kernel. A clock of its own: one turn serves many readers."""
+    cdef int64_t now_ns = monotonic_ns()
+    if client.audience != NULL:
+        latency_count(&client.audience.subscription.latency, now_ns - capture_ns, now_ns)
+
+
 cdef int flush(Client *client, int64_t now_ns) noexcept nogil:
     cdef int64_t sent
     if client.partial != NULL:
@@ -100,6 +108,9 @@ cdef int flush(Client *client, int64_t now_ns) noexcept nogil:
         client.tail = NULL
         client.tail_offset = client.tail_size = client.tail_capacity = 0
     client.unread_replies = 0
+    if client.waiting_capture_ns:
+        count_latency(client, client.waiting_capture_ns)
+        client.waiting_capture_ns = 0
     return STATUS_OK
 
 
@@ -229,7 +240,12 @@ cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64
             break
         status = write_block(client, scratch, block, now_ns)
         client.position += 1
-        client.frames_sent += status == STATUS_OK
+        if status == STATUS_OK:
+            client.frames_sent += 1
+            if client_blocked(client):
+                client.waiting_capture_ns = block.capture_ns
+            else:
+                count_latency(client, block.capture_ns)
         block_release(client.first)
         client.first = NULL
     if client.media == MEDIA_PLAYING and client.behind_since_ns == 0:

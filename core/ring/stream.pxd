@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from camfleet.core.ring.latency cimport LatencyHistogram
 from camfleet.core.ring.mailbox cimport Mailbox
 from camfleet.core.rtp.rtcp cimport SenderReportSource
 from camfleet.core.rtp.stream cimport RTPStream
@@ -16,6 +17,7 @@ cdef struct Subscription:
     Mailbox mailbox
     int wake_fd               # eventfd of the fan-out thread; a copy of our own, as the thread may end before the stream
     bint overflowed           # blocks were lost: nothing more until a key frame
+    LatencyHistogram latency  # the fan-out thread counts
     StreamState *stream
 
 cdef struct StreamState:

@@ -12,6 +12,15 @@ class StreamCounters(NamedTuple):
     readers: int
     overflows: int  # blocks that a fan-out thread was too late for
 
+class StreamLatency(NamedTuple):
+    """From a frame's capture to its last byte in the kernel, over all readers and the last 5 to 10 s; 0: no frame.
+
+    Frames that were old when their turn came count too: a joiner's first key frame, a slow reader's backlog.
+    """
+
+    p50_ns: int
+    p99_ns: int
+
 class MediaStream:
     """What all readers of one stream share: SSRC, sequence, timestamps; where a pipeline thread puts access units."""
 
@@ -47,3 +56,4 @@ class MediaStream:
     def request_key_frame(self) -> None: ...
     def rtp_timestamp(self, capture_ns: int) -> int: ...
     def counters(self) -> StreamCounters: ...
+    def latency(self, now_ns: int) -> StreamLatency: ...

@@ -6,7 +6,7 @@ from collections import namedtuple
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close, write
 
 from camfleet.core.atomic cimport (
@@ -14,6 +14,7 @@ from camfleet.core.atomic cimport (
 )
 from camfleet.core.clock cimport ntp_from_unix_ns, rtp_ticks
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain
+from camfleet.core.ring.latency cimport LATENCY_BUCKETS, latency_collect, latency_percentile
 from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take
 from camfleet.core.ring.window cimport JOIN_FORCE, JOIN_LIVE, JOIN_NEWEST
 from camfleet.core.rtp.h264 cimport H264Access, h264_measure, h264_write
@@ -31,6 +32,8 @@ JOIN_MODES = {"force": JOIN_FORCE, "newest": JOIN_NEWEST, "live": JOIN_LIVE}
 StreamCounters = namedtuple(
     "StreamCounters", "frames key_frames bytes packets last_key_frame_ns largest_key_frame readers overflows"
 )
+
+StreamLatency = namedtuple("StreamLatency", "p50_ns p99_ns")
 
 
 cdef void publish(Subscription *subscription, FrameBlock *block) noexcept nogil:
@@ -62,6 +65,7 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
     if block == NULL:
         return ERROR_MEMORY
 
+    block.capture_ns = capture_ns
     block.pushed_ns = now_ns
     block.rtp_timestamp = stream.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE)
     block.first_sequence = stream.rtp.sequence
@@ -177,3 +181,11 @@ cdef class MediaStream:
             self.state.last_key_frame_ns, self.state.largest_key_frame, atomic_load_i64(&self.state.readers),
             self.state.overflows,
         )
+
+    def latency(self, int64_t now_ns) -> StreamLatency:
+        cdef uint64_t counts[LATENCY_BUCKETS]
+        cdef uint64_t i
+        memset(counts, 0, sizeof(counts))
+        for i in range(atomic_load_u64(&self.state.subscription_count)):
+            latency_collect(&self.state.subscriptions[i].latency, now_ns, counts)
+        return StreamLatency(latency_percentile(counts, 50), latency_percentile(counts, 99))

@@ -119,6 +119,8 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
     encoder: str
     frames: int
     key_frames: int
+    latency_p50_ms: float  # from capture to the last byte in the kernel, over all readers and the last seconds; 0: none
+    latency_p99_ms: float
 
 
 class ReaderStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,6 +78,8 @@ def _stream(spec: StreamSpec, url: str, measured: StreamStats | None) -> StreamS
         encoder=measured.encoder,
         frames=measured.frames,
         key_frames=measured.key_frames,
+        latency_p50_ms=measured.latency_p50_ms,
+        latency_p99_ms=measured.latency_p99_ms,
     )
 
 

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from camfleet.core.net.fanout import ReaderCounters
-from camfleet.core.ring.stream import StreamCounters
+from camfleet.core.ring.stream import StreamCounters, StreamLatency
 from camfleet.workers.h264 import Description
 
 SPS = bytes.fromhex("6742c01f9a74028014f6")
@@ -68,6 +68,9 @@ class FakeMedia:
 
     def counters(self) -> StreamCounters:
         return StreamCounters(self.frames, self.frames // 30, self.bytes, self.frames, 0, 0, 0, 0)
+
+    def latency(self, _now_ns: int) -> StreamLatency:
+        return StreamLatency(p50_ns=262_144, p99_ns=12_500_000)
 
 
 @dataclass

@@ -187,7 +187,7 @@ class Registry:
                         age_s=(now_ns - session.since_ns) / 1e9,
                     )
                 )
-        streams = [stream.stats() for stream in self._streams.values()]
+        streams = [stream.stats(now_ns) for stream in self._streams.values()]
         return Stats(
             id=request, camera=self._spec.id, streams=streams, readers=readers, connections=len(self._sessions)
         )

@@ -63,7 +63,7 @@ class LiveStream:
         counters = self.media.counters()
         self._measured.append((now_ns, counters.frames, counters.bytes))
 
-    def stats(self) -> StreamStats:
+    def stats(self, now_ns: int) -> StreamStats:
         fps = bitrate_bps = 0.0
         if len(self._measured) > 1:
             (began_ns, first_frames, first_bytes), (ended_ns, frames, size) = self._measured[0], self._measured[-1]
@@ -71,6 +71,7 @@ class LiveStream:
             fps = (frames - first_frames) / seconds
             bitrate_bps = (size - first_bytes) * 8 / seconds
         description, counters = self.pipeline.description, self.media.counters()
+        latency = self.media.latency(now_ns)
         return StreamStats(
             id=self.spec.id,
             kind=self.spec.kind,
@@ -83,4 +84,6 @@ class LiveStream:
             encoder=self.pipeline.encoder,
             frames=counters.frames,
             key_frames=counters.key_frames,
+            latency_p50_ms=round(latency.p50_ns / 1e6, 3),
+            latency_p99_ms=round(latency.p99_ns / 1e6, 3),
         )

@@ -23,6 +23,8 @@ STREAM = StreamStatus(
     fps=29.97,
     bitrate_bps=2_040_000,
     encoder="libx264",
+    latency_p50_ms=0.262,
+    latency_p99_ms=12.5,
 )
 READER = ReaderStatus(
     peer="192.0.2.9:40112",
@@ -61,8 +63,8 @@ CAMERA     STATE       WORKER  RESTARTS  READERS  NAME
 ipc1       running       4720         1        2  Lobby
 longname2  restarting       -        12        0
 
-STREAM        STATE    PICTURE         FPS    BITRATE  ENCODER  URL
-ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  libx264  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
+STREAM        STATE    PICTURE         FPS    BITRATE        LATENCY  ENCODER  URL
+ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  0.3 / 12.5 ms  libx264  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
 
 READS         PEER             USER    STATE    TRANSPORT  TLS                                SENT  SKIPPED   AGE
 ipc1-stream1  192.0.2.9:40112  viewer  playing  tcp        TLSv1.3 TLS_AES_128_GCM_SHA256  12.3 MB        3  42 s
@@ -81,11 +83,11 @@ def test_the_report_survives_json_and_a_newer_server() -> None:
 
 def test_an_idle_stream_has_no_picture() -> None:
     idle = msgspec.structs.replace(
-        STREAM, state="idle", codec="", width=0, height=0, fps=0.0, bitrate_bps=0, encoder=""
+        STREAM, state="idle", codec="", width=0, height=0, fps=0.0, bitrate_bps=0, encoder="", latency_p99_ms=0.0
     )
     camera = msgspec.structs.replace(REPORT.cameras[0], streams=[idle], readers=[])
     text = render(msgspec.structs.replace(REPORT, cameras=[camera]))
-    assert text.splitlines()[-3].split() == ["ipc1-stream1", "idle", "-", "-", "-", "-", STREAM.url]
+    assert text.splitlines()[-3].split() == ["ipc1-stream1", "idle", "-", "-", "-", "-", "-", STREAM.url]
 
 
 def test_an_idle_server() -> None:

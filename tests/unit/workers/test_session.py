@@ -591,6 +591,7 @@ def test_stats_measure_the_stream_and_list_who_has_a_session() -> None:
     first, second = stats.streams
     assert (first.id, first.kind, first.fps, first.bitrate_bps) == ("stream1", "testlive", 25.0, 2_000_000)
     assert (first.width, first.height, first.codec, first.encoder, first.frames) == (1280, 720, "h264", "libx264", 250)
+    assert (first.latency_p50_ms, first.latency_p99_ms) == (0.262, 12.5)
     assert (second.fps, second.bitrate_bps) == (0.0, 0)
     (shown,) = stats.readers
     assert shown.connection == connection(1, tls=TLS)

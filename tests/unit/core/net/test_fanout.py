@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from camfleet.core.net.fanout import Closed, Ready, Received, Released
 
-from tests.kit.access_units import key_access_unit
+from tests.kit.access_units import access_unit, key_access_unit
 from tests.kit.engine import Rig, read_until
 from tests.kit.interleaved import Element, InterleavedReader, RTCPPacket, RTPPacket, frames, holes, is_key_frame
 
@@ -211,6 +211,33 @@ def test_a_slow_reader_skips_to_a_key_frame_and_delays_nobody(make_rig: Callable
             assert isinstance(elements[at - 1], RTCPPacket)
     skipped = next(counters for counters in rig.engine.readers() if counters.client == slow).frames_skipped
     assert skipped == 201 - len(grouped) > 0
+
+
+def test_a_frame_is_late_until_its_last_byte_is_in_the_kernel(rig: Rig) -> None:
+    """Counted from its capture, once for each reader: at once where there is room, else when the rest has left."""
+
+    def latency() -> tuple[int, int]:
+        return rig.stream.latency(time.monotonic_ns())
+
+    rig.push(key=True)
+    quick, _quick_sock = rig.connect()
+    assert latency() == (0, 0)
+    play(rig, quick)
+    rig.until(lambda: latency() != (0, 0))
+    assert latency()[1] < 5_000_000_000, "of a frame that was captured a moment ago"
+
+    slow, slow_sock = rig.connect(receive_buffer=65_536)
+    play(rig, slow)
+    rig.engine.pause(quick)
+    for captured_s, size in ((20, 6_000_000), (20, 1000), (40, 1000)):
+        captured_ns = time.monotonic_ns() - captured_s * 1_000_000_000
+        rig.stream.push(access_unit(captured_s, size), captured_ns, time.monotonic_ns())
+    rig.until(lambda: any(reader.client == slow and reader.lag_ns for reader in rig.engine.readers()))
+    assert latency()[1] < 5_000_000_000, "the socket is full, nothing has wholly left"
+    reader = InterleavedReader()
+    read_until(slow_sock, reader, last_number(40))
+    rig.until(lambda: latency()[1] > 38_000_000_000)
+    assert 19_000_000_000 < latency()[0] < 26_000_000_000, "the third of five"
 
 
 def test_a_reader_that_takes_nothing_is_closed(make_rig: Callable[..., Rig]) -> None:

@@ -59,6 +59,8 @@ def stats() -> Stats:
         encoder="libx264",
         frames=100,
         key_frames=2,
+        latency_p50_ms=0.25,
+        latency_p99_ms=12.5,
     )
     readers = [reader("192.0.2.9", TLS), reader("2001:db8::9", None)]
     return Stats(id=1, camera="ipc1", streams=[stream], readers=readers, connections=3)
@@ -73,6 +75,7 @@ def test_a_camera_whose_worker_answers() -> None:
     (stream,) = report.streams
     assert stream.url == "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
     assert (stream.state, stream.fps, stream.bitrate_bps, stream.encoder) == ("running", 24.99, 299_000, "libx264")
+    assert (stream.latency_p50_ms, stream.latency_p99_ms) == (0.25, 12.5)
     secure, plain = report.readers
     assert (secure.peer, secure.tls_version, secure.tls_suite) == ("192.0.2.9:40000", TLS.version, TLS.suite)
     assert secure.certificate_fingerprint == TLS.certificate_fingerprint
