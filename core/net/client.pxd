@@ -1,5 +1,6 @@
 # One adopted connection: everything the engine knows of it. Ordered by flow: life, input, output, media, counters.
-# Only the fan-out thread touches it after `table_add`; Python reads the counters under the table's lock.
+# Only the fan-out thread touches it after `table_add`. Python reads the counters under the table's lock, which keeps the
+# client from going; each is one aligned word of a single writer, so a reading may mix moments, but no halves of a number.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -111,7 +112,7 @@ cdef inline bint client_blocked(const Client *client) noexcept nogil:
 
 
 cdef Client *client_new(int descriptor) noexcept nogil          # NULL when memory is out
-cdef void client_free(Client *client) noexcept nogil            # its descriptor stays open
+cdef void client_free(Client *client) noexcept nogil            # its descriptor stays open; NULL is no client
 cdef void client_fail(Client *client, const char *reason, int error_number) noexcept nogil
 # How many there are in this process.
 cdef int64_t live_clients() noexcept nogil

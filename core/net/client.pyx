@@ -26,6 +26,8 @@ cdef Client *client_new(int descriptor) noexcept nogil:
 
 
 cdef void client_free(Client *client) noexcept nogil:
+    if client == NULL:
+        return
     audience_leave(client)
     block_release(client.partial)
     session_wipe(&client.tls)

@@ -145,9 +145,11 @@ cdef class FanOut:
             raise ValueError("unread ciphertext, but no TLS session")
         os.set_blocking(descriptor, False)
         cdef Client *client = client_new(descriptor)
-        if client == NULL:
+        cdef Item *command = item_new(COMMAND_ADOPT, 0, NULL, 0)     # now: after table_add nothing may fail
+        if client == NULL or command == NULL:
+            client_free(client)
+            item_free(command)
             raise MemoryError
-        cdef uint64_t id
         client.secure = session.shape[0] > 0
         client.text_mode = in_text
         try:
@@ -162,13 +164,15 @@ cdef class FanOut:
                     raise MemoryError
                 memcpy(client.unread, &unread[0], <size_t> unread.shape[0])
                 client.unread_size = <unsigned int> unread.shape[0]
-            id = table_add(&self.engine.table, client)
-            if id == 0:
+            command.client = table_add(&self.engine.table, client)
+            if command.client == 0:
                 raise ValueError("the fan-out thread has stopped or has no place for another client")
         except BaseException:
             client_free(client)
+            item_free(command)
             raise
-        self.command(COMMAND_ADOPT, id, NULL, 0, NULL, 0, 0)
+        cdef uint64_t id = command.client
+        queue_put(&self.engine.commands, command)
         return id
 
     def send(self, uint64_t client, const uint8_t[::1] data not None) -> None:

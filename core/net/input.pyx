@@ -59,25 +59,27 @@ cdef void drop_frame(Client *client) noexcept nogil:
     client.frame_size = 0
 
 
+cdef size_t payload_size(const Client *client) noexcept nogil:
+    """Of the interleaved frame that has begun, from its header."""
+    return (client.frame[2] << 8) | client.frame[3]
+
+
 cdef int64_t take_frame(Client *client, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
-    """Take up to one interleaved frame off the front; returns the bytes taken (all of them when it is incomplete)."""
-    cdef size_t have = client.frame_size
-    cdef size_t step, length
-    if have < INTERLEAVED_HEADER_SIZE:
-        step = min(size, INTERLEAVED_HEADER_SIZE - have)
-        if keep_frame(client, data, step) < 0:
-            return ERROR_MEMORY
-        return <int64_t> step
-    length = (client.frame[2] << 8) | client.frame[3]
-    if length > RTCP_SIZE_MAX:
-        client.skip = <uint32_t> length
-        drop_frame(client)
-        return 0
-    step = min(size, INTERLEAVED_HEADER_SIZE + length - have)
+    """Take bytes of one interleaved frame off the front, its header before its payload; returns how many."""
+    cdef size_t wanted = INTERLEAVED_HEADER_SIZE
+    if client.frame_size >= INTERLEAVED_HEADER_SIZE:
+        wanted += payload_size(client)
+    cdef size_t step = min(size, wanted - client.frame_size)
     if keep_frame(client, data, step) < 0:
         return ERROR_MEMORY
-    if client.frame_size == INTERLEAVED_HEADER_SIZE + length:
-        interleaved_frame(client, client.frame[1], client.frame + INTERLEAVED_HEADER_SIZE, length, now_ns)
+    if client.frame_size < INTERLEAVED_HEADER_SIZE:
+        return <int64_t> step
+    cdef size_t payload = payload_size(client)
+    if payload > RTCP_SIZE_MAX:
+        client.skip = <uint32_t> payload
+        drop_frame(client)
+    elif client.frame_size == INTERLEAVED_HEADER_SIZE + payload:
+        interleaved_frame(client, client.frame[1], client.frame + INTERLEAVED_HEADER_SIZE, payload, now_ns)
         drop_frame(client)
     return <int64_t> step
 
@@ -93,22 +95,10 @@ cdef int deliver(Client *client, Queue *events, const uint8_t *data, size_t size
     return STATUS_OK
 
 
-cdef bint header_decides(const Client *client) noexcept nogil:
-    """The header alone completes the frame: it is empty, or to be skipped."""
-    if client.frame_size != INTERLEAVED_HEADER_SIZE:
-        return False
-    cdef size_t length = (client.frame[2] << 8) | client.frame[3]
-    return length == 0 or length > RTCP_SIZE_MAX
-
-
 cdef int plaintext(Client *client, Queue *events, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
     cdef int64_t taken
-    while True:
-        if header_decides(client):
-            taken = take_frame(client, data, size, now_ns)
-        elif size == 0:
-            return STATUS_OK
-        elif client.skip:
+    while size:
+        if client.skip:
             taken = <int64_t> min(size, <size_t> client.skip)
             client.skip -= <uint32_t> taken
         elif client.frame_size or (not client.text_mode and data[0] == c'$'):
@@ -119,6 +109,7 @@ cdef int plaintext(Client *client, Queue *events, const uint8_t *data, size_t si
             return deliver(client, events, data, size)
         data += taken
         size -= <size_t> taken
+    return STATUS_OK
 
 
 cdef int keep_unread(Client *client, const uint8_t *data, size_t size) noexcept nogil:

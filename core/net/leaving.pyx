@@ -6,7 +6,7 @@ from posix.unistd cimport close
 
 from camfleet.core.net.audience cimport audience_leave
 from camfleet.core.net.client cimport (
-    CLOSING, MEDIA_PLAYING, RELEASING, STAYS, UNCONSUMED_MAX, UNREAD_REPLIES_MAX, Leaving,
+    CLOSING, MEDIA_PLAYING, RELEASING, STAYS, UNCONSUMED_MAX, Leaving,
     client_blocked, client_fail, client_free,
 )
 from camfleet.core.net.output cimport client_write_alert, client_write_text
@@ -107,14 +107,10 @@ cdef void hand_out(Engine *engine, Client *client) noexcept nogil:
 
 
 cdef bint wants_input(const Client *client) noexcept nogil:
-    """A client that leaves is read only to see its FIN; one that Python or itself does not keep up with, not at all."""
+    """A client that closes is read only to see its FIN; one that Python does not keep up with, not at all."""
     if client.leaving == CLOSING:
         return True
-    return (
-        client.leaving == STAYS
-        and client.delivered - client.consumed < UNCONSUMED_MAX
-        and client.unread_replies < UNREAD_REPLIES_MAX
-    )
+    return client.leaving == STAYS and client.delivered - client.consumed < UNCONSUMED_MAX
 
 
 cdef void settle(Engine *engine, Client *client, int status, int64_t now_ns) noexcept nogil:

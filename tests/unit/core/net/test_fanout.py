@@ -82,6 +82,7 @@ def test_an_old_key_frame_is_not_joined_but_a_new_one_wanted(rig: Rig) -> None:
     client, sock = rig.connect()
     rig.engine.prepare(client, rig.stream, 0, 1)
     rig.until(rig.stream.take_key_frame_request)
+    rig.until(rig.stream.take_key_frame_request)  # again, as none has come
     rig.push()
     rig.push(key=True)
     assert rig.event(Ready).client == client
@@ -167,6 +168,18 @@ def test_interleaved_frames_are_the_engines_and_text_is_pythons(rig: Rig) -> Non
         rig.until_received(received)
     sock.sendall(b"OPTIONS")
     assert rig.event(Received) == Received(client, b"OPTIONS")
+
+
+def test_a_boundary_that_newer_text_has_overtaken_is_none(rig: Rig) -> None:
+    client, sock = rig.connect()
+    sock.sendall(b"OPTIONS * RTSP/1.0\r\n\r\n")
+    first = rig.event(Received)
+    assert isinstance(first, Received)
+    sock.sendall(b"GET_PARAMETER")
+    assert rig.event(Received) == Received(client, b"GET_PARAMETER")
+    rig.engine.consumed(client, len(first.data), True)
+    sock.sendall(b"$\x00\x00\x00")
+    assert rig.event(Received) == Received(client, b"$\x00\x00\x00")
 
 
 def test_reading_stops_while_python_does_not_parse(rig: Rig) -> None:

@@ -43,13 +43,14 @@ def test_a_listener_lives_by_its_acknowledgements_whatever_the_last_owner_left_i
 def test_a_reader_with_much_to_catch_up_lets_others_have_their_turn(make_rig: Callable[..., Rig]) -> None:
     """Its own text stands for the others here: it is written when the first turn is over, not when the socket is full.
 
-    The text may come a turn late, as the engine does not wait for it: the best of some readers counts.
+    The text may come a turn late, as the engine does not wait for it: one reader of many suffices.
     """
     rig = make_rig(join="newest")
     rig.push(key=True)
     rig.push(count=100, size=50_000)
-    first_turns = []
-    for _ in range(10):
+    first_turns: list[int] = []
+    while not first_turns or first_turns[-1] >= 256 * 1024 + 2 * 50_000:
+        assert len(first_turns) < 50, first_turns
         rig.push()  # the stream lives
         mark = b"frame%08d." % (rig.number - 1)
         client, sock = rig.connect()
@@ -63,7 +64,6 @@ def test_a_reader_with_much_to_catch_up_lets_others_have_their_turn(make_rig: Ca
         packets = [element for element in elements[: texts[1]] if isinstance(element, RTPPacket)]
         first_turns.append(sum(len(packet.payload) for packet in packets))
         assert holes([element for element in elements if isinstance(element, RTPPacket)]) == 0
-    assert min(first_turns) < 256 * 1024 + 2 * 50_000
     assert all(counters.frames_skipped == 0 for counters in rig.engine.readers())
 
 
