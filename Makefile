@@ -3,6 +3,7 @@
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make bench-micro the benchmarks of single steps
 # make bench      floor, camfleet and gst-rtsp-server side by side; ARGS="--servers floor,camfleet --readers 400 --tls"
+# make bench-glass how old testlive's pictures are when a client has decoded them
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
 # make lint        ruff and mypy
 # make dist        sdist and wheel in dist/
@@ -26,7 +27,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench -n
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-micro bench-camera lint dist clean debian-build debian-test
+.PHONY: serve test soak bench bench-micro bench-camera bench-glass lint dist clean debian-build debian-test
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -45,6 +46,9 @@ bench: $(STATE)/installed
 
 bench-camera: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.one_camera
+
+bench-glass: $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro.glass_to_glass
 
 lint: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest tests/rules $(ARGS)

@@ -3,15 +3,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from camfleet.bench.macro.ocr import read_lines, text_box
 from camfleet.core.wire import VideoSpec
 from camfleet.workers.encoders import open_encoder
 from camfleet.workers.sources import SourceError, TestPattern
 from camfleet.workers.sources.font import glyph
-from camfleet.workers.sources.testlive import BARS, GREY, TEXT_COLUMNS, WHITE
+from camfleet.workers.sources.testlive import BARS, GREY, WHITE
 from numpy.typing import NDArray
 
 from tests.kit.clips import decode
-from tests.kit.ocr import read_line
 
 NS_PER_S = 1_000_000_000
 UNIX_S = 1_780_000_000
@@ -26,14 +26,10 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lines(luma: NDArray[np.uint8]) -> list[str]:
-    """The three lines of text, found by their box, as a person would."""
+    """Title, wall clock, frame number."""
     height, width = luma.shape
-    scale = max(1, min(width // 150, height // 56))
-    left = (width - TEXT_COLUMNS * 6 * scale) // 2 - 2 * scale & ~1
-    top = height // 8 & ~1
-    return [
-        read_line(luma, top + scale + index * 10 * scale, left + 2 * scale, scale, TEXT_COLUMNS) for index in range(3)
-    ]
+    rows, columns, scale = text_box(width, height)
+    return read_lines(luma[rows, columns], scale)
 
 
 def luma_of(pattern: TestPattern, number: int, capture_ns: int) -> NDArray[np.uint8]:
