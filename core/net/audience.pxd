@@ -6,8 +6,9 @@ from camfleet.core.net.client cimport Audience, Client
 from camfleet.core.net.queue cimport Item, Queue
 from camfleet.core.ring.stream cimport Subscription
 
-cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns) noexcept nogil      # NULL when memory is out
-cdef void audience_free(Audience *audience) noexcept nogil                                   # nobody may be in it
+# NULL when memory is out.
+cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns, int64_t pages_from) noexcept nogil
+cdef void audience_free(Audience *audience) noexcept nogil       # nobody may be in it
 # The client's first frame is looked for, and an EVENT_READY follows when it is known.
 cdef void audience_join(Audience *audience, Client *client, Queue *events, int64_t now_ns) noexcept nogil
 # No more media after the frame that is being sent. Safe for a client that is in no audience.

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_exchange_u32, atomic_load_i64
 from camfleet.core.net.client cimport MEDIA_JOINING, MEDIA_NONE, MEDIA_READY
+from camfleet.core.net.pages cimport pages_free, pages_init, pages_push, pages_trim
 from camfleet.core.net.queue cimport EVENT_READY, item_new, queue_put
 from camfleet.core.ring.block cimport FrameBlock, block_release, block_retain
 from camfleet.core.ring.mailbox cimport mailbox_take
@@ -16,17 +17,20 @@ from camfleet.core.ring.window cimport (
 cdef int64_t KEY_FRAME_SPACING_NS = 500_000_000     # at most two forced key frames a second, natural ones counted
 
 
-cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns) noexcept nogil:
+cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns, int64_t pages_from) noexcept nogil:
     cdef Audience *audience = <Audience *> calloc(1, sizeof(Audience))
     if audience != NULL:
         audience.subscription = subscription
         audience.window.newest_key = NO_BLOCK
         audience.window.keep_ns = keep_ns
+        pages_init(&audience.pages)
+        audience.pages_from = pages_from
     return audience
 
 
 cdef void audience_free(Audience *audience) noexcept nogil:
     window_clear(&audience.window)
+    pages_free(&audience.pages)
     free(audience)
 
 
@@ -37,6 +41,7 @@ cdef void enter(Audience *audience, Client *client) noexcept nogil:
     if audience.first != NULL:
         audience.first.previous = client
     audience.first = client
+    audience.plain_readers += not client.secure
     atomic_add_i64(&audience.subscription.stream.readers, 1)
 
 
@@ -54,6 +59,7 @@ cdef void audience_leave(Client *client) noexcept nogil:
         client.previous.next = client.next
     else:
         client.audience.first = client.next
+    client.audience.plain_readers -= not client.secure
     atomic_add_i64(&client.audience.subscription.stream.readers, -1)
     client.audience = NULL
 
@@ -91,6 +97,8 @@ cdef bint audience_take_blocks(Audience *audience, Queue *events) noexcept nogil
     cdef Client *client
     while block != NULL:
         window_push(&audience.window, block)
+        pages_push(&audience.pages, audience.window.end - 1, block, audience.plain_readers >= audience.pages_from)
+        pages_trim(&audience.pages, audience.window.begin)
         client = audience.first if block.key_frame else NULL
         while client != NULL:
             if client.media == MEDIA_JOINING:

@@ -4,6 +4,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from camfleet.core.net.pages cimport PageFile
 from camfleet.core.net.queue cimport Item
 from camfleet.core.ring.block cimport FrameBlock
 from camfleet.core.ring.stream cimport Subscription
@@ -37,6 +38,9 @@ cdef struct Client
 
 cdef struct Audience:         # see audience.pxd
     StreamWindow window
+    PageFile pages
+    int64_t plain_readers     # joining, ready or playing
+    int64_t pages_from        # so many of them make it worth while to have the window in pages too
     Subscription *subscription
     Client *first
     Audience *next

@@ -15,6 +15,7 @@ cdef struct Engine:
     Scratch scratch
     int64_t stall_timeout_ns
     int64_t max_lag_ns
+    int64_t pages_from        # plain readers of a stream, see Audience
     int64_t ticked_ns
     int64_t acknowledged_ns   # when the acknowledged bytes were looked at last
     bint stopping

@@ -75,9 +75,11 @@ class FanOut:
         max_lag_s: float = 2.0,
         key_update_records: int = 4_194_304,
         key_update_spacing_s: float = 10.0,
+        pages_from: int = 8,
     ) -> None:
         """A reader is closed when nothing could be written for `stall_timeout_s`, and gives up frames when it has not
-        been up to date for `max_lag_s`. Raises OSError when the process has no descriptors left."""
+        been up to date for `max_lag_s`. A stream with `pages_from` plain readers keeps its frames as pages for sendfile
+        too. Raises OSError when the process has no descriptors left."""
 
     @property
     def event_fd(self) -> int:

@@ -95,12 +95,14 @@ cdef class FanOut:
     cdef int64_t key_update_spacing_ns
 
     def __cinit__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0,
-                  key_update_records: int = 4_194_304, key_update_spacing_s: float = 10.0) -> None:
+                  key_update_records: int = 4_194_304, key_update_spacing_s: float = 10.0,
+                  pages_from: int = 8) -> None:
         self.initialized = True
         if engine_init(&self.engine) < 0:
             raise OSError("no epoll instance or eventfd: is the limit of open files reached?")
         self.engine.stall_timeout_ns = <int64_t> (stall_timeout_s * 1e9)
         self.engine.max_lag_ns = <int64_t> (max_lag_s * 1e9)
+        self.engine.pages_from = pages_from
         self.key_update_records = key_update_records
         self.key_update_spacing_ns = <int64_t> (key_update_spacing_s * 1e9)
         self.streams = []

@@ -12,10 +12,11 @@ from libc.string cimport memcpy, memmove
 
 from camfleet.core.net.client cimport (
     MEDIA_PLAYING, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS, TURN_SIZE, UNREAD_REPLIES_MAX,
-    Client, Scratch, client_blocked, client_fail,
+    Audience, Client, Scratch, client_blocked, client_fail,
 )
+from camfleet.core.net.pages cimport NOT_IN_PAGES, pages_find
 from camfleet.core.net.sys cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUFFORCE, SOL_SOCKET, monotonic_ns, send, setsockopt,
+    MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUFFORCE, SOL_SOCKET, monotonic_ns, send, sendfile, setsockopt,
 )
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_release, block_retain
 from camfleet.core.ring.latency cimport latency_count
@@ -29,6 +30,11 @@ cdef enum:
     ALERT_RECORD_SIZE_MAX = 64
 
 
+cdef inline void took(Client *client, size_t size, int64_t now_ns) noexcept nogil:
+    client.bytes_sent += size
+    client.last_progress_ns = now_ns
+
+
 cdef int64_t offer(Client *client, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
     """What the socket takes now, 0 when it is full, negative when it is dead."""
     cdef ssize_t sent = send(client.descriptor, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -38,9 +44,24 @@ cdef int64_t offer(Client *client, const uint8_t *data, size_t size, int64_t now
         client_fail(client, "connection lost", errno)
         return ERROR_CLOSED
     if sent > 0:
-        client.bytes_sent += <size_t> sent
-        client.last_progress_ns = now_ns
+        took(client, <size_t> sent, now_ns)
     return sent
+
+
+cdef int64_t offer_block(Client *client, FrameBlock *block, uint32_t offset, int64_t now_ns) noexcept nogil:
+    """A block of the plain reader's window, from `offset` on: by its pages, if it is in some."""
+    cdef Audience *audience = client.audience
+    cdef int64_t at = NOT_IN_PAGES
+    cdef ssize_t sent
+    if client.position >= audience.window.begin:    # the first block of a joiner may be older
+        at = pages_find(&audience.pages, client.position)
+    if at != NOT_IN_PAGES:
+        at += offset
+        sent = sendfile(client.descriptor, audience.pages.descriptor, &at, block.size - offset)
+        if sent > 0:
+            took(client, <size_t> sent, now_ns)
+            return sent
+    return offer(client, block_data(block) + offset, block.size - offset, now_ns)
 
 
 cdef int keep(Client *client, const uint8_t *data, size_t size) noexcept nogil:
@@ -192,7 +213,7 @@ cdef int write_block(Client *client, Scratch *scratch, FrameBlock *block, int64_
     if client.secure:
         return write_sealed(client, scratch, data, size, now_ns)
     client.last_progress_ns = now_ns
-    sent = offer(client, data, size, now_ns)
+    sent = offer_block(client, block, offset, now_ns)
     if sent < 0:
         return <int> sent
     if <size_t> sent < size:

@@ -39,6 +39,24 @@ cdef extern from "<sys/socket.h>" nogil:
     int shutdown(int descriptor, int how)
     int setsockopt(int descriptor, int level, int name, const void *value, unsigned int size)
 
+cdef extern from "<sys/sendfile.h>" nogil:
+    ssize_t sendfile(int socket, int descriptor, int64_t *offset, size_t size)
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MFD_CLOEXEC
+    int memfd_create(const char *name, unsigned int flags)
+
+cdef extern from "<fcntl.h>" nogil:
+    enum:
+        FALLOC_FL_KEEP_SIZE
+        FALLOC_FL_PUNCH_HOLE
+    int fallocate(int descriptor, int mode, int64_t offset, int64_t size)
+
+cdef extern from "<unistd.h>" nogil:
+    int getpagesize()
+    ssize_t pwrite(int descriptor, const void *data, size_t size, int64_t offset)
+
 cdef extern from "<sys/ioctl.h>" nogil:
     int ioctl(int descriptor, unsigned long request, ...)
 

@@ -283,7 +283,9 @@ def running(engines: list[FanOut]) -> Iterator[None]:
 def play_out(seed: int) -> None:
     dice = random.Random(seed)
     stream = MediaStream(ntp_offset_ns=0, cname=b"x", ssrc=0xCAFE, sequence=65_000)
-    engines = [FanOut(max_lag_s=0.03, key_update_records=20, key_update_spacing_s=0.0) for _ in range(2)]
+    engines = [
+        FanOut(max_lag_s=0.03, key_update_records=20, key_update_spacing_s=0.0, pages_from=count) for count in (1, 100)
+    ]
     for engine in engines:
         engine.add_stream(stream)
     deadline = time.monotonic() + DEADLINE_S

@@ -22,12 +22,18 @@ def nothing_is_left() -> Iterator[None]:
     assert descriptors() == opened
 
 
+@pytest.fixture(params=[1, 1000], ids=["sendfile", "send"])
+def pages_from(request: pytest.FixtureRequest) -> int:
+    """Frames leave by sendfile from the first plain reader on, or never."""
+    return int(request.param)
+
+
 @pytest.fixture
-def make_rig() -> Iterator[Callable[..., Rig]]:
+def make_rig(pages_from: int) -> Iterator[Callable[..., Rig]]:
     rigs: list[Rig] = []
 
     def make(**options: Any) -> Rig:
-        rigs.append(Rig(**options))
+        rigs.append(Rig(**{"pages_from": pages_from} | options))
         return rigs[-1]
 
     yield make

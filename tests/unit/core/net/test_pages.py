@@ -1,0 +1,143 @@
+"""Frame blocks as pages for sendfile: from so many plain readers on, the same bytes, and no memory for what is gone."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from camfleet.core.net.fanout import Closed, Ready
+
+from tests.kit.descriptors import descriptors
+from tests.kit.engine import Rig
+
+PAGE = os.sysconf("SC_PAGESIZE")
+REPLY = b"RTSP/1.0 200 OK\r\nCSeq: 4\r\n\r\n"
+
+
+@pytest.fixture
+def pages_from() -> int:
+    return 2
+
+
+def page_file() -> Path | None:
+    """The engine's memory file."""
+    found = [Path("/proc/self/fd", one.split()[0]) for one in descriptors() if "/memfd:camfleet frames" in one]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def kept_bytes() -> int:
+    file = page_file()
+    return 0 if file is None else file.stat().st_blocks * 512
+
+
+def play(rig: Rig) -> socket.socket:
+    client, sock = rig.connect()
+    rig.engine.prepare(client, rig.stream, 0, 1)
+    rig.event(Ready)
+    rig.engine.play(client, REPLY)
+    assert receive(sock, len(REPLY)) == REPLY
+    return sock
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        assert more, f"closed after {len(data)} of {size} bytes"
+        data += more
+    return data
+
+
+def test_frames_of_few_readers_are_in_no_file(rig: Rig) -> None:
+    rig.push(key=True)
+    sock = play(rig)
+    before = rig.stream.counters().bytes
+    receive(sock, before)
+    rig.push(count=5)
+    receive(sock, rig.stream.counters().bytes - before)
+    assert page_file() is None
+
+
+def test_by_pages_and_by_copies_the_same_bytes(rig: Rig) -> None:
+    """One reader has other channel numbers, for which every block is copied."""
+    rig.push(key=True, size=70_000)
+    first, second = play(rig), play(rig)
+    start = rig.stream.counters().bytes
+    assert receive(first, start) == receive(second, start)
+
+    client, other = rig.connect()
+    rig.engine.prepare(client, rig.stream, 4, 5)
+    rig.event(Ready)
+    rig.engine.play(client, REPLY)
+    receive(other, len(REPLY) + start)
+    for size in (1, PAGE - 1, PAGE, 3 * PAGE + 17, 300_000):
+        before = rig.stream.counters().bytes
+        rig.push(size=max(size, 200))
+        size = rig.stream.counters().bytes - before
+        data = receive(first, size)
+        assert receive(second, size) == data
+        at = 0
+        copied = bytearray(receive(other, size))
+        while at < size:
+            copied[at + 1] -= 4
+            at += 4 + int.from_bytes(copied[at + 2 : at + 4])
+        assert copied == data
+    assert kept_bytes() >= 300_000
+
+
+def test_what_left_the_window_takes_no_memory(make_rig: Callable[..., Rig]) -> None:
+    """The engine keeps what is older than the newest key frame for twice the lag that it allows."""
+    rig = make_rig(max_lag_s=0.05)
+    rig.push(key=True)
+    sockets = [play(rig), play(rig)]
+
+    for sock in sockets:
+        sock.setblocking(False)
+
+    def push_a_group() -> None:
+        rig.push(key=True, size=100_000)
+        rig.push(count=3, size=10_000)
+        for sock in sockets:
+            with contextlib.suppress(BlockingIOError):
+                while sock.recv(1 << 20):
+                    pass
+
+    for _ in range(20):
+        push_a_group()
+    rig.until(lambda: kept_bytes() >= 130_000)
+    filled = time.monotonic()
+    rig.until(lambda: time.monotonic() > filled + 0.15)
+    push_a_group()
+    rig.until(lambda: 130_000 <= kept_bytes() < 300_000)
+
+
+def test_a_full_socket_goes_on_where_it_was(rig: Rig) -> None:
+    """What a reader takes later comes from the block, not from its pages: they may be gone by then."""
+    rig.push(key=True, size=2_000_000)
+    client, slow = rig.connect(receive_buffer=4096)
+    sock = play(rig)
+    receive(sock, rig.stream.counters().bytes)
+    rig.engine.prepare(client, rig.stream, 0, 1)
+    rig.event(Ready)
+    rig.engine.play(client, REPLY)
+    receive(slow, len(REPLY))
+    before = rig.stream.counters().bytes
+    rig.push(size=8_000_000)
+    size = rig.stream.counters().bytes - before
+    expected = receive(sock, size)
+    receive(slow, before)
+    assert receive(slow, size) == expected
+
+
+def test_a_dead_peer_is_noticed(rig: Rig) -> None:
+    rig.push(key=True)
+    sockets = [play(rig), play(rig)]
+    sockets[0].close()
+    rig.until(lambda: (rig.push(), len(rig.engine.readers()) == 1)[1])
+    closed = rig.event(Closed)
+    assert isinstance(closed, Closed)
+    assert closed.reason == "connection lost"
