@@ -137,7 +137,12 @@ def test_a_dead_peer_is_noticed(rig: Rig) -> None:
     rig.push(key=True)
     sockets = [play(rig), play(rig)]
     sockets[0].close()
-    rig.until(lambda: (rig.push(), len(rig.engine.readers()) == 1)[1])
+
+    def gone() -> bool:
+        rig.push()
+        return len(rig.engine.readers()) == 1
+
+    rig.until(gone)
     closed = rig.event(Closed)
     assert isinstance(closed, Closed)
     assert closed.reason == "connection lost"
