@@ -70,6 +70,7 @@ cdef struct Client:
     uint8_t *unread           # the beginning of a record; NULL between records
     uint32_t unread_size
     bint text_mode            # bytes are Python's until it says that it stands between messages
+    bint input_ended          # ... and Python knows that no more will come
     uint64_t delivered        # RTSP text given to Python
     uint64_t consumed         # ... and parsed by it
     uint8_t *frame            # the beginning of an interleaved frame; NULL between frames

@@ -3,7 +3,11 @@ from typing import NamedTuple
 from camfleet.core.ring.stream import MediaStream
 
 class Received(NamedTuple):
-    """RTSP text (and whatever follows it until `consumed(at_boundary=True)`), already decrypted."""
+    """RTSP text (and whatever follows it until `consumed(at_boundary=True)`), already decrypted.
+
+    Empty: in the middle of that the peer has said its last word, and may still listen. Close the client when it has its
+    answers.
+    """
 
     client: int
     data: bytes
@@ -103,7 +107,8 @@ class FanOut:
 
     def consumed(self, client: int, total: int, at_boundary: bool) -> None:
         """Flow control: `total` bytes of the client's Received data have been parsed since adoption; `at_boundary`:
-        nothing is left over, so the next `$` begins an interleaved frame that the engine may handle itself."""
+        nothing is left over and no answer owed, so the next `$` begins an interleaved frame that the engine may handle
+        itself, and the peer's last word ends the connection."""
 
     def prepare(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int) -> None:
         """Find the first frame for this reader (design section 4, joining); a Ready event follows."""

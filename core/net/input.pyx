@@ -95,6 +95,14 @@ cdef int deliver(Client *client, Queue *events, const uint8_t *data, size_t size
     return STATUS_OK
 
 
+cdef int end_of_input(Client *client, Queue *events) noexcept nogil:
+    """The peer has said its last word. If Python has still to answer something, it closes after that, else we do now."""
+    if client.leaving == CLOSING or client.input_ended or not client.text_mode:
+        return ERROR_CLOSED
+    client.input_ended = True
+    return deliver(client, events, NULL, 0)
+
+
 cdef int plaintext(Client *client, Queue *events, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
     cdef int64_t taken
     while size:
@@ -145,7 +153,7 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
                 return status
         elif status == RECEIVED_CLOSE:
             client_fail(client, "close_notify", 0)
-            return ERROR_CLOSED
+            return end_of_input(client, events)
         elif status < 0:
             if client.tls.alert_to_send:
                 client_fail(client, "TLS error", client.tls.alert_to_send)
@@ -177,6 +185,8 @@ cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t
         return ERROR_CLOSED
     if got == 0:
         client_fail(client, "closed by the peer", 0)
+        if end_of_input(client, events) == STATUS_OK:
+            return STATUS_OK
         if client.secure:       # in the middle of TLS or not: it may still read (RFC 8446 6.1)
             client_write_alert(client, scratch, ALERT_WARNING, CLOSE_NOTIFY, now_ns)
         return ERROR_CLOSED

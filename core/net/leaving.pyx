@@ -110,7 +110,11 @@ cdef bint wants_input(const Client *client) noexcept nogil:
     """A client that closes is read only to see its FIN; one that Python does not keep up with, not at all."""
     if client.leaving == CLOSING:
         return True
-    return client.leaving == STAYS and client.delivered - client.consumed < UNCONSUMED_MAX
+    return (
+        client.leaving == STAYS
+        and not client.input_ended
+        and client.delivered - client.consumed < UNCONSUMED_MAX
+    )
 
 
 cdef void settle(Engine *engine, Client *client, int status, int64_t now_ns) noexcept nogil:

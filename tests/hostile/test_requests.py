@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hostile.client import OPEN, URL, Client
+from tests.hostile.client import CLOSED, OPEN, OTHER_URL, URL, Client
 from tests.hostile.conftest import Ward
 from tests.kit.rtsp import TCP, request
+from tests.reference.tls_record import ALERT
 
 Act = Callable[[Client], object]
 LONG = "x" * 15_000
@@ -174,6 +175,20 @@ def test_d37_two_readers_with_the_same_and_with_other_channels(ward: Ward, tls: 
         other.expect_media()
         assert b"$\xfe" in other.received
         one.expect_media()
+
+
+def test_d43_whoever_only_listens_any_more_has_his_answers(ward: Ward, tls: bool, adopted: bool) -> None:
+    """The last word is in the segment of the last request, and the last answer takes its time."""
+    source = ward.new_address()
+    with ward.client(tls=tls, adopted=True, source=source) as other:
+        line = other.authorization("DESCRIBE")
+        other_line = other.authorization("DESCRIBE", OTHER_URL)
+    with ward.client(tls=tls, adopted=adopted, source=source) as client:
+        asked = request("OPTIONS", URL) + request("DESCRIBE", OTHER_URL, other_line) + request("DESCRIBE", URL, line)
+        client.send_raw(client.tls.seal(asked) + client.tls.sending.seal(b"\1\0", ALERT) if client.tls else asked)
+        client.sock.shutdown(socket.SHUT_WR)
+        client.read_to_end()
+        assert ([reply.status for reply in client.replies], client.end) == ([200] * 3, CLOSED)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])

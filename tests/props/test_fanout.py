@@ -314,7 +314,11 @@ def play_out(seed: int) -> None:
         gone = sum(one.over for one in connections)
         while gone < CLIENTS:
             assert time.monotonic() < deadline, f"only {gone} have gone"
-            gone += sum(isinstance(event, Closed) for engine in engines for event in engine.events())
+            for engine in engines:
+                for event in engine.events():
+                    gone += isinstance(event, Closed)
+                    if event == Received(event.client, b""):
+                        engine.close(event.client)
         assert stream.counters().readers == 0
 
 

@@ -64,6 +64,7 @@ class RTSPSession:
         self._camera = camera
         self._rtsp = rtsp
         self._received_before = 0  # bytes that the engine has never seen
+        self._input_ended = False
         self._told: tuple[int, bool] | None = None  # where the engine believes our parser to be
         self._waiting: Describe | Play | OtherCamera | None = None
         self._deadline_ns: int | None = None
@@ -77,11 +78,14 @@ class RTSPSession:
     def begin(self, received: bytes, now_ns: int) -> None:
         """The bytes that the last owner of the connection has read."""
         self._received_before = len(received)
-        self.receive(received, now_ns)
+        self._rtsp.receive_data(received, now_ns)
+        self._advance(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
+        """Empty: the client has said its last word, and may still wait for answers."""
         if self.closing:
             return
+        self._input_ended |= not data
         self._rtsp.receive_data(data, now_ns)
         self._advance(now_ns)
 
@@ -166,13 +170,16 @@ class RTSPSession:
         """Replies to the engine, and where our parser stands."""
         if self.closing:
             return
-        if self._rtsp.should_close:
+        if self._rtsp.should_close or (self._input_ended and self._waiting is None):
             self.close()
             return
         if data := self._rtsp.data_to_send():
             self._camera.fanout.send(self.client, data)
         # What was read before the adoption is not the engine's; while that is being parsed, nothing of it is.
-        stands = max(0, self._rtsp.consumed - self._received_before), self._rtsp.at_boundary
+        stands = (
+            max(0, self._rtsp.consumed - self._received_before),
+            self._rtsp.at_boundary and self._waiting is None,
+        )
         if stands != self._told:
             self._told = stands
             self._camera.fanout.consumed(self.client, *stands)

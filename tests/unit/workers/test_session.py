@@ -235,6 +235,21 @@ def test_describe_waits_for_the_parameter_sets_and_keeps_the_pipeline_running_me
     assert pipeline.wanted == 0
 
 
+def test_a_client_that_has_said_its_last_word_has_its_answers_before_the_goodbye() -> None:
+    camera = Camera()
+    pipeline = camera.pipelines["stream1"]
+    known, pipeline.description = pipeline.description, None
+    client = camera.client()
+    assert statuses(client.ask("DESCRIBE")) == []
+    assert camera.engine.parsed[client.id][1] is False  # the engine shall ask before it closes
+    assert client.send(b"") == []
+    pipeline.description = known
+    camera.registry.stream_changed(camera.now_ns)
+    (said,) = camera.engine.take()
+    assert said[0] == "close"
+    assert statuses([said]) == [200]
+
+
 @pytest.mark.parametrize("how", ["too late", "failed"])
 def test_describe_of_a_stream_that_does_not_come_is_503(how: str) -> None:
     camera = Camera()
