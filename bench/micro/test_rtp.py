@@ -6,7 +6,7 @@ Run: pytest bench/micro/test_rtp.py. Packets, ns per packet and GB/s of access u
 import random
 
 import pytest
-from camfleet.core.rtp import annexb, h264, rtcp
+from camfleet.core.rtp import h264, rtcp
 from pytest_benchmark.fixture import BenchmarkFixture
 
 SIZES = [pytest.param(17_000, id="17kB"), pytest.param(200_000, id="200kB")]
@@ -40,13 +40,6 @@ def test_write(benchmark: BenchmarkFixture, size: int) -> None:
     """Into a new bytes object of known size: its allocation is in the figure."""
     data = access_unit(size)
     benchmark(h264.Packetizer().packetize, data, 0, h264.measure(data).size)
-    note(benchmark, data)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_parameter_sets(benchmark: BenchmarkFixture, size: int) -> None:
-    data = access_unit(size)
-    benchmark(annexb.parameter_sets, data)
     note(benchmark, data)
 
 

@@ -59,13 +59,3 @@ def nal_units(const uint8_t[::1] access_unit not None):
     while annexb_next(&reader, &unit):
         units.append(unit.data[:unit.size])
     return units
-
-
-def parameter_sets(access_unit):
-    sps = pps = None
-    for unit in nal_units(access_unit):
-        if unit[0] & 0x1F == 7 and sps is None:
-            sps = unit
-        elif unit[0] & 0x1F == 8 and pps is None:
-            pps = unit
-    return None if sps is None or pps is None else (sps, pps)

@@ -43,19 +43,3 @@ def test_a_start_code_at_every_place(size: int) -> None:
         assert annexb.nal_units(data) == [value * size, value]
         assert annexb.nal_units(memoryview(data)[:-1]) == [value * size]
         assert annexb.nal_units(memoryview(data)[:-2]) == [value * size]
-
-
-@pytest.mark.parametrize(
-    ("units", "found"),
-    [
-        ([SPS, PPS, IDR], (SPS, PPS)),
-        ([b"\x09\x10", b"\x06\5", PPS, SPS, IDR], (SPS, PPS)),
-        ([SPS, PPS, b"\x67second", b"\x68second"], (SPS, PPS)),
-        ([b"\x27low", b"\x28low"], (b"\x27low", b"\x28low")),
-        ([SPS, IDR], None),
-        ([PPS, IDR], None),
-        ([IDR], None),
-    ],
-)
-def test_parameter_sets(units: list[bytes], found: tuple[bytes, bytes] | None) -> None:
-    assert annexb.parameter_sets(rtp.annex_b(units)) == found
