@@ -20,7 +20,7 @@ class AccessUnit:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What DESCRIBE says of a stream. Parameter sets are NAL units without start code: one SPS, then its PPSs."""
+    """What DESCRIBE says of a stream. Parameter sets are NAL units without start code: all SPS, then all PPS."""
 
     width: int
     height: int

@@ -8,7 +8,7 @@ from camfleet.core import sdp
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
-from camfleet.workers.h264 import Description
+from camfleet.workers.h264 import PPS, SPS, Description
 from camfleet.workers.pipeline import StreamPipeline
 
 # Ticks (seconds) over which bit rate and frame rate are measured: at least one key frame of a usual GOP is inside.
@@ -43,7 +43,8 @@ class LiveStream:
             self._described = description
             # Higher than the last worker's too (RFC 8866 5.2): a client compares over our restarts.
             self._version = max(self._version + 1, int(self._unix_time_s()))
-            sps, pps, *_ = description.parameter_sets
+            sets = description.parameter_sets  # a file may have several; the others are in band
+            sps, pps = (next(unit for unit in sets if unit[0] & 0x1F == kind) for kind in (SPS, PPS))
             self._sdp = sdp.describe(
                 origin_id=self.media.ssrc,
                 version=self._version,
