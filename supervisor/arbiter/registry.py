@@ -42,8 +42,9 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """0: none."""
-        return self.process.pid if self.process is not None else 0
+        """0: none. Status asks from a thread of its own, in which `process` may go from one look to the next."""
+        process = self.process
+        return process.pid if process is not None else 0
 
     def state(self, now_ns: int, silent_after_ns: int) -> str:
         if self.process is None:

@@ -53,33 +53,22 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
 
 
 def _stream(spec: StreamSpec, url: str, measured: StreamStats | None) -> StreamStatus:
-    if measured is None:
-        video = spec.video
-        return StreamStatus(
-            id=spec.id,
-            url=url,
-            state="unknown",
-            codec=video.codec if video else "h264",
-            width=video.width if video else 0,
-            height=video.height if video else 0,
-            fps=0.0,
-            bitrate_bps=0,
-            encoder="",
-        )
+    """What the worker has not seen yet, or does not say, is as configured."""
+    video = spec.video
     return StreamStatus(
         id=spec.id,
         url=url,
-        state=measured.state,
-        codec=measured.codec,
-        width=measured.width,
-        height=measured.height,
-        fps=round(measured.fps, 2),
-        bitrate_bps=measured.bitrate_bps,
-        encoder=measured.encoder,
-        frames=measured.frames,
-        key_frames=measured.key_frames,
-        latency_p50_ms=measured.latency_p50_ms,
-        latency_p99_ms=measured.latency_p99_ms,
+        state=measured.state if measured else "unknown",
+        codec=(measured and measured.codec) or (video.codec if video else ""),
+        width=(measured and measured.width) or (video.width if video else 0),
+        height=(measured and measured.height) or (video.height if video else 0),
+        fps=round(measured.fps, 2) if measured else 0.0,
+        bitrate_bps=measured.bitrate_bps if measured else 0,
+        encoder=measured.encoder if measured else "",
+        frames=measured.frames if measured else 0,
+        key_frames=measured.key_frames if measured else 0,
+        latency_p50_ms=measured.latency_p50_ms if measured else 0.0,
+        latency_p99_ms=measured.latency_p99_ms if measured else 0.0,
     )
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import msgspec
+import pytest
 from camfleet.core.wire import CameraSpec, StreamSpec, TestLive, VideoSpec
 from camfleet.core.wire.control import Connection, Endpoint, ReaderStats, Stats, StreamStats, TLSInfo
 from camfleet.supervisor.arbiter.process import Process
@@ -81,6 +82,20 @@ def test_a_camera_whose_worker_answers() -> None:
     assert secure.certificate_fingerprint == TLS.certificate_fingerprint
     assert (plain.peer, plain.tls_version, plain.certificate_fingerprint) == ("[2001:db8::9]:40000", "", "")
     assert (plain.bytes_sent, plain.frames_skipped, plain.age_s) == (1000, 2, 1.2)
+
+
+@pytest.mark.parametrize(("video", "picture"), [(STREAM.video, ("h264", 320, 180)), (None, ("", 0, 0))])
+def test_a_stream_that_nobody_has_watched_is_as_configured(
+    video: VideoSpec | None, picture: tuple[str, int, int]
+) -> None:
+    """A pass-through is as its file, which nobody has opened."""
+    idle = msgspec.structs.replace(stats().streams[0], state="idle", codec="", width=0, height=0, encoder="")
+    camera = msgspec.structs.replace(CAMERA, streams=(msgspec.structs.replace(STREAM, video=video),))
+    answer = msgspec.structs.replace(stats(), streams=[idle])
+    settings = msgspec.structs.replace(SETTINGS, cameras=(camera,))
+    (report,) = camera_reports(registry(os.getpid()), {"ipc1": answer}, settings)
+    (stream,) = report.streams
+    assert (stream.codec, stream.width, stream.height) == picture
 
 
 def test_a_camera_whose_worker_does_not_answer() -> None:
