@@ -264,7 +264,10 @@ class Stream(Section, frozen=True, kw_only=True):
     """One stream of a camera: `stream1` is the main one by custom, `stream2` the small one."""
 
     id: Id
-    source: Annotated[TestLive | FileLive, Meta(description="Where the pictures come from.")]
+    source: Annotated[
+        TestLive | FileLive,
+        Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
+    ]
     video: (
         Annotated[Video, Meta(description="The encoder's settings. Absent: the defaults, or pass-through.")] | None
     ) = None

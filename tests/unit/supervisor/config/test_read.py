@@ -32,6 +32,13 @@ WRONG = [
     ("[server]\ncolour = 1", 2, "server.colour", "unknown key", "host, rtsp_port, rtsps_port, rtsps, state_dir"),
     ('["ser ver"]', 1, '"ser ver"', "unknown key", "server, tls, users, cameras, limits, workers"),
     ("server = 5", 1, "server", "5 is not a table", "a table"),
+    (
+        '[[cameras]]\nid = "a"\n[[cameras.streams]]\nid = "b"\nsource = "testlive"',
+        5,
+        "cameras[0].streams[0].source",
+        '"testlive" is not a table',
+        'a table, as in { kind = "testlive" }',
+    ),
     ("users = 5", 1, "users", "5 is not a list of tables", "[[users]] tables"),
     ("users = [5]", 1, "users", "[5] is not a list of tables", "[[users]] tables"),
     ("[server]\nrtsp_port = 65536", 2, "server.rtsp_port", "65536 is not allowed", PORT),
