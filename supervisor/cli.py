@@ -29,13 +29,8 @@ STDOUT, STDERR = 1, 2  # descriptors
 def main(argv: list[str] | None = None) -> int:
     _open_missing_streams()
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["bench"]:  # has options of its own
-        from camfleet.bench.load import main as bench
-
-        return bench(arguments[1:])
-    options = _parser().parse_args(arguments)
     try:
-        code: int = options.command(options)
+        code = _run(arguments)
         sys.stdout.flush()
         return code
     except ConfigurationError as error:
@@ -47,6 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `camfleet status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["bench"]:  # has options of its own
+        from camfleet.bench.load import main as bench
+
+        return bench(arguments[1:])
+    options = _parser().parse_args(arguments)
+    code: int = options.command(options)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

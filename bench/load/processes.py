@@ -55,7 +55,7 @@ def with_descendants(roots: Iterable[int]) -> list[Process]:
 
 
 def memory(pid: int) -> tuple[int, int]:
-    """(PSS, RSS) in bytes; PSS is 0 where the kernel does not let us look."""
+    """(PSS, RSS) in bytes; PSS is 0 where the kernel does not let us look: a camfleet process shows it to root only."""
     pss = rss = 0
     try:
         rss = int((PROC / str(pid) / "statm").read_text().split()[1]) * PAGE_SIZE
@@ -98,7 +98,7 @@ def owners(ports: set[int]) -> set[int]:
 
 def of_state_folder(folder: str) -> set[int]:
     """Supervisor and workers as `camfleet status` names them. Raises ValueError when it does not answer."""
-    command = [str(Path(sys.executable).with_name("camfleet")), "status", "--json", "--state-dir", folder]
+    command = [sys.executable, "-m", "camfleet.supervisor", "status", "--json", "--state-dir", folder]
     result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     try:
         status = json.loads(result.stdout)
@@ -114,7 +114,7 @@ class Cost:
 
     processes: int
     cpu_us: int
-    pss: int
+    pss: int | None  # None: at least one of them does not show it
     rss: int
 
 
@@ -130,4 +130,5 @@ class ServerWatch:
         now = with_descendants(self.roots | {pid for pid, _ in self._before})
         cpu_us = sum(process.cpu_us - self._before.get((process.pid, process.start), 0) for process in now)
         sizes = [memory(process.pid) for process in now]
-        return Cost(len(now), cpu_us, sum(pss for pss, _ in sizes), sum(rss for _, rss in sizes))
+        pss = sum(pss for pss, _ in sizes) if all(pss for pss, _ in sizes) else None
+        return Cost(len(now), cpu_us, pss, sum(rss for _, rss in sizes))

@@ -166,11 +166,15 @@ def text(data: dict[str, Any]) -> str:
     if data["delay_ms"]:
         lines.append(f"delay             {_milliseconds(data['delay_ms'])}   (capture to arrival, if the clocks agree)")
     if server:
+        cpu_us, pss = server["cpu_us_per_reader_second"], server["pss_bytes"]
+        cost = "no reader plays" if cpu_us is None else f"{cpu_us} us of CPU per reader-second"
+        size = "not readable" if pss is None else f"{pss / 1e6:.1f} MB"
         lines += [
-            f"server            {server['cpu_us_per_reader_second']} us of CPU per reader-second, "
-            f"{server['cpu_cores']:.3f} cores in {server['processes']} processes",
-            f"                  PSS {server['pss_bytes'] / 1e6:.1f} MB, RSS {server['rss_bytes'] / 1e6:.1f} MB",
+            f"server            {cost}, {server['cpu_cores']:.3f} cores in {server['processes']} processes",
+            f"                  PSS {size}, RSS {server['rss_bytes'] / 1e6:.1f} MB",
         ]
+    else:
+        lines.append("server            not known: --state-dir or --server-pid tell which processes it has")
     tool = data["load_tool"]
     lines.append(f"load tool         {tool['cpu_cores']:.3f} cores, {tool['waiting_cores']:.3f} more wanted")
     lines += [f"BOTTLENECK        {reason}" for reason in tool["bottlenecks"]]

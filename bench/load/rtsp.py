@@ -39,10 +39,13 @@ class StreamURL:
     def parse(cls, url: str) -> "StreamURL":
         """Raises ValueError for anything but rtsp:// and rtsps:// with a host."""
         parts = urlsplit(url)
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise ValueError(f"{url}: not an rtsp:// or rtsps:// URL")
         text = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise ValueError(f"{text}: not an rtsp:// or rtsps:// URL")
+        try:
+            port = parts.port or DEFAULT_PORTS[parts.scheme]
+        except ValueError as error:
+            raise ValueError(f"{text}: {error}") from None
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(text, parts.hostname, port, parts.scheme == "rtsps", user, password)
 

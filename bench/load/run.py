@@ -29,7 +29,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     url = "rtsp[s]://[USER:PASSWORD@]HOST[:PORT]/PATH; readers take turns"
     parser.add_argument("urls", nargs="+", metavar="URL", help=url)
-    parser.add_argument("--readers", type=int, default=10, metavar="N")
+    parser.add_argument("--readers", type=int, default=10, metavar="N", help="of all URLs together (10)")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="measured time, after the ramp (10)")
     parser.add_argument(
         "--ramp", type=float, metavar="S", help=f"the readers come over this time (N / {READERS_PER_S})"
@@ -40,8 +40,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--state-dir", metavar="DIR", help="ask camfleet there for the pids of supervisor and workers")
     parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     options = parser.parse_args(argv)
-    if options.readers < 1 or options.seconds <= 0 or options.threads < 1:
-        parser.error("--readers, --seconds and --threads are positive")
+    if not (options.readers >= 1 and options.seconds > 0 and options.threads >= 1 and (options.ramp or 0) >= 0):
+        parser.error("--readers, --seconds and --threads are positive, --ramp is not negative")
     return options
 
 
@@ -52,8 +52,11 @@ def raise_descriptor_limit() -> None:
 
 
 def resolve(url: StreamURL) -> Address:
-    """The first address, as most clients take it. Raises OSError."""
-    family, _, _, _, address = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)[0]
+    """The first address, as most clients take it. Raises ValueError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ValueError(f"{url.host}: {error.strerror}") from None
     return family, address
 
 
@@ -130,13 +133,19 @@ class Progress:
         )
 
 
-def server_pids(options: argparse.Namespace, urls: Sequence[StreamURL]) -> set[int]:
-    """As given; else, when every URL is local, whoever holds sockets of these ports. Empty: unknown."""
+def given_pids(options: argparse.Namespace) -> set[int]:
+    """Of --server-pid and --state-dir. Raises ValueError when they do not run."""
     given = set(options.server_pid)
-    if options.state_dir:
-        given |= processes.of_state_folder(options.state_dir)
-    if given or not all(processes.is_local(host) for host in {url.host for url in urls}):
-        return given
+    for pid in given:
+        if processes.read(pid) is None:
+            raise ValueError(f"there is no process {pid}")
+    return given | processes.of_state_folder(options.state_dir) if options.state_dir else given
+
+
+def server_pids(urls: Sequence[StreamURL]) -> set[int]:
+    """When every URL is local, whoever holds sockets of these ports. Empty: unknown."""
+    if not all(processes.is_local(host) for host in {url.host for url in urls}):
+        return set()
     return processes.owners({url.port for url in urls})
 
 
@@ -147,8 +156,9 @@ def main(argv: Sequence[str]) -> int:
         urls = [StreamURL.parse(url) for url in options.urls]
         ramp_s = options.readers / READERS_PER_S if options.ramp is None else options.ramp
         tls = TLSClient(options.cafile)
+        given = given_pids(options)
         readers = plan(urls, options.readers, ramp_s)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f"camfleet bench: {error}", file=sys.stderr)
         return 2
     raise_descriptor_limit()
@@ -158,7 +168,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         progress = Progress(drivers, len(readers))
         progress.sleep_until(progress.begin_ns + int((ramp_s + SETTLE_S) * NS), settled=True)
-        pids = server_pids(options, urls)
+        pids = given or server_pids(urls)
         watch = processes.ServerWatch(pids) if pids else None
         first = look(drivers)
         with contextlib.suppress(KeyboardInterrupt):  # a measurement may be ended early
@@ -166,9 +176,6 @@ def main(argv: Sequence[str]) -> int:
         last = look(drivers)
         cost = watch.cost() if watch else None
         outcomes = [outcome for driver in drivers for outcome in driver.outcomes()]
-    except ValueError as error:
-        print(f"camfleet bench: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     finally:

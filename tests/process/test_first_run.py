@@ -156,13 +156,15 @@ def test_the_cameras_are_served_whoever_hears_the_greeting(tmp_path: Path, redir
         assert shell.wait(TIMEOUT_S) == 0
 
 
-def test_output_into_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "bench"])
+def test_output_into_a_closed_pipe_is_no_traceback(tmp_path: Path, command: str) -> None:
     file = tmp_path / "f.toml"
     file.touch()
+    arguments = ["check", str(file)] if command == "check" else ["bench", "rtsp://127.0.0.1:1/", "--seconds", "0.1"]
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, "wb") as stdout:
         done = subprocess.run(
-            [*CAMFLEET, "check", str(file)], stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False
+            [*CAMFLEET, *arguments], stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False
         )
     assert (done.returncode, done.stderr) == (1, b"")

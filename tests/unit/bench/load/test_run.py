@@ -282,17 +282,29 @@ sys.stdin.read()"""
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        ["http://127.0.0.1/"],
-        ["rtsp://127.0.0.1/", "--cafile", "/does/not/exist"],
-        ["rtsp://host.invalid/"],
-        ["rtsp://127.0.0.1:1/", "--state-dir", "/does/not/exist"],
+        (["http://u:secret@127.0.0.1/"], "http://127.0.0.1/: not an rtsp:// or rtsps:// URL"),
+        (["rtsp://u:secret@127.0.0.1:99999/"], "rtsp://127.0.0.1:99999/: Port out of range 0-65535"),
+        (["rtsp://127.0.0.1/", "--cafile", "/does/not/exist"], "/does/not/exist: no certificates to trust"),
+        (["rtsp://host.invalid/"], "host.invalid: "),
+        (["rtsp://127.0.0.1:1/", "--state-dir", "/does/not/exist"], "/does/not/exist: no running server"),
+        (["rtsp://127.0.0.1:1/", "--server-pid", "4194305"], "there is no process 4194305"),  # over the largest
     ],
 )
-def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     assert main([*arguments, "--readers", "1", "--ramp", "0"]) == 2
-    assert capsys.readouterr().err.startswith("camfleet bench: ")
+    error = capsys.readouterr().err
+    assert error.startswith(f"camfleet bench: {words}")
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize("option", ["--readers=0", "--seconds=0", "--seconds=nan", "--ramp=-1", "--threads=0"])
+def test_numbers_that_make_no_sense(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["rtsp://127.0.0.1:1/", option])
+    assert exit_.value.code == 2
+    assert "positive" in capsys.readouterr().err
 
 
 def test_a_tool_at_its_limit_says_so() -> None:
@@ -329,6 +341,22 @@ def test_text_of_a_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 of 2 ok, 0 failed" in out
     assert "2 sequence gaps, 12 packets missing, 0 malformed" in out
     assert "2 gaps, 2 missing, 0 incomplete" in out
+
+
+def test_text_of_what_is_not_known(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody plays, and the memory of another user's processes is not shown to us."""
+    monkeypatch.setattr(processes, "PROC", Path("/does/not/exist"))
+    with FakeCamera(refuse={"DESCRIBE": "404 Not Found"}) as camera:
+        monkeypatch.setattr(run_module, "server_pids", lambda *_: set())
+        assert main([camera.url(), "--readers", "1", "--ramp", "0", "--seconds", "0.1"]) == 1
+        assert "server            not known" in capsys.readouterr().out
+        monkeypatch.setattr(run_module, "server_pids", lambda *_: {1})
+        monkeypatch.setattr(processes, "with_descendants", lambda _: [processes.Process(1, 0, 0, 0)])
+        assert main([camera.url(), "--readers", "1", "--ramp", "0", "--seconds", "0.1"]) == 1
+        out = capsys.readouterr().out
+    assert "no reader plays, 0.000 cores in 1 processes" in out
+    assert "PSS not readable" in out
+    assert "None" not in out
 
 
 def test_progress_is_shown_on_a_terminal_once_a_second(
