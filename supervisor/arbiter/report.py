@@ -15,6 +15,22 @@ from camfleet.supervisor.urls import public_host, schemes, stream_url
 from .registry import Registry
 
 SILENT_AFTER_NS = 3_000_000_000  # three unanswered pings
+# Of a stream whose worker does not answer.
+UNKNOWN = StreamStats(
+    id="",
+    kind="",
+    state="unknown",
+    codec="",
+    width=0,
+    height=0,
+    fps=0.0,
+    bitrate_bps=0,
+    encoder="",
+    frames=0,
+    key_frames=0,
+    latency_p50_ms=0.0,
+    latency_p99_ms=0.0,
+)
 _PSS = re.compile(rb"^Pss: +(\d+) kB$", re.MULTILINE)
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
@@ -43,7 +59,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 connections=answer.connections if answer else 0,
                 max_sessions=spec.max_sessions,
                 streams=[
-                    _stream(stream, stream_url(scheme, host, port, spec, stream), measured.get(stream.id))
+                    _stream(stream, stream_url(scheme, host, port, spec, stream), measured.get(stream.id, UNKNOWN))
                     for stream in spec.streams
                 ],
                 readers=[_reader(reader) for reader in answer.readers] if answer else [],
@@ -52,23 +68,23 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
     return reports
 
 
-def _stream(spec: StreamSpec, url: str, measured: StreamStats | None) -> StreamStatus:
-    """What the worker has not seen yet, or does not say, is as configured."""
+def _stream(spec: StreamSpec, url: str, measured: StreamStats) -> StreamStatus:
+    """The picture is as configured until the worker has seen it; a file that passes through has none until then."""
     video = spec.video
     return StreamStatus(
         id=spec.id,
         url=url,
-        state=measured.state if measured else "unknown",
-        codec=(measured and measured.codec) or (video.codec if video else ""),
-        width=(measured and measured.width) or (video.width if video else 0),
-        height=(measured and measured.height) or (video.height if video else 0),
-        fps=round(measured.fps, 2) if measured else 0.0,
-        bitrate_bps=measured.bitrate_bps if measured else 0,
-        encoder=measured.encoder if measured else "",
-        frames=measured.frames if measured else 0,
-        key_frames=measured.key_frames if measured else 0,
-        latency_p50_ms=measured.latency_p50_ms if measured else 0.0,
-        latency_p99_ms=measured.latency_p99_ms if measured else 0.0,
+        state=measured.state,
+        codec=measured.codec or (video.codec if video else ""),
+        width=measured.width or (video.width if video else 0),
+        height=measured.height or (video.height if video else 0),
+        fps=round(measured.fps, 2),
+        bitrate_bps=measured.bitrate_bps,
+        encoder=measured.encoder,
+        frames=measured.frames,
+        key_frames=measured.key_frames,
+        latency_p50_ms=measured.latency_p50_ms,
+        latency_p99_ms=measured.latency_p99_ms,
     )
 
 
