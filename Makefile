@@ -2,6 +2,7 @@
 # make test        all tests, with the real clients; ARGS="tests/unit -k digest" for some of them
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make bench-micro the benchmarks of single steps
+# make bench-compare  the same of this commit and of its base, as ratios
 # make bench      floor, camfleet and gst-rtsp-server side by side; ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-glass how old testlive's pictures are when a client has decoded them
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
@@ -27,7 +28,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench -n
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-micro bench-camera bench-glass lint dist clean debian-build debian-test
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass lint dist clean debian-build debian-test
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -40,6 +41,9 @@ soak: debian-test $(STATE)/installed .make/test-requirements
 
 bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)
+
+bench-compare: $(STATE)/installed .make/test-requirements
+	$(BIN)/python -m camfleet.bench.compare $(ARGS)
 
 bench: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(ARGS)
