@@ -5,6 +5,7 @@
 # make bench-compare  the same of this commit and of its base, as ratios
 # make bench      floor, camfleet and gst-rtsp-server side by side; ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-glass how old testlive's pictures are when a client has decoded them
+# make bench-setup how many RTSPS sessions a second come in, into bench/results/setup-rate.md
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
 # make lint        ruff and mypy
 # make dist        sdist and wheel in dist/
@@ -28,7 +29,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench -n
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass lint dist clean debian-build debian-test
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass lint dist clean debian-build debian-test bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -47,6 +48,9 @@ bench-compare: $(STATE)/installed .make/test-requirements
 
 bench: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(ARGS)
+
+bench-setup: $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro.setup_rate $(ARGS)
 
 bench-camera: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.one_camera

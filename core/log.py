@@ -31,7 +31,9 @@ def quote(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    text = _URL_CREDENTIALS.sub("://***@", f"{value:.6g}" if isinstance(value, float) else str(value))
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if "://" in text:
+        text = _URL_CREDENTIALS.sub("://***@", text)
     if len(text) > MAX_VALUE_SIZE:
         text = text[:MAX_VALUE_SIZE] + "..."
     return text if _BARE.fullmatch(text) else json.dumps(text)

@@ -34,12 +34,28 @@ BYSTANDERS = 50
 SETTLE_S = 10.0  # after the ramp, for the slowest
 HEAD = """# Set-up rate
 
-Written by `make bench-setup`. RTSPS sessions with full handshakes (ECDSA P-256, TLS 1.3, X25519), Digest, and a stream so
-small (640x360, 15 fps, 0.3 Mb/s) that media costs little; the server on one core, the client on another. Time: from TCP
-connect to the last byte of the first complete key frame. CPU: user and system time of the server, by thread, while the
-sessions came; "engine" is the fan-out thread, with all the media that it sent meanwhile, to the bystanders too. Limits of
-the server that are wider than the defaults: readers of a camera, connections of an address.
+Written by `make bench-setup`. RTSPS sessions with full handshakes (ECDSA P-256, TLS 1.3, X25519), Digest, and a stream
+so small (640x360, 15 fps, 0.3 Mb/s) that media costs little; the server on one core, the client on another. Time: from
+TCP connect to the last byte of the first complete key frame. CPU: milliseconds a session, user and system time of the
+server, by thread, while the sessions came; "engine" is the fan-out thread with all the media that it sent meanwhile, to
+the bystanders too. Limits of the server wider than the defaults: readers of a camera, connections of an address.
 """
+HEADS = (
+    "sessions",
+    "per second",
+    "refused",
+    "supervisor, CPU ms",
+    "its bus",
+    "worker",
+    "its bus",
+    "its engine",
+    "all, CPU ms",
+    "first key frame, p50 / p99 ms",
+    "RTP holes of bystanders",
+    "their longest silence, ms",
+    "client, CPU ms",
+    "client the limit?",
+)
 
 
 @dataclass(frozen=True)
@@ -156,12 +172,8 @@ def row(case: Case, figures: dict[str, Any]) -> str:
 
 
 def table(cases: Sequence[Case], cores: tuple[int, int]) -> Iterator[str]:
-    yield (
-        "| | sessions | per second | refused | supervisor, CPU ms | its bus | worker | its bus | its engine | all, CPU ms "
-        "| first key frame, p50 / p99 ms | RTP holes of bystanders | their longest silence, ms | client, CPU ms "
-        "| client the limit? |"
-    )
-    yield "|" + "---|" * 15
+    yield "| | " + " | ".join(HEADS) + " |"
+    yield "|" + "---|" * (1 + len(HEADS))
     client, core = cores
     os.sched_setaffinity(0, [client])
     for case in cases:

@@ -105,10 +105,10 @@ class FanOut:
     def send(self, client: int, data: bytes) -> None:
         """Queue RTSP text; it leaves at the next frame boundary."""
 
-    def consumed(self, client: int, total: int, at_boundary: bool) -> None:
-        """Flow control: `total` bytes of the client's Received data have been parsed since adoption; `at_boundary`:
-        nothing is left over and no answer owed, so the next `$` begins an interleaved frame that the engine may handle
-        itself, and the peer's last word ends the connection."""
+    def consumed(self, client: int, total: int, at_boundary: bool, reply: bytes = b"") -> None:
+        """Send `reply`, as by `send`. Flow control: `total` bytes of the client's Received data have been parsed since
+        adoption; `at_boundary`: nothing is left over and no answer owed, so the next `$` begins an interleaved frame
+        that the engine may handle itself, and the peer's last word ends the connection."""
 
     def prepare(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int) -> None:
         """Find the first frame for this reader (design section 4, joining); a Ready event follows."""

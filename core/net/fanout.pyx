@@ -181,8 +181,11 @@ cdef class FanOut:
         if data.shape[0]:
             self.command(COMMAND_SEND, client, &data[0], <size_t> data.shape[0], NULL, 0, 0)
 
-    def consumed(self, uint64_t client, int64_t total, bint at_boundary) -> None:
-        self.command(COMMAND_CONSUMED, client, NULL, 0, NULL, total, at_boundary)
+    def consumed(self, uint64_t client, int64_t total, bint at_boundary, const uint8_t[::1] reply = b"") -> None:
+        self.command(
+            COMMAND_CONSUMED, client, &reply[0] if reply.shape[0] else NULL, <size_t> reply.shape[0],
+            NULL, total, at_boundary,
+        )
 
     def prepare(self, uint64_t client, MediaStream stream not None, uint8_t rtp_channel, uint8_t rtcp_channel) -> None:
         self.command(COMMAND_PREPARE, client, NULL, 0, &stream.state, rtp_channel, rtcp_channel)

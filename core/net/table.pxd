@@ -18,6 +18,7 @@ cdef struct ClientTable:
     pthread_mutex_t lock
     Client **slots
     uint64_t used             # atomic; slots from here on were never used
+    uint64_t taken            # there is no free slot before this one
     int64_t clients           # atomic
     uint64_t generation
     bint closed               # the thread has ended: nobody is taken any more

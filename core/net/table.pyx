@@ -25,15 +25,17 @@ cdef void table_free(ClientTable *table) noexcept nogil:
 
 
 cdef uint64_t table_add(ClientTable *table, Client *client) noexcept nogil:
-    cdef uint64_t slot = 0
+    cdef uint64_t slot
     cdef uint64_t id = 0
     pthread_mutex_lock(&table.lock)
+    slot = table.taken
     while slot < table.used and table.slots[slot] != NULL:
         slot += 1
     if slot < MAX_CLIENTS and not table.closed:
         table.generation += 1
         id = table.generation << SLOT_BITS | slot
         client.id = id
+        table.taken = slot + 1
         atomic_add_i64(&table.clients, 1)
         atomic_store_pointer(<void **> &table.slots[slot], client)
         atomic_store_u64(&table.used, max(table.used, slot + 1))
@@ -53,7 +55,9 @@ cdef Client *table_find(ClientTable *table, uint64_t id) noexcept nogil:
 
 
 cdef void table_remove(ClientTable *table, const Client *client) noexcept nogil:
+    cdef uint64_t slot = client.id & (MAX_CLIENTS - 1)
     pthread_mutex_lock(&table.lock)
-    atomic_store_pointer(<void **> &table.slots[client.id & (MAX_CLIENTS - 1)], NULL)
+    atomic_store_pointer(<void **> &table.slots[slot], NULL)
     atomic_add_i64(&table.clients, -1)
+    table.taken = min(table.taken, slot)
     pthread_mutex_unlock(&table.lock)

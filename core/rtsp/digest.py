@@ -137,7 +137,7 @@ class Authenticator:
 
     def _nonce(self, time_ms: int, address: str) -> str:
         time = f"{time_ms:0{_TIME_DIGITS}x}"
-        return time + hmac.new(self._nonce_key, f"{time}|{address}".encode(), "sha256").hexdigest()[:32]
+        return time + hmac.digest(self._nonce_key, f"{time}|{address}".encode(), "sha256").hex()[:32]
 
 
 def _md5(data: bytes) -> str:
@@ -150,5 +150,7 @@ def _sha256(data: bytes) -> str:
 
 def _same_camera(uri: str, url: StreamPath) -> bool:
     """Clients sign a relative URL (Bosch BVMS), the base URL of a track (VLC) or the stream's (HappyTime)."""
+    if uri == url.url:
+        return True
     signed = StreamPath.parse(uri)
     return signed is not None and url.camera in (None, signed.camera)

@@ -28,9 +28,10 @@ _STRAY = re.compile(
     rb"(?:[ \t]++|[%b]*+(?:[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]|\r(?=[^\n]))|[%b]++(?=\$))+" % (_METHOD, _METHOD)
 )
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_FRAMING = re.compile(r"^(content-length|transfer-encoding):[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_CSEQ = re.compile(r"^cseq:([^\r\n]*)\r?$", re.IGNORECASE | re.MULTILINE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
+# With the end of the line before: regular expressions that begin with a literal are searched ten times faster.
+_FRAMING = re.compile(r"\n(content-length|transfer-encoding):[ \t]*([^\r\n]*)", re.IGNORECASE)
+_CSEQ = re.compile(r"\ncseq:([^\r\n]*)(?=\r?\n)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # once CRLF is LF
 _METHOD_TOKEN = re.compile(f"[{_METHOD.decode()}]+")
 _FIELD_NAME = re.compile(f"[${_METHOD.decode()}]+")
 _URL = re.compile(r"[!-~]+")
@@ -154,7 +155,8 @@ def _parse_cseq(head: str) -> str | None:
 
 def _parse_head(head: str) -> tuple[str, str, Headers]:
     """Method, URL and headers of a head with its last, empty line."""
-    request_line, *lines = head.replace("\r\n", "\n").split("\n")[:-2]
+    head = head.replace("\r\n", "\n")
+    request_line, *lines = head.split("\n")[:-2]
     method, url = _parse_request_line(request_line)
     if _CONTROL.search(head):
         raise RemoteProtocolError(400, "control character in a header")

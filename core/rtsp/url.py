@@ -11,9 +11,8 @@ from urllib.parse import unquote
 
 # Only characters of RFC 3986, as parts of it stand in our replies.
 _URL = re.compile(
-    r"(?:(?P<scheme>rtsps?)://(?:[^/?#]*@)?(?P<authority>(?:\[[0-9a-z:.%_-]+\]|[a-z0-9._-]*)(?::[0-9]{0,5})?))?"
-    r"(?P<path>[a-z0-9\-._~:/\[\]@!$&'()*+,;=%]*)(?P<query>\?[a-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*)?(?:#.*)?",
-    re.IGNORECASE,
+    r"(?:([Rr][Tt][Ss][Pp][Ss]?)://(?:[^/?#]*@)?((?:\[[0-9A-Za-z:.%_-]+\]|[A-Za-z0-9._-]*)(?::[0-9]{0,5})?))?"
+    r"([A-Za-z0-9\-._~:/\[\]@!$&'()*+,;=%]*)(\?[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*)?(?:#.*)?"
 )
 _NAMES = re.compile(r"([A-Za-z0-9_]{1,32})(?:-([A-Za-z0-9_]{1,32}))?")
 _KIND = re.compile(r"[a-z0-9]{1,32}")
@@ -40,16 +39,16 @@ class StreamPath:
         found = _URL.fullmatch(url)
         if found is None:
             return None
-        if found["scheme"]:
-            origin = f"{found['scheme']}://{found['authority']}"
-            if found["path"] and not found["path"].startswith("/"):
+        scheme, authority, path, query = found.groups("")
+        if scheme:
+            origin = f"{scheme}://{authority}"
+            if path and not path.startswith("/"):
                 return None
-        elif "://" in found["path"]:
+        elif "://" in path:
             return None
         else:
             origin = ""
-        query = found["query"] or ""
-        segments = [unquote(segment) for segment in found["path"].split("/") if segment]
+        segments = [unquote(segment) for segment in path.split("/") if segment]
         tail = [unquote(segment) for segment in query.rstrip("/").split("/")[1:][-1:]]
         track = None
         for place in (tail, segments):
@@ -57,7 +56,7 @@ class StreamPath:
                 track = named[1]
                 place.pop()
                 break
-        whole = origin + found["path"] + query
+        whole = origin + path + query
         if not segments:
             return cls(track=track, url=whole)
         named = _NAMES.fullmatch(segments[0])

@@ -37,6 +37,6 @@ def write_response(response: Response) -> bytes:
     lines += [f"{name}: {value}" for name, value in response.headers]
     if response.body:
         lines.append(f"Content-Length: {len(response.body)}")
-    if not all(line.isascii() and line.isprintable() for line in lines):
+    if not ((text := "".join(lines)).isascii() and text.isprintable()):
         raise LocalProtocolError("control or 8-bit character in a response head")
     return "\r\n".join([*lines, "", ""]).encode("ascii") + response.body

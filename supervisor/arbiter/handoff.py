@@ -82,11 +82,16 @@ class Handoffs:
         Raises HandOverError when the worker refused or died before it had taken it: the connection is still ours.
         """
         export = b"" if channel.session is None else channel.session.export(time.monotonic_ns())
+        held = None
         try:
-            held = await self._pass(worker, connection, received, channel, export)
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
+                held = await self._pass(worker, connection, received, channel, export)
                 answer = await held.answer
-        except TimeoutError:  # it may still take it: two owners would ruin the TLS session
+        except TimeoutError:
+            if held is None:
+                _take_back(channel, export)
+                raise HandOverError("the worker does not read its hand-offs") from None
+            # It may still take it: two owners would ruin the TLS session.
             log.warning("hand_over_unanswered", camera=worker.camera, handoff=connection.handoff)
         except HandOverError:
             _take_back(channel, export)
@@ -112,12 +117,9 @@ class Handoffs:
             raise HandOverError("the worker has just gone")
         record = HandoffRecord(HANDOFF_VERSION, connection.handoff, export, channel.unread)
         try:
-            async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
-                await worker.channel.send(record, channel.sock.fileno())
+            await worker.channel.send(record, channel.sock.fileno())
         except ChannelError as error:
             raise HandOverError(str(error)) from None
-        except TimeoutError:
-            raise HandOverError("the worker does not read its hand-offs") from None
         if worker.peer is None or worker.channel is None:
             raise HandOverError("the worker has just gone")
         if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):

@@ -104,11 +104,12 @@ class Router:
         """False when no worker of this camera could take it in time; the channel is then still ours."""
         deadline_s = asyncio.get_running_loop().time() + WORKER_TIMEOUT_S
         while (worker := self._worker(camera)) is not None:
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    await worker.ready.wait()
-            except TimeoutError:
-                return False
+            if not worker.ready.is_set():
+                try:
+                    async with asyncio.timeout_at(deadline_s):
+                        await worker.ready.wait()
+                except TimeoutError:
+                    return False
             try:
                 await self._arbiter.handoffs.hand_over(worker, connection, received, channel)
             except HandOverError as error:

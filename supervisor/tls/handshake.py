@@ -20,7 +20,7 @@ from .hello import wants_small_records
 MAX_HANDSHAKE_SIZE = 32 * 1024
 
 _HEADER_SIZE = 5
-_APPLICATION_DATA = 23
+_CHANGE_CIPHER_SPEC, _APPLICATION_DATA = 20, 23
 _DRAIN_SIZE = 65_536
 _HANDSHAKE_FAILURE = bytes((21, 3, 3, 0, 2, 2, 40))  # a record of one fatal alert, in the clear
 
@@ -69,6 +69,8 @@ class Driver:
         self._received_size += len(record)
         self._connection.bio_write(record)
         answered = bool(self.last_record)
+        if answered and record[0] == _CHANGE_CIPHER_SPEC:
+            return  # gets no answer: the library looks at it together with the record that must follow
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
@@ -102,10 +104,12 @@ class Driver:
 
     def _send_drained(self) -> list[bytes]:
         """Take everything the library has written: more than one read when the certificate chain is long."""
-        data = b""
-        with contextlib.suppress(SSL.WantReadError):
-            while True:
-                data += self._connection.bio_read(_DRAIN_SIZE)
+        data, more = b"", True
+        with contextlib.suppress(SSL.WantReadError):  # nothing
+            while more:
+                part = self._connection.bio_read(_DRAIN_SIZE)
+                data += part
+                more = len(part) == _DRAIN_SIZE
         self._outgoing += data
         records = _records(data)
         if records:

@@ -7,10 +7,13 @@ Extension extensions<8..2^16-1>                         { uint16 type; opaque da
 """
 
 _MAX_FRAGMENT_LENGTH = 1  # RFC 6066 4
+_EXTENSION = b"\x00\x01\x00\x01"  # its type, and its length of one byte
 
 
 def wants_small_records(hello: bytes) -> bool:
     """Whether a well-formed ClientHello asks for max_fragment_length."""
+    if _EXTENSION not in hello:  # nearly always
+        return False
     position = 1 + 3 + 2 + 32
     for width in (1, 2, 1):
         position += width + int.from_bytes(hello[position : position + width])

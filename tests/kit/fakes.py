@@ -14,7 +14,7 @@ PPS = bytes.fromhex("68ce0f2c80")
 
 
 class FakeEngine:
-    """FanOut's commands as tuples, in order; `consumed` apart, as it comes after nearly everything."""
+    """FanOut's commands as tuples, in order; `consumed` apart, its reply as by `send`."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[Any, ...]] = []
@@ -37,8 +37,10 @@ class FakeEngine:
         self.commands.append(("prepare", client, *arguments))
         self.preparations[client] += 1
 
-    def consumed(self, client: int, total: int, at_boundary: bool) -> None:
+    def consumed(self, client: int, total: int, at_boundary: bool, reply: bytes = b"") -> None:
         self.parsed[client] = total, at_boundary
+        if reply:
+            self.commands.append(("send", client, reply))
 
     def __getattr__(self, name: str) -> Any:
         if name not in {"send", "play", "pause", "end", "close", "release", "stop"}:

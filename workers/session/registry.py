@@ -1,8 +1,8 @@
 """All clients of the camera: who is who, limits, deadlines, and the way of engine events to their sessions."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec
 
 from camfleet.core.log import Log
 from camfleet.core.net.fanout import Closed, Event, FanOut, Ready, Received, Released
@@ -26,6 +26,7 @@ from .rtsp_session import RTSPSession
 from .stream import LiveStream
 
 log = Log("registry")
+P = ParamSpec("P")
 
 
 class Registry:
@@ -99,22 +100,19 @@ class Registry:
         self._sessions[client] = session
         self._handoffs.add(connection.handoff)
         self._news(Adopted(handoff=connection.handoff))
-        with self._guard(session):
-            session.begin(handoff.received, now_ns)
+        self._guard(session, session.begin, handoff.received, now_ns)
 
     def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
         """Engine events to the sessions that they are for; one that fails costs its own client only."""
         for event in events:
             session = self._sessions.get(event.client)
             if session is not None:
-                with self._guard(session):
-                    self._take(event, session, now_ns)
+                self._guard(session, self._take, event, session, now_ns)
 
     def stream_changed(self, now_ns: int) -> None:
         """A pipeline has another state or description."""
         for session in list(self._sessions.values()):
-            with self._guard(session):
-                session.stream_changed(now_ns)
+            self._guard(session, session.stream_changed, now_ns)
 
     def tick(self, now_ns: int) -> None:
         """What is due; called about every second."""
@@ -128,8 +126,7 @@ class Registry:
                     session.alive(counters.last_received_ns)
             for session in due:
                 if _is_due(session, now_ns):
-                    with self._guard(session):
-                        session.timeout(now_ns)
+                    self._guard(session, session.timeout, now_ns)
 
     def set_users(self, users: Sequence[UserSpec]) -> None:
         """From now on these; whoever is on with credentials that are no longer good is sent away."""
@@ -226,10 +223,9 @@ class Registry:
         self._handoffs.discard(session.connection.handoff)
         session.closed()
 
-    @contextmanager
-    def _guard(self, session: RTSPSession) -> Iterator[None]:
+    def _guard(self, session: RTSPSession, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            yield
+            step(*args, **kwargs)
         except Exception:  # our mistake, not the other clients'
             log.exception("session_failed", peer=session.connection.peer.host)
             self.fanout.close(session.client)

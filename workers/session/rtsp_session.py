@@ -173,8 +173,7 @@ class RTSPSession:
         if self._rtsp.should_close or (self._input_ended and self._waiting is None):
             self.close()
             return
-        if data := self._rtsp.data_to_send():
-            self._camera.fanout.send(self.client, data)
+        data = self._rtsp.data_to_send()
         # What was read before the adoption is not the engine's; while that is being parsed, nothing of it is.
         stands = (
             max(0, self._rtsp.consumed - self._received_before),
@@ -182,7 +181,9 @@ class RTSPSession:
         )
         if stands != self._told:
             self._told = stands
-            self._camera.fanout.consumed(self.client, *stands)
+            self._camera.fanout.consumed(self.client, *stands, data)
+        elif data:
+            self._camera.fanout.send(self.client, data)
 
     def _decide(self, event: Event, now_ns: int) -> None:
         match event:
@@ -233,7 +234,6 @@ class RTSPSession:
         self._rtsp.accept_setup(self._channels, self._camera.stream(event.stream).media.ssrc)
 
     def _play(self, event: Play, now_ns: int) -> None:
-        self._flush()  # the answers before this one; this one leaves with the media
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
         self._watching = self._camera.stream(event.stream)
         self._watching.pipeline.want()

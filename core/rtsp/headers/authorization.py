@@ -62,13 +62,15 @@ def _parse_basic(token: str) -> BasicCredentials | None:
 
 
 def _parse_digest(text: str) -> DigestCredentials | None:
+    text = text.rstrip(" \t,")
     parameters: dict[str, str] = {}
     position = 0
-    while position < len(text.rstrip(" \t,")):
+    while position < len(text):
         found = _PARAMETER.match(text, position)
-        if found is None or found[1].lower() in parameters:
+        if found is None or (name := found[1].lower()) in parameters:
             return None
-        parameters[found[1].lower()] = found[3] if found[2] is None else _ESCAPE.sub(r"\1", found[2])
+        quoted, bare = found[2], found[3]
+        parameters[name] = bare if quoted is None else _ESCAPE.sub(r"\1", quoted) if "\\" in quoted else quoted
         position = found.end()
     if not parameters.keys() >= {"username", "nonce", "uri", "response"}:
         return None

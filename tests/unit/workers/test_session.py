@@ -367,8 +367,8 @@ def test_answers_keep_their_order_around_play() -> None:
     client.set_up()
     pipelined = request("OPTIONS", URL, cseq=7) + request("PLAY", URL, client.session, cseq=8)
     commands = client.send(pipelined + request("OPTIONS", URL, cseq=9))
-    assert [command[0] for command in commands] == ["send", "prepare"]
-    assert "CSeq: 7" in reply(commands[:1])
+    assert [command[0] for command in commands] == ["prepare", "send"]
+    assert "CSeq: 7" in reply(commands)
     commands = client.ready()
     assert [command[0] for command in commands] == ["play", "send"]
     assert "CSeq: 8" in reply(commands[:1])
@@ -416,7 +416,7 @@ def test_a_second_play_is_not_answered_with_what_was_ready_for_the_first() -> No
     camera.now_ns += PLAY_TIMEOUT_NS
     camera.registry.tick(camera.now_ns)
     commands = camera.engine.take()
-    assert [command[0] for command in commands] == ["pause", "send", "prepare"]
+    assert [command[0] for command in commands] == ["pause", "prepare", "send"]
     assert statuses(commands) == [503]
     assert client.ready(preparation=1) == []
     assert statuses(client.ready(preparation=2)) == [200]

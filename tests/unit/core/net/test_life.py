@@ -136,6 +136,20 @@ def test_unread_ciphertext_without_a_session_is_a_mistake(rig: Rig) -> None:
         assert client.recv(1) == b"x"
 
 
+def test_a_slot_is_used_again(rig: Rig) -> None:
+    """The lower bits of an id (table.pxd): the lowest free one, whoever left it, and never the same id."""
+    clients = [rig.connect() for _ in range(4)]
+    before = [client for client, _ in clients]
+    assert [client & 0xFFFF for client in before] == [0, 1, 2, 3]
+    for slot in (2, 1):
+        rig.engine.close(before[slot])
+        clients[slot][1].close()
+    rig.until(lambda: len(rig.engine.readers()) == 2)
+    after = [rig.connect()[0] for _ in range(3)]
+    assert [client & 0xFFFF for client in after] == [1, 2, 4]
+    assert not set(before) & set(after)
+
+
 def test_clients_come_while_the_engine_stops() -> None:
     """Each is either refused, its descriptor untouched, or closed by the engine."""
     for _ in range(20):

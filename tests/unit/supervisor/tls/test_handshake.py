@@ -248,6 +248,22 @@ def test_a_broken_finished(context: ServerContext) -> None:
     assert driver.data_to_send()
 
 
+def test_a_change_cipher_spec_is_judged_with_what_follows_it(context: ServerContext) -> None:
+    client = SystemClient()
+    driver = Driver(context)
+    client.handshake()
+    driver.receive_record(client.output())
+    client.feed(driver.data_to_send())
+    client.handshake()
+    *_, finished = split_records(client.output())
+    driver.receive_record(record(CHANGE_CIPHER_SPEC, b"\x02"))
+    assert not driver.complete
+    with pytest.raises(HandshakeError) as caught:
+        driver.receive_record(finished)
+    assert caught.value.alert == "decode_error"
+    assert driver.data_to_send()
+
+
 def test_suites_are_the_servers_choice(context: ServerContext) -> None:
     aes_128, aes_256 = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
     for version, wanted, other in (
