@@ -4,8 +4,8 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
 from fractions import Fraction
+from itertools import islice
 
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
