@@ -1,61 +1,118 @@
 """`make bench`: floor, camfleet and gst-rtsp-server in turn, servers on one core, the load tool on another."""
 
 import argparse
-import contextlib
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from . import clip, table
+from . import clip, results, table
+from .cores import Cores
+from .fleet import Fleet
+from .limit import given_up, like, next_count
 from .runs import Case, Run, measure
-from .servers import SERVERS
+from .servers import MOST_CAMERAS, SERVERS
 
-READERS = (1, 50, 100, 200, 400, 800)
+COUNTS = "1,50,100,200,400,800,10x20,100x4"
+ATTEMPTS = 2  # of a run that other processes disturb
+PROBES = 4  # runs for one server's limit
+PROBE_S = 25  # one of them, with its ramp
+
+
+def count(text: str) -> tuple[int, int]:
+    """(cameras, readers in all) of "400" or of "10x20"."""
+    cameras, _, readers = text.rpartition("x")
+    return int(cameras or 1), int(cameras or 1) * int(readers)
 
 
 def arguments() -> argparse.Namespace:
-    def numbers(text: str) -> list[int]:
-        return [int(number) for number in text.split(",")]
-
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--servers", type=lambda text: text.split(","), default=list(SERVERS), metavar="NAME,...")
-    parser.add_argument("--readers", type=numbers, default=list(READERS), metavar="N,...")
+    parser.add_argument("--servers", default=",".join(SERVERS), metavar="NAME,...", help="(%(default)s)")
+    parser.add_argument("--readers", default=COUNTS, metavar="N,CxN,...", help="of one or C cameras (%(default)s)")
     transport = parser.add_mutually_exclusive_group()
     transport.add_argument("--plain", action="store_const", const=[False], dest="transports", help="RTSP alone")
     transport.add_argument("--tls", action="store_const", const=[True], dest="transports", help="RTSPS alone")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="measured time of a run (4)")
-    parser.add_argument("--cores", type=numbers, metavar="CLIENT,SERVER", help="default: the first and the last")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(%(default)s)")
+    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="measured time of a run (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="look for limits while this lasts")
+    parser.add_argument("--cores", metavar="CLIENT,SERVER", help="(the first and the last)")
+    tolerated = "of both cores, that other processes may use in a run that counts (%(default)s)"
+    parser.add_argument("--others", type=float, default=0.1, metavar="SHARE", help=tolerated)
     parser.add_argument("--clip", type=Path, metavar="FILE", help="the film; made when it is not there")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write results there")
+    parser.add_argument("--add", action="store_true", help="to the runs that are there")
     options = parser.parse_args()
     options.transports = options.transports or [False, True]
+    options.servers = options.servers.split(",")
+    if unknown := set(options.servers) - set(SERVERS):
+        parser.error(f"{', '.join(unknown)}: not one of {', '.join(SERVERS)}")
     usable = sorted(os.sched_getaffinity(0))
-    options.cores = options.cores or [usable[0], usable[-1]]
-    if set(options.servers) - set(SERVERS):
-        parser.error(f"the servers are {', '.join(SERVERS)}")
     if len(usable) < 2:
         parser.error("two cores are needed: one for the servers, one for the load tool")
+    options.cores = Cores(*map(int, options.cores.split(",") if options.cores else (usable[0], usable[-1])))
+    try:
+        options.counts = [count(text) for text in options.readers.split(",")]
+    except ValueError:
+        parser.error(f"{options.readers}: not counts of readers")
     return options
 
 
-def run_all(options: argparse.Namespace, film: Path, folder: Path) -> list[Run]:
-    """All servers run all the time; those that have no readers cost nothing."""
-    runs: list[Run] = []
-    client, core = options.cores
-    for tls in options.transports:
-        with contextlib.ExitStack() as stack:
-            started = {}
-            for name in options.servers:
-                home = folder / f"{name}-{tls}"
-                home.mkdir()
-                started[name] = stack.enter_context(SERVERS[name](film, home, core, tls, 1))
-            for number in range(options.rounds):
-                for readers in options.readers:
-                    for name, server in started.items():
-                        runs.append(measure(Case(name, tls, 1, readers), number, server, client, options.seconds))
-                        print(table.line(runs[-1]), file=sys.stderr)
-    return runs
+class Bench:
+    """All runs; `runs` grows."""
+
+    def __init__(self, options: argparse.Namespace, film: Path, folder: Path) -> None:
+        self.options = options
+        self.film = film
+        self.folder = folder
+        self.runs: list[Run] = results.load(options.out) if options.add else []
+        self.first_round = max((run.round for run in self.runs), default=-1) + 1
+
+    def run(self) -> None:
+        deadline = time.monotonic() + self.options.minutes * 60
+        for cameras in dict.fromkeys(cameras for cameras, _ in self.options.counts):
+            with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
+                for number in range(self.first_round, self.first_round + self.options.rounds):
+                    for case in self.cases(cameras):
+                        if not given_up(self.runs, case):
+                            self.measure(fleet, case, number)
+        for case in self.limits():
+            if time.monotonic() + PROBE_S < deadline:
+                with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
+                    self.find_limit(fleet, case, deadline)
+
+    def cases(self, cameras: int) -> Iterator[Case]:
+        """Of one round: the servers take turns, so that they meet the same machine."""
+        for tls in self.options.transports:
+            for number, readers in self.options.counts:
+                for name in self.options.servers:
+                    if number == cameras <= MOST_CAMERAS.get(name, cameras):
+                        yield Case(name, tls, cameras, readers)
+
+    def limits(self) -> Iterator[Case]:
+        """RTSPS first, should the time not be enough for all."""
+        for tls in reversed(self.options.transports):
+            for name in self.options.servers:
+                yield Case(name, tls, 1, 0)
+
+    def measure(self, fleet: Fleet, case: Case, number: int) -> None:
+        for _ in range(ATTEMPTS):
+            options = self.options
+            run = measure(case, number, fleet.server(case), options.cores, options.seconds, options.others)
+            self.runs.append(run)
+            print(table.line(run), file=sys.stderr, flush=True)
+            if run.server_limit:
+                fleet.stop(case)
+            if not run.disturbance:
+                return
+
+    def find_limit(self, fleet: Fleet, wanted: Case, deadline: float) -> None:
+        for _ in range(PROBES):
+            readers = next_count(like(self.runs, wanted))
+            if not readers or time.monotonic() + PROBE_S > deadline:
+                return
+            self.measure(fleet, Case(wanted.server, wanted.tls, 1, readers), self.first_round)
 
 
 def main() -> None:
@@ -66,8 +123,11 @@ def main() -> None:
         if not film.exists():
             film.parent.mkdir(exist_ok=True)
             clip.make(film)
-        runs = run_all(options, film, folder)
-    print("\n".join(table.table(runs)))
+        bench = Bench(options, film, folder)
+        bench.run()
+    if options.out:
+        results.write(options.out, bench.runs)
+    print("\n".join(table.costs_table(bench.runs)))
 
 
 if __name__ == "__main__":

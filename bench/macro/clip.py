@@ -40,3 +40,19 @@ def access_units(path: Path) -> list[bytes]:
     units = [bytes(unit.data) for _ in range(FRAMES) for unit in source.read(source.due_ns, False)]
     source.close()
     return units
+
+
+def repeat(path: Path, longer: Path, passes: int) -> None:
+    """The film so many times over in one file that can be read from a pipe, for a server that has no loop."""
+    with av.open(str(longer), "w", options={"movflags": "faststart"}) as output:
+        track, count = None, 0
+        for _ in range(passes):
+            with av.open(str(path)) as film:
+                source = film.streams.video[0]
+                track = track or output.add_stream_from_template(source)
+                for packet in film.demux(source):
+                    if packet.size:
+                        packet.stream, packet.time_base = track, Fraction(1, FPS)
+                        packet.pts, packet.dts, packet.duration = count, count, 1
+                        output.mux(packet)
+                        count += 1

@@ -145,18 +145,22 @@ async def converse(connection: PlainConnection, floor: Floor) -> None:
 
 async def accept(listener: socket.socket, context: ServerContext | None, floor: Floor) -> None:
     """Until cancelled."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     clients = set[asyncio.Task[None]]()
     while True:
-        sock, _ = await loop.sock_accept(listener)
+        sock, _ = await asyncio.get_running_loop().sock_accept(listener)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(PermissionError):
             sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER)
         client = asyncio.create_task(serve(sock, context, floor))
         clients.add(client)
         client.add_done_callback(clients.discard)
+
+
+async def accept_until_terminated(listener: socket.socket, context: ServerContext | None, floor: Floor) -> None:
+    task = asyncio.create_task(accept(listener, context, floor))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def main() -> None:
@@ -174,8 +178,7 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         listener.setblocking(False)
         print(listener.getsockname()[1], flush=True)
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(accept(listener, context, floor))
+        asyncio.run(accept_until_terminated(listener, context, floor))
     floor.stop()
     thread.join()
     print(f"floor: {floor.late} frames were late", file=sys.stderr)

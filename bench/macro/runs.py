@@ -5,9 +5,11 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from .cores import Cores, Watch
 from .servers import Server, pinned
 
 READERS_PER_S = 200  # of the ramp
@@ -15,107 +17,124 @@ LATE_MS = 100.0  # the 99th percentile of the delay from capture to arrival: ove
 CLIENT_TIMEOUT_S = 120
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """What was measured."""
 
     server: str
     tls: bool
     cameras: int
-    readers: int  # in all
+    readers: int  # of all cameras together
 
     @property
     def transport(self) -> str:
         return "RTSPS" if self.tls else "RTSP"
 
+    @property
+    def count(self) -> str:
+        return str(self.readers) if self.cameras == 1 else f"{self.cameras} x {self.readers // self.cameras}"
 
-@dataclass(frozen=True)
-class Run:
+    def of(self, server: str) -> "Case":
+        """The same with another server."""
+        return msgspec.structs.replace(self, server=server)
+
+
+class Run(msgspec.Struct, frozen=True):
     """What came out. A run that does not count has a reason for it, the server's or the client's."""
 
     case: Case
     round: int
     cpu_us: float  # per reader and second: user and system, all processes of the server
-    cores: float
+    server_cores: float
+    client_cores: float
+    other_cores: float  # of these two, what nobody of us used
     delay_p50_ms: float
     delay_p99_ms: float
     server_limit: str  # why the server did not hold so many readers
     client_limit: str  # why the figures are the client's
+    disturbance: str  # why they are of the machine's other work
 
     @property
     def counts(self) -> bool:
-        return not self.server_limit and not self.client_limit
+        return not self.reason
+
+    @property
+    def reason(self) -> str:
+        """Why it does not count: the first that makes the others doubtful."""
+        return self.disturbance or self.client_limit or self.server_limit
 
 
-def measure(case: Case, number: int, server: Server, core: int, seconds: float) -> Run:
-    """One run of the load tool on its core; the servers are on another one."""
+def measure(case: Case, number: int, server: Server, cores: Cores, seconds: float, tolerated: float) -> Run:
+    """One run of the load tool on its core; the server is on another one. `tolerated`: of both cores, for others."""
     command = [sys.executable, "-m", "camfleet.supervisor", "bench", *server.urls, "--json"]
     command += ["--readers", str(case.readers), "--ramp", f"{case.readers / READERS_PER_S:.2f}"]
     command += ["--seconds", str(seconds), "--server-pid", str(server.pid)]
-    answer = subprocess.run(
-        pinned(core, *command), capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False
-    )
+    command = pinned(cores.client, *command)
+    watch = Watch(server.pid, cores)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False)
     if not answer.stdout:
         raise RuntimeError(f"the load tool has failed: {answer.stderr}")
-    return judged(case, number, json.loads(answer.stdout))
+    return judged(case, number, json.loads(answer.stdout), watch.other_cores(), tolerated)
 
 
-def judged(case: Case, number: int, figures: dict[str, Any]) -> Run:
-    """By the load tool's figures: see bench/load/report.py."""
-    delay, cost = figures["delay_ms"] or {}, figures["server"] or {}
+def judged(case: Case, number: int, figures: dict[str, Any], other_cores: float, tolerated: float) -> Run:
+    """By the load tool's figures (bench/load/report.py)."""
+    delay, cost, tool = figures["delay_ms"] or {}, figures["server"] or {}, figures["load_tool"]
     return Run(
         case,
         number,
-        cost.get("cpu_us_per_reader_second") or 0.0,
-        cost.get("cpu_cores") or 0.0,
-        delay.get("p50", 0.0),
-        delay.get("p99", 0.0),
-        server_limit(figures),
-        "; ".join(figures["load_tool"]["bottlenecks"]),
+        cpu_us=cost.get("cpu_us_per_reader_second") or 0.0,
+        server_cores=cost.get("cpu_cores", 0.0),
+        client_cores=tool["cpu_cores"],
+        other_cores=other_cores,
+        delay_p50_ms=delay.get("p50", 0.0),
+        delay_p99_ms=delay.get("p99", 0.0),
+        server_limit=server_limit(figures),
+        client_limit="; ".join(tool["bottlenecks"]),
+        disturbance=f"other processes used {other_cores:.2f} of the two cores" if other_cores > tolerated else "",
     )
 
 
 def server_limit(figures: dict[str, Any]) -> str:
     """A reader that failed, a packet or a frame that is missing, frames that come late. Empty: it holds."""
-    readers, gaps, delay = figures["readers"], figures["gaps"], figures["delay_ms"]
-    found = [f"{count} readers failed: {reason}" for reason, count in readers["reasons"].items()]
-    found += [
-        f"{gaps[name]} {words}"
-        for name, words in (
-            ("packets_missing", "packets missing"),
-            ("frames_missing", "frames missing"),
-            ("frames_incomplete", "frames cut"),
-        )
-        if gaps[name]
-    ]
+    reasons, gaps, delay = figures["readers"]["reasons"], figures["gaps"], figures["delay_ms"]
+    found = [f"{count} readers failed ({reason})" for reason, count in reasons.items()]
+    words = {
+        "packets_missing": "packets missing",
+        "frames_missing": "frames missing",
+        "frames_incomplete": "frames cut",
+        "malformed": "packets malformed",
+    }
+    found += [f"{gaps[name]} {text}" for name, text in words.items() if gaps[name]]
     if not delay:
-        found.append("no frame with a known time")
+        found.append("no frame of a known time")
     elif delay["p99"] > LATE_MS:
-        found.append(f"p99 of the delay {delay['p99']:.0f} ms")
+        found.append(f"delay p99 {delay['p99']:.0f} ms")
+    if not figures["server"]:
+        found.append("the server has ended")
     return "; ".join(found)
 
 
-@dataclass(frozen=True)
-class Spread:
+# ---------------------------------------------------------------- what several runs say together
+
+
+class Spread(msgspec.Struct, frozen=True):
     """Of the runs of one case that count."""
 
     median: float
     low: float
     high: float
-    count: int
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread | None":
-        return cls(statistics.median(values), min(values), max(values), len(values)) if values else None
+
+def spread(values: Sequence[float]) -> Spread | None:
+    return Spread(statistics.median(values), min(values), max(values)) if values else None
 
 
 def costs(runs: Sequence[Run], case: Case) -> Spread | None:
-    return Spread.of([run.cpu_us for run in runs if run.case == case and run.counts])
+    return spread([run.cpu_us for run in runs if run.case == case and run.counts])
 
 
 def ratios(runs: Sequence[Run], case: Case, base: Case) -> Spread | None:
-    """Of `case` to `base`, each in its own round: what the machine does to both cancels out."""
-    by_round = {run.round: run.cpu_us for run in runs if run.case == base and run.counts}
-    return Spread.of(
-        [run.cpu_us / by_round[run.round] for run in runs if run.case == case and run.counts and run.round in by_round]
-    )
+    """Of `case` to `base`, each within its round: what the machine does to both cancels out."""
+    bases = {run.round: run.cpu_us for run in runs if run.case == base and run.counts and run.cpu_us}
+    counting = [run for run in runs if run.case == case and run.counts and run.round in bases]
+    return spread([run.cpu_us / bases[run.round] for run in counting])

@@ -10,9 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from camfleet.supervisor.certs import ensure_pair
+
+from .clip import repeat
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+GST_PASSES = 6  # of the film, one after the other: longer than any run
 USER, PASSWORD = "viewer", "bench-only"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
+LOG = "log"
+
+
+class NotReadyError(Exception):
+    """A server that does not come up."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +40,14 @@ def pinned(core: int, *command: str) -> list[str]:
 
 
 @contextmanager
-def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Until the end of the context; what it complains of is in `folder`/log."""
+    with (folder / LOG).open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         yield process
+    except NotReadyError as error:
+        raise RuntimeError(f"{command}: {error}\n{(folder / LOG).read_text()[-2000:]}") from None
     finally:
         process.terminate()
         try:
@@ -47,7 +62,7 @@ def printed_port(process: subprocess.Popen[str]) -> int:
     assert process.stdout
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"{process.args!r} has ended before it was ready")
+        raise NotReadyError("it has ended")
     return int(line)
 
 
@@ -57,7 +72,7 @@ def floor(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> Itera
     if cameras != 1:
         raise ValueError("the floor is one camera")
     command = [sys.executable, "-m", "camfleet.bench.macro.floor_server", str(clip)]
-    with running(pinned(core, *command, *(["--tls", str(folder)] if tls else []))) as process:
+    with running(pinned(core, *command, *(["--tls", str(folder)] if tls else [])), folder) as process:
         yield Server(process.pid, [f"{'rtsps' if tls else 'rtsp'}://127.0.0.1:{printed_port(process)}/floor"])
 
 
@@ -78,7 +93,7 @@ def camfleet(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> It
         )
     )
     command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]
-    with running(pinned(core, *command)) as process:
+    with running(pinned(core, *command), folder) as process:
         wait_until(lambda: cameras_running(state) == cameras, process)
         scheme = "rtsps" if tls else "rtsp"
         base = f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}"
@@ -102,10 +117,23 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[str]) -> Non
     deadline = time.monotonic() + START_TIMEOUT_S
     while not ready():
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} has ended before it was ready")
+            raise NotReadyError("it has ended")
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} does not get ready")
+            raise NotReadyError(f"it is not ready after {START_TIMEOUT_S} s")
         time.sleep(0.2)
 
 
-SERVERS = {"floor": floor, "camfleet": camfleet}
+@contextmanager
+def gst(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> Iterator[Server]:
+    """gst-rtsp-server, with the Python that the distribution built its bindings for."""
+    film = folder / "film.mp4"
+    repeat(clip, film, GST_PASSES)
+    pair = [str(path) for path in ensure_pair(folder)] if tls else []
+    command = [SYSTEM_PYTHON, str(Path(__file__).with_name("gst_server.py")), str(film), str(cameras), *pair]
+    with running(pinned(core, *command), folder) as process:
+        base = f"{'rtsps' if tls else 'rtsp'}://127.0.0.1:{printed_port(process)}"
+        yield Server(process.pid, [f"{base}/{number}" for number in range(cameras)])
+
+
+SERVERS = {"floor": floor, "camfleet": camfleet, "gst": gst}
+MOST_CAMERAS = {"floor": 1, "gst": 10}  # a gst camera reads its whole film into memory

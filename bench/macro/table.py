@@ -1,44 +1,72 @@
-"""Runs as lines and as a table."""
+"""Runs as lines, as tables, and as the page of results."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
+from .limit import like, limit
 from .runs import Case, Run, Spread, costs, ratios
+
+NAMES = {"floor": "floor", "camfleet": "camfleet", "gst": "gst-rtsp-server"}
 
 
 def line(run: Run) -> str:
-    """One run while it is measured."""
+    """One run, when it has been measured."""
     case = run.case
-    verdict = f"CLIENT: {run.client_limit}" if run.client_limit else run.server_limit or "ok"
     return (
-        f"{case.transport:5}  {case.cameras:3} x {case.readers // case.cameras:<5} {case.server:9} {run.cpu_us:8.0f} us"
-        f"  {run.cores:5.2f} cores  delay {run.delay_p50_ms:6.1f} / {run.delay_p99_ms:6.1f} ms  {verdict}"
+        f"{case.transport:5} {case.count:>8} {case.server:9}{run.cpu_us:8.0f} us"
+        f"  server {run.server_cores:4.2f} client {run.client_cores:4.2f} others {run.other_cores:5.2f} cores"
+        f"  delay {run.delay_p50_ms:6.1f} / {run.delay_p99_ms:6.1f} ms  {run.reason or 'ok'}"
     )
 
 
-def microseconds(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{spread.median:,.0f} ({spread.low:,.0f}-{spread.high:,.0f})"
+def cases(runs: Sequence[Run]) -> list[Case]:
+    """What was measured with any server, in order."""
+    found = {run.case.of("") for run in runs}
+    return sorted(found, key=lambda case: (case.tls, case.cameras, case.readers))
 
 
-def factor(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{spread.median:.2f} ({spread.low:.2f}-{spread.high:.2f})"
+def servers(runs: Sequence[Run]) -> list[str]:
+    present = {run.case.server for run in runs}
+    return [name for name in NAMES if name in present]
 
 
-def table(runs: Sequence[Run]) -> Iterator[str]:
-    """CPU microseconds per reader-second: median (lowest-highest) of the runs that count."""
-    servers = list(dict.fromkeys(run.case.server for run in runs))
-    heads = ["", "readers", *servers]
-    if {"floor", "camfleet"} <= set(servers):
-        heads.append("camfleet : floor")
-    yield "| " + " | ".join(heads) + " |"
-    yield "|" + "---|" * len(heads)
-    for case in dict.fromkeys(replace(run.case, server="") for run in runs):
-        cells = [case.transport, str(case.readers)]
-        cells += [microseconds(costs(runs, of(case, name))) for name in servers]
-        if "camfleet : floor" in heads:
-            cells.append(factor(ratios(runs, of(case, "camfleet"), of(case, "floor"))))
-        yield "| " + " | ".join(cells) + " |"
+def row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
-def of(case: Case, server: str) -> Case:
-    return replace(case, server=server)
+def microseconds(found: Spread | None) -> str:
+    return "-" if found is None else f"{found.median:,.0f} ({found.low:,.0f}-{found.high:,.0f})"
+
+
+def factor(found: Spread | None) -> str:
+    return "-" if found is None else f"{found.median:.2f} ({found.low:.2f}-{found.high:.2f})"
+
+
+def costs_table(runs: Sequence[Run]) -> Iterator[str]:
+    """CPU microseconds per reader-second: median (lowest-highest) of the runs that count; `-`: none does."""
+    shown = servers(runs)
+    compared = [(name, base) for name, base in (("camfleet", "floor"), ("gst", "camfleet")) if {name, base} <= {*shown}]
+    heads = ["", "readers", *(NAMES[name] for name in shown)]
+    yield row(*heads, *(f"{NAMES[name]} : {NAMES[base]}" for name, base in compared))
+    yield "|" + "---|" * (len(heads) + len(compared))
+    for case in cases(runs):
+        cells = [microseconds(costs(runs, case.of(name))) for name in shown]
+        cells += [factor(ratios(runs, case.of(name), case.of(base))) for name, base in compared]
+        yield row(case.transport, case.count, *cells)
+
+
+def limits_table(runs: Sequence[Run]) -> Iterator[str]:
+    yield row("", "server", "holds", "does not hold", "for")
+    yield "|---|---|---|---|---|"
+    for tls in (False, True):
+        for name in servers(runs):
+            case = Case(name, tls, 1, 0)
+            if of_one := like(runs, case):
+                held, missed, reason = limit(of_one)
+                yield row(case.transport, NAMES[name], f"{held:,}", f"{missed:,}" if missed else "not tried", reason)
+
+
+def left_out(runs: Sequence[Run]) -> Iterator[str]:
+    """The runs that do not count, each with its reason."""
+    for run in runs:
+        if not run.counts:
+            yield f"- {run.case.transport}, {run.case.count}, {NAMES[run.case.server]}: {run.reason}"

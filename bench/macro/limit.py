@@ -1,0 +1,58 @@
+"""How many readers a server holds: what the runs say, and which count to try next."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .runs import Case, Run
+
+NEAR = 1.13  # between the counts that are held and not: nearer is not worth a run
+FULL_CORE_US = 1_000_000
+STEP = 25
+
+
+class Limit(NamedTuple):
+    """Of one server and transport. `missed` is the smallest count above `held` that is not held; 0: none is known."""
+
+    held: int
+    missed: int
+    reason: str
+
+
+def like(runs: Sequence[Run], case: Case) -> list[Run]:
+    """The runs that differ from this case in the number of readers at most."""
+    kind = case.server, case.tls, case.cameras
+    return [run for run in runs if (run.case.server, run.case.tls, run.case.cameras) == kind]
+
+
+def limit(runs: Sequence[Run]) -> Limit:
+    """A count is held when more of its runs count than do not. All runs are of one server and transport."""
+    runs = [run for run in runs if not run.disturbance]
+    votes: dict[int, int] = {}
+    for run in runs:
+        votes[run.case.readers] = votes.get(run.case.readers, 0) + (1 if run.counts else -1)
+    held = max((count for count, vote in votes.items() if vote > 0), default=0)
+    missed = min((count for count, vote in votes.items() if vote <= 0 and count > held), default=0)
+    reasons = [run.reason for run in runs if run.case.readers == missed and not run.counts]
+    return Limit(held, missed, reasons[0] if reasons else "")
+
+
+def next_count(runs: Sequence[Run]) -> int:
+    """The count to try next; 0 when the limit is known well enough, or nothing is held."""
+    held, missed, _ = limit(runs)
+    if not held or (missed and missed <= held * NEAR):
+        return 0
+    if missed:
+        guess = math.sqrt(held * missed)
+    else:  # as its cost at the largest count promises
+        cost_us = min(run.cpu_us for run in runs if run.case.readers == held and run.counts)
+        guess = max(0.9 * FULL_CORE_US / max(cost_us, 1.0), held * 1.25)
+        guess = min(guess, held * 3)
+    return round(guess / STEP) * STEP
+
+
+def given_up(runs: Sequence[Run], case: Case) -> bool:
+    """Two runs of this count or smaller ones have failed, and no larger one has counted: no time for a third."""
+    same = [run for run in like(runs, case) if not run.disturbance]
+    held = max((run.case.readers for run in same if run.counts), default=0)
+    return sum(held < run.case.readers <= case.readers and not run.counts for run in same) >= 2
