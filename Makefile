@@ -3,7 +3,8 @@
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make bench-micro the benchmarks of single steps
 # make bench-compare  the same of this commit and of its base, as ratios
-# make bench      floor, camfleet and gst-rtsp-server side by side; ARGS="--servers floor,camfleet --readers 400 --tls"
+# make bench       camfleet beside a floor and gst-rtsp-server, into bench/results/side-by-side.md; some of it, to the
+#                  screen: ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-glass how old testlive's pictures are when a client has decoded them
 # make bench-setup how many RTSPS sessions a second come in, into bench/results/setup-rate.md
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
@@ -22,14 +23,14 @@ ARGS ?=
 PYTHON ?= $(shell for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Folders too: their time changes when a file comes or goes.
-SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench -name __pycache__ -prune -o -print)
+# Folders too: their time changes when a file comes or goes. "bench/." since `bench` is a target.
+SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. -name __pycache__ -prune -o -print)
 
 # CAMFLEET_DEBUG=1 builds with bounds checks, elsewhere; setup.py reads it too.
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass lint dist clean debian-build debian-test bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass lint dist clean debian-build debian-bench debian-test bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -46,8 +47,8 @@ bench-micro: $(STATE)/installed .make/test-requirements
 bench-compare: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m camfleet.bench.compare $(ARGS)
 
-bench: $(STATE)/installed
-	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(ARGS)
+bench: debian-bench $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(or $(ARGS),--out bench/results --minutes 14)
 
 bench-setup: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.setup_rate $(ARGS)
@@ -136,8 +137,23 @@ need iproute2 'command -v ip'; \
 need git 'command -v git';
 endef
 
+define bench_needs
+need util-linux 'command -v taskset'; \
+need gstreamer1.0-tools 'command -v gst-inspect-1.0'; \
+need gstreamer1.0-plugins-base 'gst-inspect-1.0 app'; \
+need gstreamer1.0-plugins-good 'gst-inspect-1.0 rtph264pay && gst-inspect-1.0 multifilesrc && gst-inspect-1.0 qtdemux'; \
+need gstreamer1.0-plugins-bad 'gst-inspect-1.0 h264parse'; \
+need glib-networking 'ls /usr/lib/*/gio/modules/libgiognutls.so || ls /usr/lib*/gio/modules/libgiognutls.so'; \
+need python3-gi '/usr/bin/python3 -c "import gi"'; \
+need gir1.2-gst-rtsp-server-1.0 \
+	'/usr/bin/python3 -c "import gi; gi.require_version(\"GstRtspServer\", \"1.0\")"';
+endef
+
 debian-build:
 	@$(look) $(build_needs) $(settle)
+
+debian-bench:
+	@$(look) $(build_needs) $(bench_needs) $(settle)
 
 debian-test:
 	@$(look) $(build_needs) $(test_needs) $(settle)

@@ -58,7 +58,8 @@ def main() -> None:
             f'[server]\nhost = "127.0.0.1"\nrtsp_port = {ports[0]}\nrtsps_port = {ports[1]}\nstate_dir = "{state}"\n'
             f'[[users]]\nname = "{USER}"\npassword = "{PASSWORD}"\n{CAMERA}'
         )
-        with running([sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]) as process:
+        command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]
+        with running(command, Path(name)) as process:
             wait_until(lambda: cameras_running(state) == 1, process)
             for scheme, port in zip(("rtsp", "rtsps"), ports, strict=True):
                 ages = ages_ms(f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/ipc1-stream1/testlive", FRAMES)
