@@ -48,7 +48,7 @@ bench-compare: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m camfleet.bench.compare $(ARGS)
 
 bench: debian-bench $(STATE)/installed
-	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(or $(ARGS),--out bench/results --minutes 14)
+	$(BIN)/python -m camfleet.bench.macro --clip .make/clip.mp4 $(or $(ARGS),--out bench/results --limits)
 
 bench-setup: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.setup_rate $(ARGS)

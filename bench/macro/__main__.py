@@ -17,8 +17,9 @@ from .servers import MOST_CAMERAS, SERVERS
 
 COUNTS = "1,50,100,200,400,800,10x20,100x4"
 ATTEMPTS = 2  # of a run that other processes disturb
-PROBES = 4  # runs for one server's limit
-PROBE_S = 25  # one of them, with its ramp
+PROBES = 3  # runs for one server's limit
+MANY_READERS = 400  # fewer are measured half as long: the time goes where the result is looked for
+RUN_S = 20  # what a run takes at the longest, with its ramp
 
 
 def count(text: str) -> tuple[int, int]:
@@ -35,8 +36,10 @@ def arguments() -> argparse.Namespace:
     transport.add_argument("--plain", action="store_const", const=[False], dest="transports", help="RTSP alone")
     transport.add_argument("--tls", action="store_const", const=[True], dest="transports", help="RTSPS alone")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="measured time of a run (%(default)s)")
-    parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="look for limits while this lasts")
+    measured = f"measured time of a run with {MANY_READERS} readers or more (%(default)s); with fewer half of it"
+    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help=measured)
+    parser.add_argument("--limits", action="store_true", help="then look for the most that each server holds")
+    parser.add_argument("--minutes", type=float, default=14.0, metavar="M", help="for all of it (%(default)s)")
     parser.add_argument("--cores", metavar="CLIENT,SERVER", help="(the first and the last)")
     tolerated = "of both cores, that other processes may use in a run that counts (%(default)s)"
     parser.add_argument("--others", type=float, default=0.1, metavar="SHARE", help=tolerated)
@@ -66,21 +69,20 @@ class Bench:
         self.options = options
         self.film = film
         self.folder = folder
+        self.deadline_s = time.monotonic() + options.minutes * 60
         self.runs: list[Run] = results.load(options.out) if options.add else []
         self.first_round = max((run.round for run in self.runs), default=-1) + 1
 
     def run(self) -> None:
-        deadline = time.monotonic() + self.options.minutes * 60
         for cameras in dict.fromkeys(cameras for cameras, _ in self.options.counts):
             with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
                 for number in range(self.first_round, self.first_round + self.options.rounds):
                     for case in self.cases(cameras):
                         if not given_up(self.runs, case):
                             self.measure(fleet, case, number)
-        for case in self.limits():
-            if time.monotonic() + PROBE_S < deadline:
-                with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
-                    self.find_limit(fleet, case, deadline)
+        for case in self.limits() if self.options.limits else ():
+            with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
+                self.find_limit(fleet, case)
 
     def cases(self, cameras: int) -> Iterator[Case]:
         """Of one round: the servers take turns, so that they meet the same machine."""
@@ -97,9 +99,12 @@ class Bench:
                 yield Case(name, tls, 1, 0)
 
     def measure(self, fleet: Fleet, case: Case, number: int) -> None:
+        options = self.options
+        seconds = options.seconds / (1 if case.readers >= MANY_READERS else 2)
         for _ in range(ATTEMPTS):
-            options = self.options
-            run = measure(case, number, fleet.server(case), options.cores, options.seconds, options.others)
+            if time.monotonic() + RUN_S > self.deadline_s:
+                return
+            run = measure(case, number, fleet.server(case), options.cores, seconds, options.others)
             self.runs.append(run)
             print(table.line(run), file=sys.stderr, flush=True)
             if run.server_limit:
@@ -107,12 +112,11 @@ class Bench:
             if not run.disturbance:
                 return
 
-    def find_limit(self, fleet: Fleet, wanted: Case, deadline: float) -> None:
+    def find_limit(self, fleet: Fleet, wanted: Case) -> None:
         for _ in range(PROBES):
             readers = next_count(like(self.runs, wanted))
-            if not readers or time.monotonic() + PROBE_S > deadline:
-                return
-            self.measure(fleet, Case(wanted.server, wanted.tls, 1, readers), self.first_round)
+            if readers:
+                self.measure(fleet, Case(wanted.server, wanted.tls, 1, readers), self.first_round)
 
 
 def main() -> None:
@@ -124,9 +128,11 @@ def main() -> None:
             film.parent.mkdir(exist_ok=True)
             clip.make(film)
         bench = Bench(options, film, folder)
-        bench.run()
-    if options.out:
-        results.write(options.out, bench.runs)
+        try:
+            bench.run()
+        finally:  # interrupted, too: what was measured is worth something
+            if options.out:
+                results.write(options.out, bench.runs)
     print("\n".join(table.costs_table(bench.runs)))
 
 

@@ -12,7 +12,7 @@ import msgspec
 from .cores import Cores, Watch
 from .servers import Server, pinned
 
-READERS_PER_S = 200  # of the ramp
+READERS_PER_S = 300  # of the ramp
 LATE_MS = 100.0  # the 99th percentile of the delay from capture to arrival: over it a run has late frames
 CLIENT_TIMEOUT_S = 120
 
