@@ -148,6 +148,10 @@ class HandoffSocket:
             self._departures.append(departure)
             self._depart()
 
+    def connections(self) -> list[Connection]:
+        """Those that wait to be given back."""
+        return [departure.message.connection for departure in self._departures]
+
     def tick(self, now_ns: int) -> None:
         self._depart()
         while self._departures and self._departures[0].expiry_ns <= now_ns:

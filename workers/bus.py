@@ -2,7 +2,8 @@
 
 Who is there is told by the socket's monitor: after every ZMTP handshake, with the first supervisor or with the next
 one, the worker says Hello, and again every second until a word comes back. IMMEDIATE keeps news out of the pipe
-while nobody is connected: what a dead supervisor should have heard is in the next Hello.
+while nobody is connected: what a dead supervisor should have heard is in the next Hello. So is what a living one was
+too busy to take: a Hello then follows within a second.
 """
 
 import asyncio
@@ -49,6 +50,7 @@ class Bus:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._monitor.set(zmq.LINGER, 0)
         self._unanswered_since_ns: int | None = None
+        self._news_lost = False
         self.last_heard_ns = time.monotonic_ns()
         self._closed = False
         self._socket.connect(f"ipc://{path}")
@@ -67,14 +69,16 @@ class Bus:
                 sent = True
             except zmq.Again:
                 pass
+        self._news_lost |= not sent
         # The descriptor that asyncio watches is edge-triggered and the lines above may have eaten the edge.
         if not self._closed and _events(self._socket) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
         return sent
 
     def tick(self, now_ns: int) -> None:
-        """Repeat an unanswered Hello."""
-        if self._unanswered_since_ns is not None and now_ns - self._unanswered_since_ns >= HELLO_INTERVAL_NS:
+        """Repeat an unanswered Hello; say one when news were lost."""
+        unanswered_since_ns = self._unanswered_since_ns
+        if self._news_lost or (unanswered_since_ns is not None and now_ns - unanswered_since_ns >= HELLO_INTERVAL_NS):
             self._say_hello(now_ns)
 
     def close(self) -> None:
@@ -114,4 +118,5 @@ class Bus:
 
     def _say_hello(self, now_ns: int) -> None:
         self._unanswered_since_ns = now_ns
+        self._news_lost = False
         self.send(self._hello())

@@ -158,7 +158,7 @@ class Worker:
             camera=self._camera_id,
             pid=os.getpid(),
             spec_digest=camera.digest if camera else "",
-            connections=camera.registry.connections() if camera else [],
+            connections=[*camera.registry.connections(), *self._handoff.connections()] if camera else [],
         )
 
     # ---------------------------------------------------------------- connections

@@ -1,7 +1,7 @@
 """Orders and news between supervisor and workers, one msgpack message per ZeroMQ frame.
 
     supervisor (ROUTER, ipc://RUN/bus.sock)                    worker (DEALER)
-                                   <--  Hello                  at start and after every reconnect
+                                   <--  Hello                  at start, after every reconnect and after lost news
     Configure                      -->                         camera, users, nonce key
     Adopt (+ record by fdpass)     -->
                                    <--  Adopted | Refused
@@ -66,7 +66,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """First message on a connection. `spec_digest` is empty before the first Configure."""
+    """First message on a connection. `spec_digest` is empty before the first Configure.
+
+    `connections` are all that the worker holds: of others that it has adopted, the end was in news that were lost.
+    """
 
     version: int
     camera: str

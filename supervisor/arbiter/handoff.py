@@ -132,13 +132,23 @@ class Handoffs:
     # ------------------------------------------------------------ what workers say
 
     def restore(self, worker: Worker, connections: Iterable[Connection]) -> None:
-        """The connections of a worker's Hello: all that it holds."""
-        for connection in connections:
-            if connection.handoff not in self._held:
+        """The connections of a worker's Hello: all that it holds, whatever news of it were lost."""
+        named = {connection.handoff: connection for connection in connections}
+        # What it has not answered may still be on its way there, a hand-back's other half on its way here.
+        adopted = [
+            handoff for handoff, held in self._held.items() if held.camera == worker.camera and held.answer.done()
+        ]
+        for handoff in adopted:
+            if handoff not in named and handoff not in self._hand_backs:
+                self._forget(handoff)
+        for handoff, connection in named.items():
+            if handoff in self._held:
+                self.news(worker, Adopted(handoff=handoff))
+            else:
                 answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
-                answer.set_result(Adopted(handoff=connection.handoff))
+                answer.set_result(Adopted(handoff=handoff))
                 lease = self._budget.restore(connection.peer.host)
-                self._held[connection.handoff] = _Held(connection, worker.camera, lease, answer)
+                self._held[handoff] = _Held(connection, worker.camera, lease, answer)
 
     def news(self, worker: Worker, message: Message) -> bool:
         """Adopted, Refused, Ended, HandBack; False when the worker does not hold such a connection."""

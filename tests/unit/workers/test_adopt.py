@@ -249,10 +249,12 @@ def test_a_hand_back_waits_for_a_supervisor_and_leaves_when_it_comes(tmp_path: P
         moved.socket.hand_back(hand_back(connection(9)), record(9), descriptor, 0)
         moved.socket.tick(HALF_TIMEOUT_NS - 1)
         assert moved.said == []
+        assert moved.socket.connections() == [connection(9)]
         with FakeSupervisor(tmp_path) as supervisor:
             await asyncio.to_thread(supervisor.accept)
             await until(lambda: moved.said)
             assert not is_open(descriptor)
+        assert moved.socket.connections() == []
         moved.close()
 
     asyncio.run(run())

@@ -169,5 +169,15 @@ def test_a_supervisor_that_does_not_read_costs_news_and_never_blocks(tmp_path: P
                 assert sent < 100 * HIGH_WATER_MARK
             supervisor.pump(1)
             await until(lambda: end.bus.send(news))
+            supervisor.pump(1)
+            assert HELLO not in supervisor.messages
+            end.bus.tick(time.monotonic_ns())  # what was lost is in it
+            supervisor.expect(Hello)
+            supervisor.send(Ping(id=1))
+            await until(lambda: end.received)
+            end.bus.tick(time.monotonic_ns())
+            assert end.bus.send(Pong(id=2))
+            supervisor.pump(1)
+            assert HELLO not in supervisor.messages
 
     on_bus(tmp_path, scenario)

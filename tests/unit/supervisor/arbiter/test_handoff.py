@@ -366,3 +366,31 @@ async def test_the_connections_of_an_adopted_worker_are_counted_once() -> None:
         assert (len(rig.handoffs), rig.budget.connections) == (3, 3)
         rig.handoffs.lost("ipc1")
         assert (len(rig.handoffs), rig.budget.connections) == (0, 0)
+
+
+async def test_a_hello_ends_what_the_worker_no_longer_holds() -> None:
+    """Its Ended was lost in a full queue; what is still on its way there, or on its way back, is not in a Hello."""
+    with Rig() as rig:
+        await rig.adopted(1)
+        await rig.adopted(2)
+        returning = await rig.adopted(3)
+        rig.record(3, returning)
+        await rig.adopted(4, "ipc2")
+        task, _, _, _ = await rig.offer(5)
+        kept = Connection(handoff=2, peer=Endpoint(ADDRESS, 2), local=Endpoint(ADDRESS, 1))
+        rig.handoffs.restore(rig.workers["ipc1"], [kept])
+        assert (len(rig.handoffs), rig.budget.connections) == (4, 4)
+        assert not rig.handoffs.news(rig.workers["ipc1"], Ended(handoff=1, reason="late"))
+        assert rig.handoffs.news(rig.workers["ipc1"], hand_back(3))
+        assert rig.handoffs.news(rig.workers["ipc1"], Adopted(handoff=5))
+        await task
+
+
+async def test_a_hello_answers_for_a_lost_adopted() -> None:
+    with Rig() as rig:
+        task, channel, _, _ = await rig.offer(1)
+        connection = Connection(handoff=1, peer=Endpoint(ADDRESS, 1), local=Endpoint(ADDRESS, 1))
+        rig.handoffs.restore(rig.workers["ipc1"], [connection])
+        await asyncio.wait_for(task, 1)
+        assert channel.sock.fileno() == -1
+        assert (len(rig.handoffs), rig.budget.connections) == (1, 1)
