@@ -125,7 +125,8 @@ class Server:
         await asyncio.gather(settled, watching, return_exceptions=True)
 
     async def close(self) -> None:
-        self._close_ports(list(self._listeners))
+        await self._stop_accepting(self._accepting)
+        self._close_ports(self._listeners)
         await asyncio.gather(self._door.close(), self._router.close(), self._arbiter.stop())
 
     # ------------------------------------------------------------ reload
@@ -180,6 +181,7 @@ class Server:
         for listener in (each for group in self._listeners.values() for each in group):
             listener.context = context
         self._accept(added)
+        await self._stop_accepting(leaving)
         self._close_ports(leaving)
         log.info("reloaded", cameras=len(settings.cameras), users=len(settings.users))
         await self._arbiter.apply(_orders(settings))
@@ -206,10 +208,16 @@ class Server:
                 asyncio.create_task(self._door.run(listener)) for listener in self._listeners[port]
             ]
 
+    async def _stop_accepting(self, ports: Iterable[Port]) -> None:
+        """Before their sockets are closed: the event loop watches a descriptor until its accept has ended, and the
+        number may be another socket's by then."""
+        tasks = [task for port in list(ports) for task in self._accepting.pop(port)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _close_ports(self, ports: Iterable[Port]) -> None:
         for port in list(ports):
-            for task in self._accepting.pop(port, ()):
-                task.cancel()
             for listener in self._listeners.pop(port):
                 listener.close()
 

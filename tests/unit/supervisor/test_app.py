@@ -1,0 +1,38 @@
+"""The composition root without its fork server: ports."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from camfleet.supervisor.app import Server
+from camfleet.supervisor.arbiter import ForkServer
+from camfleet.supervisor.config import load
+from camfleet.supervisor.listen import Listener
+from camfleet.supervisor.state import StateFolder
+
+from tests.kit.server import free_ports
+
+
+async def test_a_port_is_closed_when_nobody_accepts_there_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the event loop would still watch the descriptor, whose number is the next socket's."""
+    watched = []
+
+    def close(listener: Listener) -> None:
+        watched.append(asyncio.get_running_loop().remove_reader(listener._socket))
+        listener._socket.close()
+
+    monkeypatch.setattr(Listener, "close", close)
+    state = StateFolder(tmp_path)
+    state.prepare()
+    before, after = free_ports(2)
+    settings = msgspec.structs.replace(load(None), hosts=("127.0.0.1",), rtsp_port=before, rtsps="off", rtsps_port=0)
+    server = Server(settings, state, ForkServer())
+    server._accept(server._listeners)
+    await asyncio.sleep(0.01)
+    await server._reload(lambda: msgspec.structs.replace(settings, rtsp_port=after, cameras=()))
+    await asyncio.sleep(0.01)
+    await server.close()
+    assert watched == [False, False]
