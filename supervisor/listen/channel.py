@@ -68,8 +68,8 @@ class Channel:
         if self._received:
             data, self._received = self._received, b""
             return data
-        await asyncio.sleep(0)  # sock_recv does not give way while there are bytes: nobody else would have a turn
         if self.session is None:
+            await asyncio.sleep(0)  # as RecordReader.read
             return await asyncio.get_running_loop().sock_recv(self.sock, _PLAIN_SIZE)
         try:
             return await self._receive_tls(self.session)
@@ -136,6 +136,7 @@ class RecordReader:
 
     async def read(self, size_of: Callable[[bytes], int]) -> bytes:
         """`size_of` tells a record's size by its beginning, 0 while that is too short. Cancelled, nothing is lost."""
+        await asyncio.sleep(0)  # sock_recv does not give way while there are bytes: nobody else would have a turn
         while not (size := size_of(self.unread)) or len(self.unread) < size:
             self.unread += await read_some(self._socket, (size or HEADER_SIZE) - len(self.unread))
         record, self.unread = self.unread, b""

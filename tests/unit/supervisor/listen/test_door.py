@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable
 
 import pytest
 from camfleet.core.log import Log
 from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Budget, Channel, Door, Journal, bind
-from camfleet.supervisor.tls import ServerContext
+from camfleet.supervisor.tls import Driver, ServerContext
 
 from tests.kit.door import (
     ECHO,
@@ -66,6 +67,33 @@ def test_one_byte_a_segment(context: ServerContext, client: Callable[[], Client]
                 await peer.send_raw(bytes((value,)))
             assert await peer.read(len(ECHO)) == ECHO
 
+    run(test())
+
+
+def test_a_handshake_in_many_records_lets_the_others_have_their_turn(
+    context: ServerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 KB may come in records of one byte, each a call of the library."""
+    turns = itertools.count()
+    seen: list[int] = []
+    receive_record = Driver.receive_record
+
+    def receive(driver: Driver, record: bytes) -> None:
+        seen.append(next(turns))
+        receive_record(driver, record)
+
+    async def test() -> None:
+        client = SystemClient()
+        client.handshake()
+        hello = client.output()[5:]
+        async with open_door(context) as door, connected(door.port, client) as peer:
+            await peer.send_raw(b"".join(b"\x16\x03\x01\x00\x01" + hello[i : i + 1] for i in range(100)))
+            while len(seen) < 100:
+                next(turns)
+                await asyncio.sleep(0)
+            assert all(later - earlier > 1 for earlier, later in itertools.pairwise(seen))
+
+    monkeypatch.setattr(Driver, "receive_record", receive)
     run(test())
 
 
