@@ -34,6 +34,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--ramp", type=float, metavar="S", help=f"the readers come over this time (N / {READERS_PER_S})"
     )
+    parser.add_argument("--at-play", action="store_true", help="measure when all play, before all have a key frame")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the load tool (1)")
     parser.add_argument("--cafile", metavar="FILE", help="verify certificate and name against this (default: no check)")
     parser.add_argument("--server-pid", type=int, action="append", default=[], metavar="PID", help="with all below it")
@@ -90,15 +91,16 @@ def look(drivers: Sequence[Driver]) -> report.Look:
 class Progress:
     """One line a second on a terminal."""
 
-    def __init__(self, drivers: Sequence[Driver], wanted: int) -> None:
+    def __init__(self, drivers: Sequence[Driver], wanted: int, at_play: bool) -> None:
         self.drivers = drivers
         self.wanted = wanted
+        self.at_play = at_play
         self.shown = sys.stderr.isatty()
         self.begin_ns = time.monotonic_ns()
         self.last = look(drivers)
 
     def sleep_until(self, deadline_ns: int, settled: bool = False) -> None:
-        """Returns earlier when `settled` and every reader has its picture or has failed."""
+        """Returns earlier when `settled` and every reader has its picture (`at_play`: plays) or has failed."""
         while (now := time.monotonic_ns()) < deadline_ns:
             crash = next((driver.crash for driver in self.drivers if driver.crash), None)
             if crash:
@@ -111,9 +113,10 @@ class Progress:
 
     def _settled(self) -> bool:
         """A picture may be there before its PLAY answer has been read, and both counts matter to `look`."""
-        started = sum(driver.engine.totals().started for driver in self.drivers)
-        playing = sum(driver.playing for driver in self.drivers)
-        return min(started, playing) + sum(driver.failed for driver in self.drivers) >= self.wanted
+        ready = sum(driver.playing for driver in self.drivers)
+        if not self.at_play:
+            ready = min(ready, sum(driver.engine.totals().started for driver in self.drivers))
+        return ready + sum(driver.failed for driver in self.drivers) >= self.wanted
 
     def _show(self) -> None:
         now, before = look(self.drivers), self.last
@@ -166,7 +169,7 @@ def main(argv: Sequence[str]) -> int:
     for driver in drivers:
         driver.start()
     try:
-        progress = Progress(drivers, len(readers))
+        progress = Progress(drivers, len(readers), options.at_play)
         progress.sleep_until(progress.begin_ns + int((ramp_s + SETTLE_S) * NS), settled=True)
         pids = given or server_pids(urls)
         watch = processes.ServerWatch(pids) if pids else None

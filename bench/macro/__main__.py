@@ -19,6 +19,7 @@ COUNTS = "1,50,100,200,400,800,10x20,100x4"
 ATTEMPTS = 2  # of a run that other processes disturb
 PROBES = 3  # runs for one server's limit
 MANY_READERS = 400  # fewer are measured half as long: the time goes where the result is looked for
+LEAST_S = 2.5  # and longer than from one key frame of the film to the next
 RUN_S = 20  # what a run takes at the longest, with its ramp
 
 
@@ -100,7 +101,7 @@ class Bench:
 
     def measure(self, fleet: Fleet, case: Case, number: int) -> None:
         options = self.options
-        seconds = options.seconds / (1 if case.readers >= MANY_READERS else 2)
+        seconds = options.seconds if case.readers >= MANY_READERS else max(options.seconds / 2, LEAST_S)
         for _ in range(ATTEMPTS):
             if time.monotonic() + RUN_S > self.deadline_s:
                 return

@@ -65,7 +65,7 @@ class Run(msgspec.Struct, frozen=True):
 
 def measure(case: Case, number: int, server: Server, cores: Cores, seconds: float, tolerated: float) -> Run:
     """One run of the load tool on its core; the server is on another one. `tolerated`: of both cores, for others."""
-    command = [sys.executable, "-m", "camfleet.supervisor", "bench", *server.urls, "--json"]
+    command = [sys.executable, "-m", "camfleet.supervisor", "bench", *server.urls, "--json", "--at-play"]
     command += ["--readers", str(case.readers), "--ramp", f"{case.readers / READERS_PER_S:.2f}"]
     command += ["--seconds", str(seconds), "--server-pid", str(server.pid)]
     command = pinned(cores.client, *command)

@@ -150,6 +150,20 @@ def test_a_reader_needs_one_complete_key_frame(
     assert result["readers"]["reasons"] == ({"no key frame": 1} if failed else {})
 
 
+def test_measuring_may_begin_before_the_pictures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key frame ever comes, so who waits for one waits for the settling time."""
+    monkeypatch.setattr(run_module, "SETTLE_S", 60)
+    monkeypatch.setattr(driver, "STEP_TIMEOUT_NS", 60_000_000_000)
+    with FakeCamera(media(torn_frames=(0, 30, 60))) as camera:
+        begin = time.monotonic()
+        status, result = run(capsys, camera.url(), "--readers", "2", "--at-play")
+    assert time.monotonic() - begin < 30
+    assert (status, result["readers"]["reasons"]) == (1, {"unfinished: playing": 2})
+    assert result["key_frames"] == 0
+
+
 @pytest.mark.parametrize(
     ("sequences", "wrong"), [("seq=65400", 0), ("seq=65401", 1), ("", 0), ("seq=1;rtptime=2,url=x;seq=65400", 0)]
 )
