@@ -1,6 +1,7 @@
 # make serve       build what has changed and serve; ARGS="--config camfleet.toml" and the like
 # make test        all tests, with the real clients; ARGS="tests/unit -k digest" for some of them
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
+# make soak-slow   200 readers, 20 of them slow and 5 that never read
 # make bench-micro the benchmarks of single steps
 # make bench-compare  the same of this commit and of its base, as ratios
 # make bench       camfleet beside a floor and gst-rtsp-server, into bench/results/side-by-side.md; some of it, to the
@@ -30,7 +31,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. 
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass lint dist clean debian-build debian-bench debian-test bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass soak-slow lint dist clean debian-build debian-bench debian-test bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -40,6 +41,9 @@ test: debian-test $(STATE)/installed .make/test-requirements
 
 soak: debian-test $(STATE)/installed .make/test-requirements
 	CAMFLEET_SOAK_S=600 $(BIN)/python -m pytest tests/interop/test_key_update.py $(ARGS)
+
+soak-slow: debian-test $(STATE)/installed .make/test-requirements
+	CAMFLEET_SLOW_READERS=200 $(BIN)/python -m pytest tests/process/test_slow_readers.py $(ARGS)
 
 bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)

@@ -20,8 +20,10 @@ cdef enum:
     RTCP_SIZE_MAX = 2_048                   # interleaved frames over this are skipped unread (RTCP is far smaller)
     UNREAD_REPLIES_MAX = 2 * 1024 * 1024    # RTSP text that a client does not read: it is closed
     TURN_SIZE = 256 * 1024                  # of media for one client with much to catch up, before it is others' turn
-    SEND_BUFFER_MIN = 256 * 1024
-    SEND_BUFFER_MAX = 2 * 1024 * 1024
+    # What a socket may hold that the peer has not acknowledged; a slow reader costs this and the rest of one frame.
+    SEND_BUFFER_MIN = 512 * 1024
+    SEND_BUFFER_MAX = 1280 * 1024
+    UNSENT_MIN = 128 * 1024                 # ... and of this, what has never been sent: how late a slow reader is
 
 cdef enum Media:
     MEDIA_NONE
@@ -99,7 +101,7 @@ cdef struct Client:
     bint fresh                # the next block begins with its sender report
     uint8_t rtp_channel
     uint8_t rtcp_channel
-    uint32_t send_buffer
+    uint32_t send_buffer      # takes a frame of this size at once
     int64_t behind_since_ns   # since when it has not had everything, 0 = up to date
 
     uint64_t bytes_sent
@@ -108,7 +110,7 @@ cdef struct Client:
     uint64_t frames_sent
     uint64_t frames_skipped
     uint8_t fraction_lost
-    int64_t last_progress_ns  # the socket took something, or nothing waits
+    int64_t last_progress_ns  # the socket took something or the peer acknowledged something, or nothing waits
     int64_t last_alive_ns     # bytes came in, or were acknowledged
 
 

@@ -203,7 +203,8 @@ cdef void look_at_acknowledged(Client *client, int64_t now_ns) noexcept nogil:
         acknowledged = <int64_t> client.bytes_sent - waiting    # below 0: bytes of the last owner wait too
         if acknowledged > client.bytes_acknowledged:
             client.bytes_acknowledged = acknowledged
-            client.last_alive_ns = now_ns
+            # A line so slow that its socket never has room still moves: the reader skips, but it stays.
+            client.last_alive_ns = client.last_progress_ns = now_ns
 
 
 cdef void keep_deadlines(Engine *engine, Client *client, bint look, int64_t now_ns) noexcept nogil:

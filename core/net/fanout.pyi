@@ -81,7 +81,7 @@ class FanOut:
         key_update_spacing_s: float = 10.0,
         pages_from: int = 8,
     ) -> None:
-        """A reader is closed when nothing could be written for `stall_timeout_s`, and gives up frames when it has not
+        """A reader is closed when its peer took nothing for `stall_timeout_s`, and gives up frames when it has not
         been up to date for `max_lag_s`. A stream with `pages_from` plain readers keeps its frames as pages for sendfile
         too. Raises OSError when the process has no descriptors left."""
 

@@ -11,12 +11,13 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
 from camfleet.core.net.client cimport (
-    MEDIA_PLAYING, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS, TURN_SIZE, UNREAD_REPLIES_MAX,
+    MEDIA_PLAYING, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS, TURN_SIZE, UNREAD_REPLIES_MAX, UNSENT_MIN,
     Audience, Client, Scratch, client_blocked, client_fail,
 )
 from camfleet.core.net.pages cimport NOT_IN_PAGES, pages_find
 from camfleet.core.net.sys cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUFFORCE, SOL_SOCKET, monotonic_ns, send, sendfile, setsockopt,
+    IPPROTO_TCP, MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUFFORCE, SOL_SOCKET, TCP_NOTSENT_LOWAT,
+    monotonic_ns, send, sendfile, setsockopt,
 )
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_release, block_retain
 from camfleet.core.ring.latency cimport latency_count
@@ -187,11 +188,14 @@ cdef void change_channels(const Client *client, uint8_t *data, size_t size) noex
 
 cdef void enlarge_send_buffer(Client *client, uint32_t frame_size) noexcept nogil:
     """A socket that cannot take a whole key frame at once makes every key frame slow (design section 4)."""
-    cdef int wanted = <int> min(max(<uint32_t> SEND_BUFFER_MIN, frame_size + frame_size // 2), <uint32_t> SEND_BUFFER_MAX)
+    cdef int wanted = <int> (frame_size + frame_size // 2)
+    cdef int half = min(max(<int> SEND_BUFFER_MIN, wanted), <int> SEND_BUFFER_MAX) // 2      # the kernel doubles it
+    cdef int unsent = min(max(<int> UNSENT_MIN, wanted), <int> SEND_BUFFER_MAX)
     # Without the privilege (CAP_NET_ADMIN) the kernel's own tuning stays, up to tcp_wmem; SO_SNDBUF would switch it off
-    # and is often limited to less.
-    setsockopt(client.descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof(wanted))
-    client.send_buffer = <uint32_t> max(wanted, <int> frame_size)
+    # and is often limited to less. What piles up for a reader that does not keep up is bounded in any case.
+    setsockopt(client.descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &half, sizeof(half))
+    setsockopt(client.descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent))
+    client.send_buffer = frame_size + frame_size // 4
 
 
 cdef int write_block(Client *client, Scratch *scratch, FrameBlock *block, int64_t now_ns) noexcept nogil:

@@ -39,6 +39,14 @@ cdef extern from "<sys/socket.h>" nogil:
     int shutdown(int descriptor, int how)
     int setsockopt(int descriptor, int level, int name, const void *value, unsigned int size)
 
+cdef extern from "<netinet/in.h>" nogil:
+    enum:
+        IPPROTO_TCP
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        TCP_NOTSENT_LOWAT
+
 cdef extern from "<sys/sendfile.h>" nogil:
     ssize_t sendfile(int socket, int descriptor, int64_t *offset, size_t size)
 

@@ -73,7 +73,7 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     lockout_s: float = 60.0
     key_update_records: int = 2**22
     key_update_spacing_s: float = 10.0
-    stall_timeout_s: float = 10.0  # a reader to whom nothing could be written for so long is closed
+    stall_timeout_s: float = 10.0  # a reader that takes nothing for so long is closed
 
     def digest(self) -> str:
         """A fingerprint of the settings: a worker that runs with another one must be replaced."""

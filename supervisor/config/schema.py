@@ -348,7 +348,7 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 60
     reader_stall_timeout_s: Annotated[
         float,
-        Meta(ge=1, le=600, description="A reader to whom nothing could be written for so long is closed, in seconds."),
+        Meta(ge=1, le=600, description="A reader that takes nothing for so long is closed, in seconds."),
     ] = 10.0
     login_failures: Annotated[
         int, Meta(ge=1, le=10_000, description="Failed logins of one user from one address before a lock-out.")

@@ -260,6 +260,11 @@ class RTSPClient:
             elif message is None and not self._fill(deadline):
                 return
 
+    def give_up(self) -> bytes:
+        """What has been read of the interleaved stream and not been asked for; `sock` is the caller's from now on."""
+        kept = [b"$" + struct.pack(">BH", each.channel, len(each.payload)) + each.payload for each in self._frames]
+        return b"".join(kept) + bytes(self._buffer)
+
     def _keep(self, frame: InterleavedFrame) -> None:
         if frame.channel == 0:
             self.video.add(frame)
