@@ -75,23 +75,30 @@ class Bench:
         self.first_round = max((run.round for run in self.runs), default=-1) + 1
 
     def run(self) -> None:
-        for cameras in dict.fromkeys(cameras for cameras, _ in self.options.counts):
+        for group in self.groups():
             with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
                 for number in range(self.first_round, self.first_round + self.options.rounds):
-                    for case in self.cases(cameras):
+                    for case in group:
                         if not given_up(self.runs, case):
                             self.measure(fleet, case, number)
         for case in self.limits() if self.options.limits else ():
             with Fleet(self.film, self.folder, self.options.cores.server) as fleet:
                 self.find_limit(fleet, case)
 
-    def cases(self, cameras: int) -> Iterator[Case]:
-        """Of one round: the servers take turns, so that they meet the same machine."""
-        for tls in self.options.transports:
-            for number, readers in self.options.counts:
-                for name in self.options.servers:
-                    if number == cameras <= MOST_CAMERAS.get(name, cameras):
-                        yield Case(name, tls, cameras, readers)
+    def groups(self) -> Iterator[list[Case]]:
+        """The cases between which the rounds go: with one camera the servers take turns, so that they meet the same
+        machine. Many cameras are alone on it: those of camfleet run for a while after their last reader."""
+        cases = [
+            Case(name, tls, cameras, readers)
+            for tls in self.options.transports
+            for cameras, readers in self.options.counts
+            for name in self.options.servers
+            if cameras <= MOST_CAMERAS.get(name, cameras)
+        ]
+        yield [case for case in cases if case.cameras == 1]
+        for case in cases:
+            if case.cameras > 1:
+                yield [case]
 
     def limits(self) -> Iterator[Case]:
         """RTSPS first, should the time not be enough for all."""

@@ -114,16 +114,26 @@ def arguments(monkeypatch: pytest.MonkeyPatch, *given: str) -> bench.Bench:
 def test_servers_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = arguments(monkeypatch, "--readers", "50,400,10x20,100x4")
     assert plan.options.cores == Cores(0, 5)
-    assert [(case.server, case.tls, case.readers) for case in plan.cases(1)][:4] == [
+    single, *many = plan.groups()
+    assert [(case.server, case.tls, case.readers) for case in single][:4] == [
         ("floor", False, 50),
         ("camfleet", False, 50),
         ("gst", False, 50),
         ("floor", False, 400),
     ]
-    assert [(case.server, case.readers) for case in plan.cases(10)] == [("camfleet", 200), ("gst", 200)] * 2
-    assert [(case.server, case.readers) for case in plan.cases(100)] == [("camfleet", 400)] * 2
+    assert len(single) == 12
+    assert [[(case.server, case.tls, case.cameras, case.readers) for case in group] for group in many] == [
+        [("camfleet", False, 10, 200)],
+        [("gst", False, 10, 200)],
+        [("camfleet", False, 100, 400)],
+        [("camfleet", True, 10, 200)],
+        [("gst", True, 10, 200)],
+        [("camfleet", True, 100, 400)],
+    ]
     plan = arguments(monkeypatch, "--readers", "400", "--tls", "--servers", "floor,camfleet", "--cores", "5,1")
-    assert [(case.server, case.tls) for case in plan.cases(1)] == [("floor", True), ("camfleet", True)]
+    assert [[(case.server, case.tls) for case in group] for group in plan.groups()] == [
+        [("floor", True), ("camfleet", True)]
+    ]
     assert plan.options.cores == Cores(5, 1)
 
 
