@@ -30,7 +30,8 @@ def svg(runs: Sequence[Run]) -> str:
 
 
 def panel(runs: Sequence[Run], tls: bool, most: int) -> Iterator[str]:
-    yield f'<text x="0" y="-34" font-size="15" font-weight="600">{"RTSPS" if tls else "RTSP, plain TCP"}</text>'
+    title = "RTSPS" if tls else "RTSP over TCP"
+    yield f'<text y="-36" font-size="15" font-weight="600">{title}: CPU of one core</text>'
     for percent in range(0, 101, 25):
         y = HEIGHT - HEIGHT * percent / 100
         yield f'<path d="M0 {y:.1f}H{PANEL}" stroke="{GRID}"/>'
@@ -38,7 +39,7 @@ def panel(runs: Sequence[Run], tls: bool, most: int) -> Iterator[str]:
     for readers in range(0, most + 1, step(most)):
         x = PANEL * readers / most
         yield f'<text x="{x:.1f}" y="{HEIGHT + 18}" text-anchor="middle">{readers:,}</text>'
-    yield f'<text x="{PANEL}" y="{HEIGHT + 36}" text-anchor="end">readers of 4 Mb/s; share of the servers\' core</text>'
+    yield f'<text x="{PANEL}" y="{HEIGHT + 36}" text-anchor="end">readers of a 4 Mb/s stream</text>'
     for number, name in enumerate(servers(runs)):
         yield from curve(like(runs, Case(name, tls, 1, 0)), name, most, number)
 
@@ -49,7 +50,8 @@ def step(most: int) -> int:
 
 
 def curve(runs: Sequence[Run], name: str, most: int, number: int) -> Iterator[str]:
-    """The median of each count with a bar from the lowest to the highest run; above the panel its name and limit."""
+    """The median of each count with a bar from the lowest to the highest run; above the panel its name and
+    the most readers that it held, with a + when more were not tried."""
     colour = COLOURS[name]
     found = {run.case: costs(runs, run.case) for run in sorted(runs, key=lambda run: run.case.readers)}
     points = [(case.readers, cost) for case, cost in found.items() if cost]
@@ -69,5 +71,5 @@ def curve(runs: Sequence[Run], name: str, most: int, number: int) -> Iterator[st
             x, y = place(readers, cost.median).split()
             yield f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>'
     held, missed, _ = limit(runs)
-    label = f"{NAMES[name]}: {held:,}" + ("" if missed else " or more")
-    yield f'<text x="{PANEL * number / 3:.1f}" y="-14" fill="{colour}" font-weight="600">{label}</text>'
+    label = f"{NAMES[name]}: {held:,}{'' if missed else '+'}"
+    yield f'<text x="{PANEL * number * 0.3:.1f}" y="-15" fill="{colour}" font-weight="600">{label}</text>'

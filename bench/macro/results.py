@@ -27,6 +27,8 @@ Written by `make bench`; what it measures and how to read it: bench/README.md. {
 
 ![Readers against the share of a core that they take]({name}.svg)
 
+Behind the names stands how many readers a core held; + when more were not tried.
+
 ## What a reader costs
 
 CPU microseconds per reader and second, user and system, of all the server's processes: median (lowest-highest) of the

@@ -96,7 +96,7 @@ def test_the_plot_shows_the_medians_of_what_counts() -> None:
     assert len(list(plain.iter(f"{space}circle"))) == 2
     texts = [text.text for text in secure.iter(f"{space}text")]
     assert "camfleet: 1,000" in texts
-    assert "floor: 400 or more" in texts
+    assert "floor: 400+" in texts
     assert "gst-rtsp-server: 0" in texts
 
 
