@@ -19,13 +19,13 @@ from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RECEIVED, Item, Queue, item_new, queue_put
 from camfleet.core.net.sys cimport MSG_DONTWAIT, recv
 from camfleet.core.rtp.rtcp cimport RTCPReport, parse_rtcp
+from camfleet.core.rtp.stream cimport INTERLEAVED_HEADER_SIZE
 from camfleet.core.status cimport ERROR_CLOSED, ERROR_LIMIT, ERROR_MEMORY, STATUS_OK
 from camfleet.core.tls.record cimport record_size
 from camfleet.core.tls.session cimport ALERT_WARNING, CLOSE_NOTIFY, RECEIVED_CLOSE, RECEIVED_DATA, session_receive
 
 cdef enum:
     ALERT_LEVEL_FATAL = 2
-    INTERLEAVED_HEADER_SIZE = 4
 
 
 cdef void interleaved_frame(Client *client, uint8_t channel, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:

@@ -22,11 +22,11 @@ from camfleet.core.net.sys cimport (
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_release, block_retain
 from camfleet.core.ring.latency cimport latency_count
 from camfleet.core.ring.window cimport NO_BLOCK, StreamWindow, window_at, window_skip
+from camfleet.core.rtp.stream cimport INTERLEAVED_HEADER_SIZE
 from camfleet.core.status cimport ERROR_CLOSED, ERROR_LIMIT, ERROR_MEMORY, STATUS_OK
 from camfleet.core.tls.session cimport session_seal, session_seal_alert, session_seal_bound
 
 cdef enum:
-    INTERLEAVED_HEADER_SIZE = 4
     RTP_CHANNEL = 0           # as blocks are made: first track
     ALERT_RECORD_SIZE_MAX = 64
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .digest import Authenticator
-from .errors import LocalProtocolError, RefusalError, RemoteProtocolError
+from .errors import SERVICE_UNAVAILABLE, LocalProtocolError, RefusalError, RemoteProtocolError
 from .events import Describe, Event, LoginFailed, OtherCamera, Pause, Play, Setup, Teardown
 from .headers.negotiation import accepts_sdp, required_tags
 from .headers.range import parse_range
@@ -254,7 +254,7 @@ class ServerConnection:
         pending = self._take(Describe, Setup, Play, Pause, Teardown, OtherCamera)
         if isinstance(pending.event, OtherCamera):
             self._reader.advance()
-        retry = [("Retry-After", RETRY_AFTER_S)] if status == 503 else []
+        retry = [("Retry-After", RETRY_AFTER_S)] if status == SERVICE_UNAVAILABLE else []
         self._reply(status, pending.request.cseq, retry)
 
     def unknown_camera(self) -> None:

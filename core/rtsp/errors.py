@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+# Statuses for `ServerConnection.refuse`; its own are in the code that finds the reason.
+NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326 11.3.7; what clients know as "too many"
+SERVICE_UNAVAILABLE = 503
+
 
 class LocalProtocolError(Exception):
     """The caller answered what was not asked, or something that cannot be said."""

@@ -64,6 +64,8 @@ class Session:
     @property
     def receiving_sequence(self) -> int: ...
 
+HEADER_SIZE: int  # of a record
+
 def record_size(data: bytes) -> int:
     """Size of the record that begins at `data`, header included; 0 while the header is incomplete.
 

@@ -286,6 +286,9 @@ cdef int64_t session_seal_alert(TLSSession *session, uint8_t level, uint8_t desc
 
 # ---------------------------------------------------------------- Python
 
+HEADER_SIZE = layer.RECORD_HEADER_SIZE
+
+
 def record_size(bytes data not None):
     cdef int64_t size = layer.record_size(<const uint8_t *>PyBytes_AS_STRING(data), len(data))
     if size == ERROR_LIMIT:

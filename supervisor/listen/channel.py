@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 
 from camfleet.core.tls import Session, TLSError
-from camfleet.core.tls.session import record_size
+from camfleet.core.tls.session import HEADER_SIZE, record_size
 from camfleet.core.wire.control import Endpoint, TLSInfo
 
 from .budget import Lease
 from .tcp import endpoint
 
-HEADER_SIZE = 5  # of a TLS record
 CLOSE_NOTIFY = 0
 _PLAIN_SIZE = 16_384
 # Some answers, a few hundred bytes each: who has not taken them after this does not read.

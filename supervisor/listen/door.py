@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from camfleet.core.log import Log
+from camfleet.core.tls.session import HEADER_SIZE
 from camfleet.core.wire.control import Endpoint
 from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, export
 
 from .budget import Budget, Lease, OverLimitError
-from .channel import HEADER_SIZE, Channel, RecordReader, SessionBrokenError, hang_up, read_some
+from .channel import Channel, RecordReader, SessionBrokenError, hang_up, read_some
 from .first_bytes import Protocol, classify
 from .journal import Journal
 from .tcp import Listener

@@ -9,6 +9,7 @@ import time
 
 from camfleet.core.log import Log
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
+from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
 from camfleet.core.wire.control import Connection
 from camfleet.supervisor.arbiter import Arbiter, HandOverError
 from camfleet.supervisor.arbiter.handoff import Returned
@@ -23,8 +24,6 @@ log = Log("route")
 
 # For a worker that is just being started again: it needs a tenth of that.
 WORKER_TIMEOUT_S = 3.0
-NOT_ENOUGH_BANDWIDTH = 453
-SERVICE_UNAVAILABLE = 503
 
 
 class Router:

@@ -10,6 +10,7 @@ as a rule, and that would be lost to the session exported afterwards.
 import contextlib
 
 from camfleet.core.tls.alert import alert_name
+from camfleet.core.tls.session import HEADER_SIZE
 from OpenSSL import SSL
 
 from .context import ServerContext, Witness, error_text
@@ -19,7 +20,6 @@ from .hello import wants_small_records
 # has about 2.5 KB; a HelloRetryRequest doubles that, and records of one byte each make it six times as much.
 MAX_HANDSHAKE_SIZE = 32 * 1024
 
-_HEADER_SIZE = 5
 _CHANGE_CIPHER_SPEC, _APPLICATION_DATA = 20, 23
 _DRAIN_SIZE = 65_536
 _HANDSHAKE_FAILURE = bytes((21, 3, 3, 0, 2, 2, 40))  # a record of one fatal alert, in the clear
@@ -55,9 +55,9 @@ class Driver:
 
     def record_size(self, data: bytes) -> int:
         """Size of the record that begins at `data`, header included; 0 while the header is incomplete."""
-        if len(data) < _HEADER_SIZE:
+        if len(data) < HEADER_SIZE:
             return 0
-        size = _HEADER_SIZE + int.from_bytes(data[3:5])
+        size = HEADER_SIZE + int.from_bytes(data[3:5])
         if self._received_size + size > MAX_HANDSHAKE_SIZE:
             raise HandshakeError("", f"more than {MAX_HANDSHAKE_SIZE} bytes before the handshake was complete")
         return size
@@ -86,7 +86,7 @@ class Driver:
             # then have the application key (RFC 8446 section 2 and 4.6.1).
             self.records_sent = sum(record[0] == _APPLICATION_DATA for record in sent)
         elif not answered:
-            self._hello += record[_HEADER_SIZE:]
+            self._hello += record[HEADER_SIZE:]
             if sent:
                 self._refuse_small_records()
 
@@ -136,7 +136,7 @@ def _records(data: bytes) -> list[bytes]:
     """The whole records in a row that the library has written."""
     found = []
     while data:
-        size = _HEADER_SIZE + int.from_bytes(data[3:5])
+        size = HEADER_SIZE + int.from_bytes(data[3:5])
         found.append(data[:size])
         data = data[size:]
     return found

@@ -24,6 +24,7 @@ from camfleet.core.rtsp import (
     Setup,
     Teardown,
 )
+from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
 from camfleet.core.wire.control import Connection
 
 from .stream import LiveStream
@@ -34,9 +35,6 @@ log = Log("session")
 DESCRIBE_TIMEOUT_NS = 5_000_000_000
 # A pass-through joiner may wait for the next key frame of its source (join = "live").
 PLAY_TIMEOUT_NS = 10_000_000_000
-
-NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326 11.3.7; what clients know as "too many"
-SERVICE_UNAVAILABLE = 503
 
 
 class Camera(Protocol):
