@@ -14,7 +14,7 @@ from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, STAYS, UNREAD_SIZE_MAX,
     client_blocked, client_fail,
 )
-from camfleet.core.net.input cimport client_receive
+from camfleet.core.net.input cimport client_receive, end_of_input
 from camfleet.core.net.leaving cimport close_orderly, drop, release, say_goodbye, settle
 from camfleet.core.net.output cimport client_pump, client_write_text
 from camfleet.core.net.queue cimport (
@@ -141,6 +141,9 @@ cdef void adopt(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
     if epoll_ctl(engine.epoll, EPOLL_CTL_ADD, client.descriptor, &wish) < 0:
         client_fail(client, "connection lost", errno)
         drop(engine, client, "connection lost")
+    elif client.tls.close_received:     # at the last owner, behind a request that is still to be answered
+        client.text_mode = True
+        settle(engine, client, end_of_input(client, &engine.events), now_ns)
 
 
 cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns) noexcept nogil:

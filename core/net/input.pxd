@@ -5,3 +5,5 @@ from camfleet.core.net.queue cimport Queue
 
 # One recv; events go to the queue. STATUS_OK, or negative: close the client.
 cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t now_ns) noexcept nogil
+# The peer will send nothing more. ERROR_CLOSED: nor has it an answer to expect.
+cdef int end_of_input(Client *client, Queue *events) noexcept nogil

@@ -58,6 +58,10 @@ class Session:
         """The peer waits for an answer (KeyUpdate, no_renegotiation): `seal(b"", now_ns)` gives it."""
 
     @property
+    def close_received(self) -> bool:
+        """The peer will say nothing more."""
+
+    @property
     def alert_received(self) -> int | None: ...
     @property
     def sending_sequence(self) -> int: ...

@@ -404,6 +404,10 @@ cdef class Session:
         return bool(self.session.answer_due)
 
     @property
+    def close_received(self):
+        return bool(self.session.close_received)
+
+    @property
     def alert_received(self):
         return None if self.session.alert_received == NO_ALERT else self.session.alert_received
 

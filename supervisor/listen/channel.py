@@ -116,14 +116,13 @@ class Channel:
             self.session.wipe()
 
     async def _receive_tls(self, session: Session) -> bytes:
-        while True:
+        while not session.close_received:  # perhaps at the last owner
             data = session.receive(await self._reader.read(record_size), time.monotonic_ns())
-            if data is None:
-                return b""
             if session.answer_due:
                 await self.send(b"")
             if data:
                 return data
+        return b""
 
 
 class RecordReader:

@@ -220,6 +220,22 @@ def test_a_live_session_moves_with_half_a_record_unread(
     assert peer.read_until(bool)[-1] == REPLY
 
 
+def test_the_peers_last_word_moves_with_the_session(rig: Rig) -> None:
+    peer = Peer(rig)
+    peer.sock.sendall(peer.session.seal(b"DESCRIBE rtsp://other\r\n\r\n", 0) + peer.session.seal_alert(0))
+    assert rig.event(Received) == Received(peer.id, b"DESCRIBE rtsp://other\r\n\r\n")
+    assert rig.event(Received) == Received(peer.id, b"")
+    rig.engine.release(peer.id)
+    released = rig.event(Released)
+    assert isinstance(released, Released)
+    assert Session.from_export(released.session).close_received
+    successor = rig.engine.adopt(released.descriptor, released.session)
+    assert rig.event(Received) == Received(successor, b"")
+    rig.engine.close(successor, REPLY)
+    assert peer.receive() == REPLY
+    assert peer.receive() is None
+
+
 def test_a_live_session_moves_with_most_of_a_large_record_unread(rig: Rig) -> None:
     """Far more than the exported session itself."""
     peer = Peer(rig)
