@@ -12,7 +12,8 @@ from camfleet.core.net.client cimport (
 from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RELEASED, Item, item_data, item_new, queue_put
 from camfleet.core.net.sys cimport (
-    EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, SHUT_WR, epoll_ctl, epoll_event, monotonic_ns, shutdown,
+    EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, SHUT_WR, SO_LINGER, SOL_SOCKET,
+    epoll_ctl, epoll_event, linger, monotonic_ns, setsockopt, shutdown,
 )
 from camfleet.core.net.table cimport table_remove
 from camfleet.core.rtp.rtcp cimport RTCP_BYE_SIZE_MAX, write_bye
@@ -31,11 +32,22 @@ cdef void forget(Engine *engine, Client *client) noexcept nogil:
     client_free(client)
 
 
+cdef void abort_connection(int descriptor) noexcept nogil:
+    """RST at the close, and the kernel forgets what waits. A FIN would wait behind it, for minutes, for a peer that does
+    not read."""
+    cdef linger at_once
+    at_once.l_onoff = 1
+    at_once.l_linger = 0
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
+
+
 cdef void drop(Engine *engine, Client *client, const char *reason) noexcept nogil:
     cdef Item *event = client.farewell
     client_fail(client, reason, 0)
     # Before the close: another process may still hold a copy, and then epoll would go on watching it.
     epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
+    if client_blocked(client):
+        abort_connection(client.descriptor)
     close(client.descriptor)
     client.farewell = NULL
     event.client = client.id

@@ -33,7 +33,11 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_NOSIGNAL
         SHUT_WR
         SOL_SOCKET
+        SO_LINGER
         SO_SNDBUFFORCE
+    struct linger:
+        int l_onoff
+        int l_linger
     ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
     ssize_t send(int descriptor, const void *buffer, size_t size, int flags)
     int shutdown(int descriptor, int how)

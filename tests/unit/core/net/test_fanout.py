@@ -1,6 +1,7 @@
 """The engine over plain TCP: joining, order on the wire, slow readers, leaving (design section 4)."""
 
 import itertools
+import select
 import socket
 import struct
 import time
@@ -256,7 +257,7 @@ def test_a_frame_is_late_until_its_last_byte_is_in_the_kernel(rig: Rig) -> None:
 def test_a_reader_that_takes_nothing_is_closed(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(stall_timeout_s=0.3, max_lag_s=0.05)
     rig.push(key=True)
-    client, _sock = rig.connect(receive_buffer=4096)
+    client, sock = rig.connect(receive_buffer=4096)
     play(rig, client)
     rig.push(key=True, size=3_000_000)
     rig.push(count=3, size=3_000_000)
@@ -264,6 +265,10 @@ def test_a_reader_that_takes_nothing_is_closed(make_rig: Callable[..., Rig]) -> 
     assert isinstance(closed, Closed)
     assert (closed.client, closed.reason) == (client, "nothing could be written for too long")
     assert rig.engine.readers() == []
+    poll = select.poll()
+    poll.register(sock, 0)
+    assert poll.poll(5000), "its kernel still keeps what was for it"
+    assert poll.poll(0)[0][1] & select.POLLERR, "a FIN behind all that it does not read"
 
 
 def test_a_reply_never_stands_inside_a_frame(rig: Rig) -> None:
