@@ -7,7 +7,6 @@ begins, so one frame time of the result, 33 ms at 30 fps, is the client's wait a
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from datetime import datetime
@@ -17,7 +16,7 @@ import av
 import numpy as np
 
 from .ocr import read_lines, text_box
-from .servers import PASSWORD, USER, cameras_running, free_port, running, wait_until
+from .servers import PASSWORD, USER, free_port, serving
 
 WARM_UP_FRAMES = 90  # what waited while the client looked at the stream comes in one rush
 FRAMES = 300
@@ -53,14 +52,8 @@ def _clock_s(text: str) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        ports, state, config = (free_port(), free_port()), Path(name) / "state", Path(name) / "camfleet.toml"
-        config.write_text(
-            f'[server]\nhost = "127.0.0.1"\nrtsp_port = {ports[0]}\nrtsps_port = {ports[1]}\nstate_dir = "{state}"\n'
-            f'[[users]]\nname = "{USER}"\npassword = "{PASSWORD}"\n{CAMERA}'
-        )
-        command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]
-        with running(command, Path(name)) as process:
-            wait_until(lambda: cameras_running(state) == 1, process)
+        ports = free_port(), free_port()
+        with serving(Path(name), CAMERA, ports):
             for scheme, port in zip(("rtsp", "rtsps"), ports, strict=True):
                 ages = ages_ms(f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/ipc1-stream1/testlive", FRAMES)
                 p99 = statistics.quantiles(ages, n=100)[98]

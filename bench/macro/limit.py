@@ -7,8 +7,7 @@ from typing import NamedTuple
 from .runs import Case, Run
 
 NEAR = 1.13  # between the counts that are held and not: nearer is not worth a run
-FULL_CORE_US = 1_000_000
-STEP = 25
+FULL = 0.9  # of a core, the server's or the client's
 
 
 class Limit(NamedTuple):
@@ -44,11 +43,11 @@ def next_count(runs: Sequence[Run]) -> int:
         return 0
     if missed:
         guess = math.sqrt(held * missed)
-    else:  # as its cost at the largest count promises
-        cost_us = min(run.cpu_us for run in runs if run.case.readers == held and run.counts)
-        guess = max(0.9 * FULL_CORE_US / max(cost_us, 1.0), held * 1.25)
-        guess = min(guess, held * 3)
-    return round(guess / STEP) * STEP
+    else:  # as what the largest count took of the cores promises
+        used = [max(run.server_cores, run.client_cores) for run in runs if run.case.readers == held and run.counts]
+        guess = held * min(max(FULL / max(*used, 0.01), 1.25), 3.0)
+    step = 25 if guess > 250 else 5
+    return round(guess / step) * step
 
 
 def given_up(runs: Sequence[Run], case: Case) -> bool:

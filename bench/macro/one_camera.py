@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from . import clip
+from .servers import PASSWORD, USER, film_camera, free_port, serving, status
 
 RESULT = Path("bench/results/one-camera.md")
-USER, PASSWORD = "viewer", "bench-only"
 SECONDS = 10
 READERS = (1, 50, 200, 400, 800)
 IDLE_CAMERAS = 50
@@ -33,40 +33,13 @@ what the server spends for a reader in a second, all its processes together, use
 """
 
 
-def camera(number: int) -> str:
-    source = '{ kind = "filelive", path = "clip.mp4" }'
-    return f'[[cameras]]\nid = "ipc{number}"\n[[cameras.streams]]\nid = "stream1"\nsource = {source}\n'
-
-
 @contextmanager
 def server(folder: Path, cameras: int) -> Iterator[tuple[int, int]]:
     """A running one; (plain port, TLS port)."""
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        ports = first.getsockname()[1], second.getsockname()[1]
-    state = folder / "state"
-    config = folder / "camfleet.toml"
-    config.write_text(
-        f'[server]\nhost = "127.0.0.1"\nrtsp_port = {ports[0]}\nrtsps_port = {ports[1]}\nstate_dir = "{state}"\n'
-        f'[[users]]\nname = "{USER}"\npassword = "{PASSWORD}"\n' + "".join(camera(n + 1) for n in range(cameras))
-    )
-    command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while not all(each["state"] == "running" for each in status(state).get("cameras", [{"state": ""}])):
-            assert process.poll() is None, "the server has ended"
-            assert time.monotonic() < deadline, "the server does not get ready"
-            time.sleep(0.2)
+    ports = free_port(), free_port()
+    every = "".join(film_camera(number, folder / "clip.mp4") for number in range(1, cameras + 1))
+    with serving(folder, every, ports):
         yield ports
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def status(state: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "camfleet.supervisor", "status", "--json", "--state-dir", str(state)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return dict(json.loads(answer.stdout)) if answer.returncode == 0 else {}
 
 
 def load(url: str, readers: int, state: Path, *options: str) -> dict[str, Any]:

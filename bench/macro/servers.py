@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from camfleet.supervisor.certs import ensure_pair
 
@@ -78,34 +79,46 @@ def floor(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> Itera
 
 @contextmanager
 def camfleet(clip: Path, folder: Path, core: int, tls: bool, cameras: int) -> Iterator[Server]:
-    """As an operator runs it, passwords included; only the limits for one address are wider."""
-    port, state = free_port(), folder / "state"
-    config = folder / "camfleet.toml"
-    ports = (0, port) if tls else (port, 0)
+    """Each camera plays the film."""
+    port = free_port()
+    numbers = range(1, cameras + 1)
+    every = "".join(film_camera(number, clip) for number in numbers)
+    with serving(folder, every, (0, port) if tls else (port, 0), core) as pid:
+        base = f"{'rtsps' if tls else 'rtsp'}://{USER}:{PASSWORD}@127.0.0.1:{port}"
+        yield Server(pid, [f"{base}/ipc{number}-stream1/filelive" for number in numbers])
+
+
+def film_camera(number: int, clip: Path) -> str:
+    source = f'{{ kind = "filelive", path = "{clip}" }}'
+    return f'[[cameras]]\nid = "ipc{number}"\n[[cameras.streams]]\nid = "stream1"\nsource = {source}\n'
+
+
+@contextmanager
+def serving(folder: Path, cameras: str, ports: tuple[int, int], core: int | None = None) -> Iterator[int]:
+    """`camfleet serve` as an operator runs it, passwords included, only the limits for one address are wider. `cameras`
+    as in its configuration; ports of RTSP and RTSPS, 0: closed. Gives its pid when all cameras run; its state is in
+    `folder`/state."""
+    config, state = folder / "camfleet.toml", folder / "state"
     config.write_text(
         f'[server]\nhost = "127.0.0.1"\nrtsp_port = {ports[0]}\nrtsps_port = {ports[1]}\nstate_dir = "{state}"\n'
         f'[[users]]\nname = "{USER}"\npassword = "{PASSWORD}"\n'
-        "[limits]\nconnections_per_address = 20000\nsessions_per_camera = 20000\n"
-        + "".join(
-            f'[[cameras]]\nid = "ipc{number}"\n[[cameras.streams]]\nid = "stream1"\n'
-            f'source = {{ kind = "filelive", path = "{clip}" }}\n'
-            for number in range(cameras)
-        )
+        f"[limits]\nconnections_per_address = 20000\nsessions_per_camera = 20000\n{cameras}"
     )
     command = [sys.executable, "-m", "camfleet.supervisor", "serve", "--config", str(config)]
-    with running(pinned(core, *command), folder) as process:
-        wait_until(lambda: cameras_running(state) == cameras, process)
-        scheme = "rtsps" if tls else "rtsp"
-        base = f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}"
-        yield Server(process.pid, [f"{base}/ipc{number}-stream1/filelive" for number in range(cameras)])
+    with running(command if core is None else pinned(core, *command), folder) as process:
+        wait_until(lambda: all_run(status(state)), process)
+        yield process.pid
 
 
-def cameras_running(state: Path) -> int:
+def status(state: Path) -> dict[str, Any]:
+    """Empty when nobody serves from this state folder."""
     command = [sys.executable, "-m", "camfleet.supervisor", "status", "--json", "--state-dir", str(state)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        return 0
-    return sum(camera["state"] == "running" for camera in json.loads(answer.stdout)["cameras"])
+    return dict(json.loads(answer.stdout)) if answer.returncode == 0 else {}
+
+
+def all_run(found: dict[str, Any]) -> bool:
+    return bool(found) and all(camera["state"] == "running" for camera in found["cameras"])
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """Runs as lines, as tables, and as the page of results."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .limit import like, limit
@@ -19,9 +20,11 @@ def line(run: Run) -> str:
 
 
 def cases(runs: Sequence[Run]) -> list[Case]:
-    """What was measured with any server, in order."""
-    found = {run.case.of("") for run in runs}
-    return sorted(found, key=lambda case: (case.tls, case.cameras, case.readers))
+    """What was measured, in order; not what was tried only to find one server's limit."""
+    measured = {run.case for run in runs}
+    with_all = Counter(case.of("") for case in measured)
+    shown = [case for case, count in with_all.items() if count > 1 or case.cameras > 1 or len(servers(runs)) == 1]
+    return sorted(shown, key=lambda case: (case.tls, case.cameras, case.readers))
 
 
 def servers(runs: Sequence[Run]) -> list[str]:

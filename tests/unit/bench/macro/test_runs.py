@@ -110,14 +110,20 @@ def test_a_count_is_held_by_the_majority_of_its_runs() -> None:
 def test_the_next_count_is_what_the_cost_promises_then_between() -> None:
     assert next_count([]) == 0
     assert next_count([run(400, server_limit="late")]) == 0
-    assert next_count([run(400, 600.0), run(800, 500.0)]) == 1800  # 90 % of a core
-    assert next_count([run(50, 500.0)]) == 150  # not further than three times
+    assert next_count([run(400, 600.0), run(800, 500.0)]) == 1800  # 90 % of the server's core
+    assert next_count([run(800, 100.0)]) == 2400  # not further than three times
+    assert next_count([run(400, 100.0, client_cores=0.4)]) == 900  # 90 % of the client's core
     assert next_count([run(800, 1100.0)]) == 1000  # and a quarter more at least
     runs = [run(800), run(1800, server_limit="late")]
     assert next_count(runs) == 1200
     runs += [run(1200), run(1475, server_limit="late")]
     assert next_count(runs) == 1325
     assert next_count([*runs, run(1325)]) == 0
+    small = [run(75), run(100, server_limit="late")]
+    assert next_count(small) == 85
+    assert next_count([*small, run(85, disturbance="others")]) == 85
+    assert next_count([*small, run(85, server_limit="late")]) == 80
+    assert next_count([*small, run(80, server_limit="late")]) == 0
 
 
 def test_two_failures_without_a_larger_success_are_enough() -> None:
