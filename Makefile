@@ -2,11 +2,13 @@
 # make test        all tests, with the real clients; ARGS="tests/unit -k digest" for some of them
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make soak-slow   200 readers, 20 of them slow and 5 that never read
+# make soak-churn  half an hour of readers that come and go
 # make bench-micro the benchmarks of single steps
 # make bench-compare  the same of this commit and of its base, as ratios
 # make bench       camfleet beside a floor and gst-rtsp-server, into bench/results/side-by-side.md; some of it, to the
 #                  screen: ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-glass how old testlive's pictures are when a client has decoded them
+# make bench-memory  what a reader and a camera keep of the memory
 # make bench-setup how many RTSPS sessions a second come in, into bench/results/setup-rate.md
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
 # make lint        ruff and mypy
@@ -31,7 +33,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. 
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass soak-slow lint dist clean debian-build debian-bench debian-test bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass bench-memory soak-slow soak-churn lint dist clean debian-build debian-bench debian-test bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -44,6 +46,9 @@ soak: debian-test $(STATE)/installed .make/test-requirements
 
 soak-slow: debian-test $(STATE)/installed .make/test-requirements
 	CAMFLEET_SLOW_READERS=200 $(BIN)/python -m pytest tests/process/test_slow_readers.py $(ARGS)
+
+soak-churn: debian-test $(STATE)/installed .make/test-requirements
+	CAMFLEET_CHURN_S=1800 $(BIN)/python -m pytest tests/process/test_churn.py $(ARGS)
 
 bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)
@@ -62,6 +67,9 @@ bench-camera: $(STATE)/installed
 
 bench-glass: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.glass_to_glass
+
+bench-memory: $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro.memory
 
 lint: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest tests/rules $(ARGS)

@@ -57,6 +57,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     readers: list[ReaderStatus]
     answered: bool = True  # False: streams and readers are not known now
     connections: int = 0
+    live_objects: dict[str, int] = {}  # of the engine, by kind
     max_sessions: int = 0
     worker_uptime_s: float = 0.0
     worker_rss_bytes: int = 0

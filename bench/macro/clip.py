@@ -13,15 +13,15 @@ BITRATE_BPS = 4_000_000
 SIZE = 1920, 1080
 
 
-def make(path: Path) -> None:
+def make(path: Path, bitrate_bps: int = BITRATE_BPS) -> None:
     """Noise that x264 cannot make smaller than it is told to."""
     random = np.random.default_rng(1)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=FPS)
         stream.width, stream.height = SIZE
-        stream.pix_fmt, stream.bit_rate = "yuv420p", BITRATE_BPS
+        stream.pix_fmt, stream.bit_rate = "yuv420p", bitrate_bps
         stream.gop_size, stream.time_base = 2 * FPS, Fraction(1, FPS)
-        rate = {"maxrate": str(BITRATE_BPS), "bufsize": str(BITRATE_BPS // 2)}
+        rate = {"maxrate": str(bitrate_bps), "bufsize": str(bitrate_bps // 2)}
         fill = {"x264-params": "nal-hrd=cbr:scenecut=0"}
         stream.options = {"preset": "ultrafast", "tune": "zerolatency", **rate, **fill}
         for number in range(FRAMES):

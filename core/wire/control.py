@@ -145,6 +145,7 @@ class Stats(Message, frozen=True, kw_only=True):
     streams: list[StreamStats]
     readers: list[ReaderStats]
     connections: int
+    live_objects: dict[str, int] = {}  # of the engine: what must not grow
 
 
 # ---------------------------------------------------------------- supervisor to worker

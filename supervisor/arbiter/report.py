@@ -57,6 +57,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 worker_pss_bytes=_pss_bytes(worker.pid),
                 restarts=worker.restarts,
                 connections=answer.connections if answer else 0,
+                live_objects=answer.live_objects if answer else {},
                 max_sessions=spec.max_sessions,
                 streams=[
                     _stream(stream, stream_url(scheme, host, port, spec, stream), measured.get(stream.id, UNKNOWN))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 from camfleet.core.log import Log
-from camfleet.core.net.fanout import Closed, Event, FanOut, Ready, Received, Released
+from camfleet.core.net.fanout import Closed, Event, FanOut, Ready, Received, Released, live_objects
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
 from camfleet.core.wire import CameraSpec, HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
@@ -186,7 +186,12 @@ class Registry:
                 )
         streams = [stream.stats(now_ns) for stream in self._streams.values()]
         return Stats(
-            id=request, camera=self._spec.id, streams=streams, readers=readers, connections=len(self._sessions)
+            id=request,
+            camera=self._spec.id,
+            streams=streams,
+            readers=readers,
+            connections=len(self._sessions),
+            live_objects=live_objects()._asdict(),
         )
 
     # ---------------------------------------------------------------- inside

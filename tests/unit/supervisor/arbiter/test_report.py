@@ -64,7 +64,7 @@ def stats() -> Stats:
         latency_p99_ms=12.5,
     )
     readers = [reader("192.0.2.9", TLS), reader("2001:db8::9", None)]
-    return Stats(id=1, camera="ipc1", streams=[stream], readers=readers, connections=3)
+    return Stats(id=1, camera="ipc1", streams=[stream], readers=readers, connections=3, live_objects={"clients": 3})
 
 
 def test_a_camera_whose_worker_answers() -> None:
@@ -73,6 +73,7 @@ def test_a_camera_whose_worker_answers() -> None:
     assert (report.worker_pid, report.restarts, report.connections, report.max_sessions) == (os.getpid(), 0, 3, 7)
     assert report.worker_rss_bytes >= report.worker_pss_bytes
     assert report.worker_rss_bytes > 1_000_000
+    assert report.live_objects == {"clients": 3}
     (stream,) = report.streams
     assert stream.url == "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
     assert (stream.state, stream.fps, stream.bitrate_bps, stream.encoder) == ("running", 24.99, 299_000, "libx264")

@@ -1,0 +1,92 @@
+"""What a reader and a camera keep of the memory: `make bench-memory`.
+
+Private bytes of the worker and of the supervisor, by which they grow from 100 readers to 900 that play at the same
+time; PSS of the workers of 100 cameras, each passing a file of 4 Mb/s through to one reader.
+"""
+
+import contextlib
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import clip
+from .servers import Server, camfleet, wait_until
+
+READERS = 100, 900
+READERS_PER_S = 60
+CAMERAS = 100
+PLAY_S = 60
+THIN_BPS = 300_000  # for the readers: what the stream itself keeps must not hide what they do
+
+
+def private_bytes(pid: int) -> int:
+    smaps = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(size) for size in re.findall(r"^Private_\w+: +(\d+) kB$", smaps, re.MULTILINE)) * 1024
+
+
+def status(folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "camfleet.supervisor", "status", "--json", "--state-dir", str(folder / "state")]
+    return dict(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
+
+
+@contextlib.contextmanager
+def playing(server: Server, folder: Path, readers: int, in_all: int) -> Iterator[None]:
+    """So many readers more, until the end of the context."""
+    command = [sys.executable, "-m", "camfleet.supervisor", "bench", *server.urls, "--readers", str(readers)]
+    command += ["--ramp", str(readers / READERS_PER_S), "--seconds", str(PLAY_S)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    try:
+        wait_until(lambda: count_playing(folder) == in_all, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def count_playing(folder: Path) -> int:
+    return sum(reader["state"] == "playing" for each in status(folder)["cameras"] for reader in each["readers"])
+
+
+def of_a_reader(film: Path, folder: Path, tls: bool) -> tuple[float, float]:
+    """Bytes in the worker, bytes in the supervisor."""
+    first, last = READERS
+    core = sorted(os.sched_getaffinity(0))[-1]
+    with camfleet(film, folder, core, tls, 1) as server, playing(server, folder, first, first):
+        pids = status(folder)["cameras"][0]["worker_pid"], status(folder)["supervisor"]["pid"]
+        before = [private_bytes(pid) for pid in pids]
+        with playing(server, folder, last - first, last):
+            grown = [private_bytes(pid) - size for pid, size in zip(pids, before, strict=True)]
+    return grown[0] / (last - first), grown[1] / (last - first)
+
+
+def of_cameras(film: Path, folder: Path) -> list[int]:
+    """PSS of the workers while each has a reader."""
+    core = sorted(os.sched_getaffinity(0))[-1]
+    with camfleet(film, folder, core, False, CAMERAS) as server, playing(server, folder, CAMERAS, CAMERAS):
+        return [each["worker_pss_bytes"] for each in status(folder)["cameras"]]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        film, thin = Path(name) / "clip.mp4", Path(name) / "thin.mp4"
+        clip.make(film)
+        clip.make(thin, THIN_BPS)
+        for tls in (False, True):
+            folder = Path(tempfile.mkdtemp(dir=name))
+            worker, supervisor = of_a_reader(thin, folder, tls)
+            kind = "RTSPS" if tls else "RTSP"
+            print(f"{kind} reader: {worker:,.0f} bytes in its worker, {supervisor:,.0f} in the supervisor")
+        sizes = of_cameras(film, Path(tempfile.mkdtemp(dir=name)))
+        median, largest = statistics.median(sizes) / 1e6, max(sizes) / 1e6
+        print(f"worker of a pass-through camera, one of {CAMERAS}: {median:.1f} MB PSS, at most {largest:.1f}")
+
+
+if __name__ == "__main__":
+    main()
