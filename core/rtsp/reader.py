@@ -94,6 +94,7 @@ class Reader:
             size = found.end()
             del found  # it holds the buffer
             self._drop(size)
+            self._searched, self._needed = 0, 1  # a lone CR was looked at as a request
             if self._empty_lines > MAX_EMPTY_LINES:
                 raise self._lost(400, f"more than {MAX_EMPTY_LINES} empty lines before a request")
             if self._stray > MAX_STRAY_SIZE:

@@ -7,7 +7,7 @@ import pytest
 from camfleet.core.rtsp import LoginFailed, OtherCamera
 from camfleet.core.rtsp.connection import MAX_BUFFER_SIZE
 from camfleet.core.rtsp.reader import MAX_BODY_SIZE, MAX_HEAD_SIZE
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.kit.rtsp import (
@@ -78,6 +78,7 @@ def known_session_id() -> Any:
 
 
 @given(STREAMS, CUTS, SERVERS)
+@example(b"\r\n\n", [1, 2], {"camera": "ipc1", "secure": False})
 @settings(max_examples=300, deadline=None)
 def test_chunking_changes_neither_events_nor_bytes(data: bytes, cuts: list[int], server: dict[str, Any]) -> None:
     whole, pieces = connection(**server), connection(**server)
