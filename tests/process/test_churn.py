@@ -37,7 +37,7 @@ def private_bytes(pid: int) -> int:
 
 
 def descriptors(pid: int) -> int:
-    """Without the memory file for sendfile: one a stream, made when eight plain readers are there for the first time."""
+    """Without the memory file for sendfile: one a stream, made when eight plain readers are there first."""
     links = [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir()]
     return len([link for link in links if not str(link).startswith("/memfd:camfleet frames")])
 
