@@ -20,6 +20,7 @@ from typing import Any
 LEVEL_VARIABLE = "CAMFLEET_LOG_LEVEL"  # how the supervisor tells the fork server, and so all workers
 LEVELS = ("debug", "info", "warning", "error")
 MAX_VALUE_SIZE = 2000
+_LINE_PERIOD_NS = 1_000_000_000
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _URL_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "fields"}
@@ -63,6 +64,22 @@ class Log:
     def exception(self, event: str, **fields: object) -> None:
         """An error with the traceback of the exception being handled, still on one line."""
         self._logger.exception(event, extra={"fields": fields})
+
+
+class LineLimit:
+    """One line a second and kind, for what anybody may cause. Kinds are few. Time comes in."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[int, int]] = {}  # when the next line is due, and how many were held back
+
+    def suppressed(self, kind: str, now_ns: int) -> int | None:
+        """How many lines of this kind were held back before this one; None: this one is too."""
+        due_ns, held_back = self._kinds.get(kind, (now_ns, 0))
+        if now_ns < due_ns:
+            self._kinds[kind] = due_ns, held_back + 1
+            return None
+        self._kinds[kind] = now_ns + _LINE_PERIOD_NS, 0
+        return held_back
 
 
 class LogfmtFormatter(logging.Formatter):

@@ -37,10 +37,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="t"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An address and port of TCP; IPv6 without brackets and scope."""
+    """An address and port of TCP; `host` of IPv6 without brackets and scope."""
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        """As in 192.0.2.9:40112 and [2001:db8::1]:40112."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class TLSInfo(msgspec.Struct, frozen=True, kw_only=True):

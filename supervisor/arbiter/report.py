@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from camfleet.core.wire import StreamSpec
-from camfleet.core.wire.control import Endpoint, ReaderStats, Stats, StreamStats
+from camfleet.core.wire.control import ReaderStats, Stats, StreamStats
 from camfleet.supervisor.config import Settings
 from camfleet.supervisor.status import CameraStatus, ReaderStatus, StreamStatus
 from camfleet.supervisor.urls import public_host, schemes, stream_url
@@ -92,7 +92,7 @@ def _stream(spec: StreamSpec, url: str, measured: StreamStats) -> StreamStatus:
 def _reader(reader: ReaderStats) -> ReaderStatus:
     tls = reader.connection.tls
     return ReaderStatus(
-        peer=_host_and_port(reader.connection.peer),
+        peer=str(reader.connection.peer),
         user=reader.user,
         stream=reader.stream,
         state=reader.state,
@@ -105,11 +105,6 @@ def _reader(reader: ReaderStats) -> ReaderStatus:
         key_updates=reader.key_updates,
         age_s=round(reader.age_s, 1),
     )
-
-
-def _host_and_port(endpoint: Endpoint) -> str:
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return f"{host}:{endpoint.port}"
 
 
 def _rss_bytes(pid: int) -> int:

@@ -97,7 +97,7 @@ class Door:
             # a circle that would live until the garbage collector looks at everything.
             traceback.clear_frames(error.__traceback__)
         except Exception:
-            _log.exception("serve_failed", peer=peer.host)
+            _log.exception("serve_failed", peer=peer)
         finally:
             if channel is not None:
                 await channel.close()
@@ -146,4 +146,4 @@ class Door:
         return Channel(sock, peer, lease, session=session, tls=tls)
 
     def _note(self, reason: str, peer: Endpoint, detail: str) -> None:
-        self._journal.note(reason, f"{peer.host}:{peer.port}", detail, time.monotonic_ns())
+        self._journal.note(reason, peer, detail, time.monotonic_ns())

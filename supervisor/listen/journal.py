@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-from camfleet.core.log import Log
-
-_PERIOD_NS = 1_000_000_000
+from camfleet.core.log import LineLimit, Log
+from camfleet.core.wire.control import Endpoint
 
 
 class Journal:
@@ -13,14 +12,11 @@ class Journal:
     def __init__(self, log: Log) -> None:
         self.counts: Counter[str] = Counter()
         self._log = log
-        self._logged: dict[str, tuple[int, int]] = {}  # reason: when last, and the count then
+        self._limit = LineLimit()
 
-    def note(self, reason: str, peer: str, detail: str, now_ns: int) -> None:
+    def note(self, reason: str, peer: Endpoint, detail: str, now_ns: int) -> None:
         """`reason` is one of a small set of words, such as the name of an alert."""
         self.counts[reason] += 1
-        when_ns, count = self._logged.get(reason, (now_ns - _PERIOD_NS, 0))
-        if now_ns - when_ns < _PERIOD_NS:
-            return
-        self._logged[reason] = now_ns, self.counts[reason]
-        suppressed = self.counts[reason] - count - 1
-        self._log.warning("turned_away", peer=peer, reason=reason, detail=detail, suppressed=suppressed)
+        suppressed = self._limit.suppressed(reason, now_ns)
+        if suppressed is not None:
+            self._log.warning("turned_away", peer=peer, reason=reason, detail=detail, suppressed=suppressed)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
-from camfleet.core.log import Log
+from camfleet.core.log import LineLimit, Log
 from camfleet.core.net.fanout import Closed, Event, FanOut, Ready, Received, Released, live_objects
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
 from camfleet.core.wire import CameraSpec, HandoffRecord, UserSpec
@@ -59,6 +59,7 @@ class Registry:
         self._handoffs: set[int] = set()
         self._seats: set[int] = set()
         self._closing = False
+        self._lines = LineLimit()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -135,7 +136,7 @@ class Registry:
         self._authenticator.set_users(users)
         for session in self._sessions.values():
             if session.user in revoked:
-                log.info("revoked", peer=session.connection.peer.host, user=session.user)
+                log.info("revoked", peer=session.connection.peer, user=session.user)
                 session.close()
 
     def close_all(self) -> None:
@@ -158,8 +159,10 @@ class Registry:
     def leave_seat(self, client: int) -> None:
         self._seats.discard(client)
 
-    def login_failed(self, connection: Connection, user: str) -> None:
-        log.warning("login_failed", peer=connection.peer.host, user=user)
+    def login_failed(self, connection: Connection, user: str, now_ns: int) -> None:
+        suppressed = self._lines.suppressed("login_failed", now_ns)
+        if suppressed is not None:
+            log.warning("login_failed", peer=connection.peer, user=user, suppressed=suppressed)
         self._news(LoginFailed(address=connection.peer.host, user=user))
 
     # ---------------------------------------------------------------- what status shows
@@ -204,15 +207,7 @@ class Registry:
                 session.ready(event, now_ns)
             case Closed():
                 self._forget(session)
-                log.info(
-                    "closed",
-                    peer=session.connection.peer.host,
-                    user=session.user,
-                    reason=event.reason,
-                    detail=event.detail,
-                    bytes_sent=event.bytes_sent,
-                    frames_skipped=event.frames_skipped,
-                )
+                self._log_end(event, session, now_ns)
                 self._news(Ended(handoff=session.connection.handoff, reason=event.reason))
             case Released():
                 self._forget(session)
@@ -223,6 +218,21 @@ class Registry:
                     event.descriptor,
                 )
 
+    def _log_end(self, event: Closed, session: RTSPSession, now_ns: int) -> None:
+        """Every one of a user; strangers could fill the disk."""
+        suppressed = 0 if session.user else self._lines.suppressed(f"{event.reason} {event.detail}", now_ns)
+        if suppressed is not None:
+            log.info(
+                "closed",
+                peer=session.connection.peer,
+                user=session.user,
+                reason=event.reason,
+                detail=event.detail,
+                bytes_sent=event.bytes_sent,
+                frames_skipped=event.frames_skipped,
+                suppressed=suppressed,
+            )
+
     def _forget(self, session: RTSPSession) -> None:
         del self._sessions[session.client]
         self._handoffs.discard(session.connection.handoff)
@@ -232,7 +242,7 @@ class Registry:
         try:
             step(*args, **kwargs)
         except Exception:  # our mistake, not the other clients'
-            log.exception("session_failed", peer=session.connection.peer.host)
+            log.exception("session_failed", peer=session.connection.peer)
             self.fanout.close(session.client)
 
 

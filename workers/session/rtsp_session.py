@@ -47,7 +47,7 @@ class Camera(Protocol):
         """Whether the camera may have this client's session; True again for one that has its seat."""
 
     def leave_seat(self, client: int) -> None: ...
-    def login_failed(self, connection: Connection, user: str) -> None: ...
+    def login_failed(self, connection: Connection, user: str, now_ns: int) -> None: ...
 
 
 class RTSPSession:
@@ -210,7 +210,7 @@ class RTSPSession:
                 self._wait(event, None)
                 self._camera.fanout.release(self.client)
             case LoginFailed():
-                self._camera.login_failed(self.connection, event.user)
+                self._camera.login_failed(self.connection, event.user, now_ns)
             case _:
                 assert_never(event)
 
@@ -266,5 +266,5 @@ class RTSPSession:
             self._watching.pipeline.unwant()
             self._watching = None
 
-    def _who(self) -> dict[str, str]:
-        return {"peer": f"{self.connection.peer.host}:{self.connection.peer.port}", "user": self.user}
+    def _who(self) -> dict[str, object]:
+        return {"peer": self.connection.peer, "user": self.user}

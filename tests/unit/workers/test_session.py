@@ -1,6 +1,7 @@
 """workers/session with a fake engine and virtual time: what each request makes the engine and the pipeline do."""
 
 import base64
+import logging
 import os
 import re
 from typing import Any, cast
@@ -206,6 +207,32 @@ def test_a_closed_client_is_forgotten_and_reported() -> None:
     assert not camera.registry.knows(77)
     assert camera.pipelines["stream1"].wanted == 0
     camera.registry.dispatch([Received(client.id, b"late"), Ready(client.id, 1, 1, 1)], camera.now_ns)  # nobody's
+
+
+def test_the_ends_and_failed_logins_of_strangers_have_one_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    camera = Camera()
+    for handoff in range(5):
+        client = camera.client(handoff=handoff)
+        client.ask("DESCRIBE", login="viewer:guessed")
+        camera.registry.dispatch([Closed(client.id, "closed by the peer", "", 0, 0, 0)], camera.now_ns)
+    known = camera.client()
+    known.ask("DESCRIBE")
+    camera.registry.dispatch([Closed(known.id, "closed by the peer", "", 0, 0, 0)], camera.now_ns)
+    alerted = camera.client()
+    camera.registry.dispatch([Closed(alerted.id, "alert", "unknown_ca", 0, 0, 0)], camera.now_ns)
+    camera.now_ns += S
+    late = camera.client()
+    camera.registry.dispatch([Closed(late.id, "closed by the peer", "", 0, 0, 0)], camera.now_ns)
+    lines = [(record.getMessage(), vars(record)["fields"]) for record in caplog.records]
+    assert {str(fields["peer"]) for _, fields in lines} == {"192.0.2.1:40000"}
+    assert [(event, fields["user"], fields.get("detail"), fields["suppressed"]) for event, fields in lines] == [
+        ("login_failed", "viewer", None, 0),
+        ("closed", "", "", 0),
+        ("closed", "viewer", "", 0),
+        ("closed", "", "unknown_ca", 0),
+        ("closed", "", "", 4),
+    ]
 
 
 # ---------------------------------------------------------------- DESCRIBE
