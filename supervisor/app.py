@@ -99,7 +99,7 @@ class Server:
             state.run, forkserver, _orders(settings), budget=self._budget, lockout=self._lockout, nonce_key=nonce_key
         )
         self._arbiter.report = self._report
-        self._router = Router(self._arbiter, self._authenticator, self._lockout, limits)
+        self._router = Router(self._arbiter, self._authenticator, self._lockout, limits, self._journal)
         self._door = Door(
             self._router.serve, self._budget, self._journal, handshake_timeout_s=limits.handshake_timeout_s
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from camfleet.core.rtsp import LoginFailed, OtherCamera, ServerConnection
 from camfleet.supervisor.listen import Channel
+from camfleet.supervisor.listen.door import TurnedAwayError
 
 # Answers to a client that names no camera of ours: OPTIONS *, a 401 and a 404. ffmpeg and GStreamer need none of them,
 # as they send the camera's URL with OPTIONS too.
@@ -22,28 +23,38 @@ async def first_request(
     is_known: Callable[[str], bool],
     login_failed: Callable[[str], None],
 ) -> OtherCamera | None:
-    """The request to route; None when there will be none and the channel is to be closed.
+    """The request to route; None when the client has gone and the channel is to be closed.
 
-    `login_failed(user)` hears of wrong credentials in requests for cameras that do not exist. Lets OSError out.
+    `login_failed(user)` hears of wrong credentials in requests for cameras that do not exist. Lets OSError out. Raises
+    TurnedAwayError when it is we who end it.
     """
     answers = received_size = 0
+    late = False
     while True:
         request = _next_request(rtsp, is_known, login_failed)
         if request is None and not rtsp.should_close and time.monotonic_ns() >= deadline_ns:
             rtsp.give_up()
+            late = True
         if data := rtsp.data_to_send():
             await channel.send(data)
             answers += 1
         if request is not None:
             return request
-        if rtsp.should_close or answers >= MAX_ANSWERS or received_size > MAX_RECEIVED_SIZE:
-            return None
+        if late:
+            raise TurnedAwayError("no camera", "no request for one in time")
+        if rtsp.should_close:
+            raise TurnedAwayError("refused", "its request was answered with an error")
+        if answers >= MAX_ANSWERS:
+            raise TurnedAwayError("no camera", f"no request for one among {answers}")
+        if received_size > MAX_RECEIVED_SIZE:
+            raise TurnedAwayError("no camera", f"no request for one in {received_size} bytes")
         due_ns = min(deadline_ns, rtsp.next_deadline() or deadline_ns)
         try:
             async with asyncio.timeout((due_ns - time.monotonic_ns()) / 1e9):
                 data = await channel.receive()
         except TimeoutError:
             rtsp.handle_timeout(time.monotonic_ns())
+            late = rtsp.should_close
             continue
         if not data:
             return None

@@ -7,16 +7,17 @@ import asyncio
 import secrets
 import time
 
-from camfleet.core.log import Log
+from camfleet.core.log import LineLimit, Log
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
 from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
-from camfleet.core.wire.control import Connection
+from camfleet.core.wire.control import Connection, Endpoint
 from camfleet.supervisor.arbiter import Arbiter, HandOverError
 from camfleet.supervisor.arbiter.handoff import Returned
 from camfleet.supervisor.arbiter.registry import Worker
 from camfleet.supervisor.config import Limits
-from camfleet.supervisor.listen import Channel
+from camfleet.supervisor.listen import Channel, Journal
 from camfleet.supervisor.listen.channel import SessionBrokenError
+from camfleet.supervisor.listen.door import TurnedAwayError
 
 from .first_request import first_request
 
@@ -29,8 +30,12 @@ WORKER_TIMEOUT_S = 3.0
 class Router:
     """`limits` may be replaced at any time; it counts for connections that come later."""
 
-    def __init__(self, arbiter: Arbiter, authenticator: Authenticator, lockout: Lockout, limits: Limits) -> None:
+    def __init__(
+        self, arbiter: Arbiter, authenticator: Authenticator, lockout: Lockout, limits: Limits, journal: Journal
+    ) -> None:
         self.limits = limits
+        self._journal = journal
+        self._lines = LineLimit()
         self._arbiter = arbiter
         self._authenticator = authenticator
         self._lockout = lockout
@@ -58,7 +63,7 @@ class Router:
         try:
             await self._route(connection, channel)
         except SessionBrokenError as error:
-            log.warning("session_broken", peer=f"{channel.peer.host}:{channel.peer.port}", reason=str(error))
+            self._note(f"TLS {error}", channel.peer, "the session ended before it had another camera")
         except OSError:  # the client has gone
             pass
         finally:
@@ -66,24 +71,27 @@ class Router:
 
     async def _route(self, connection: Connection, channel: Channel) -> None:
         now_ns = time.monotonic_ns()
-        address = channel.peer.host
         rtsp = ServerConnection(
             camera=None,
             streams={},
             authenticator=self._authenticator,
             lockout=self._lockout,
-            address=address,
+            address=channel.peer.host,
             secure=channel.tls is not None,
             first_request_timeout_s=self.limits.first_request_timeout_s,
             now_ns=now_ns,
         )
-        request = await first_request(
-            channel,
-            rtsp,
-            now_ns + int(self.limits.first_request_timeout_s * 1e9),
-            is_known=lambda camera: self._worker(camera) is not None,
-            login_failed=lambda user: self._login_failed(address, user),
-        )
+        try:
+            request = await first_request(
+                channel,
+                rtsp,
+                now_ns + int(self.limits.first_request_timeout_s * 1e9),
+                is_known=lambda camera: self._worker(camera) is not None,
+                login_failed=lambda user: self._login_failed(channel.peer, user),
+            )
+        except TurnedAwayError as error:
+            self._note(error.reason, channel.peer, str(error))
+            return
         if request is None:
             return
         status, reason = SERVICE_UNAVAILABLE, "the worker does not come up"
@@ -91,13 +99,18 @@ class Router:
             status, reason = NOT_ENOUGH_BANDWIDTH, f"limits.sessions = {self.limits.sessions}"
         elif await self._hand_over(connection, channel, request.camera, request.received):
             return
-        log.warning("request_refused", camera=request.camera, peer=address, status=status, reason=reason)
+        self._note(str(status), channel.peer, f"{request.camera}: {reason}")
         rtsp.refuse(status)
         await channel.send(rtsp.data_to_send())
 
-    def _login_failed(self, address: str, user: str) -> None:
-        log.warning("login_failed", peer=address, user=user)
-        self._arbiter.spread_lockout(address, user)
+    def _note(self, reason: str, peer: Endpoint, detail: str) -> None:
+        self._journal.note(reason, peer, detail, time.monotonic_ns())
+
+    def _login_failed(self, peer: Endpoint, user: str) -> None:
+        suppressed = self._lines.suppressed("login_failed", time.monotonic_ns())
+        if suppressed is not None:
+            log.warning("login_failed", peer=peer, user=user, suppressed=suppressed)
+        self._arbiter.spread_lockout(peer.host, user)
 
     async def _hand_over(self, connection: Connection, channel: Channel, camera: str, received: bytes) -> bool:
         """False when no worker of this camera could take it in time; the channel is then still ours."""
@@ -112,7 +125,9 @@ class Router:
             try:
                 await self._arbiter.handoffs.hand_over(worker, connection, received, channel)
             except HandOverError as error:
-                log.warning("hand_over_failed", camera=camera, reason=str(error))
+                suppressed = self._lines.suppressed(f"hand_over_failed {camera}", time.monotonic_ns())
+                if suppressed is not None:
+                    log.warning("hand_over_failed", camera=camera, reason=str(error), suppressed=suppressed)
                 if worker.ready.is_set():  # it lives and does not take it
                     return False
             else:

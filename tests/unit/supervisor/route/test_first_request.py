@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from camfleet.core.rtsp import OtherCamera
 from camfleet.supervisor.listen import Channel
+from camfleet.supervisor.listen.door import TurnedAwayError
 from camfleet.supervisor.route.first_request import MAX_ANSWERS, MAX_RECEIVED_SIZE, first_request
 
 from tests.kit.rtsp import connection, digest, nonce_of, parse_replies, request
@@ -50,6 +51,12 @@ class Rig:
             is_known=KNOWN.__contains__,
             login_failed=self.failed_logins.append,
         )
+
+    async def turned_away(self) -> str:
+        """Why it was we who ended it."""
+        with pytest.raises(TurnedAwayError) as error:
+            await self.run()
+        return f"{error.value.reason}: {error.value}"
 
     @property
     def statuses(self) -> list[int]:
@@ -111,34 +118,34 @@ async def test_wrong_credentials_for_an_unknown_camera_are_a_failed_login() -> N
 
 async def test_only_so_many_answers_without_a_camera() -> None:
     rig = Rig(*(request("OPTIONS", "*", cseq=number) for number in range(1, 100)))
-    assert await rig.run() is None
+    assert await rig.turned_away() == "no camera: no request for one among 8"
     assert rig.statuses == [200] * MAX_ANSWERS
 
 
 async def test_only_so_many_bytes_without_a_camera() -> None:
     frames = b"$\0\0\0" * 4096
     rig = Rig(*[frames] * (MAX_RECEIVED_SIZE // len(frames) + 2))
-    assert await rig.run() is None
+    assert await rig.turned_away() == "no camera: no request for one in 1064960 bytes"
     assert rig.channel.sent == b""
     assert rig.channel.incoming.qsize() == 1
 
 
 async def test_a_client_that_says_nothing_is_given_up() -> None:
     rig = Rig(timeout_s=0.05)
-    assert await rig.run() is None
+    assert await rig.turned_away() == "no camera: no request for one in time"
     assert rig.channel.sent == b""
 
 
 async def test_a_request_that_does_not_end_is_given_up_with_408() -> None:
     rig = Rig(b"OPTIONS rtsp://", timeout_s=0.05)
-    assert await rig.run() is None
+    assert await rig.turned_away() == "no camera: no request for one in time"
     assert rig.statuses == [408]
 
 
 async def test_many_requests_do_not_buy_time() -> None:
     """The deadline is for the first request that names a camera, not for each."""
     rig = Rig(timeout_s=0.2)
-    running = asyncio.create_task(rig.run())
+    running = asyncio.create_task(rig.turned_away())
     begin = time.monotonic()
     number = 0
     while not running.done():
@@ -146,7 +153,7 @@ async def test_many_requests_do_not_buy_time() -> None:
         number += 1
         rig.channel.incoming.put_nowait(request("OPTIONS", "*", cseq=number))
         assert time.monotonic() - begin < 2.0
-    assert running.result() is None
+    assert running.result() == "no camera: no request for one in time"
     assert len(rig.statuses) < MAX_ANSWERS
 
 
@@ -156,6 +163,6 @@ async def test_the_end_of_the_connection_is_the_end() -> None:
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0\r\n\r\n", b"x" * 100_000])
 async def test_what_is_not_rtsp_gets_an_error_and_no_camera(data: bytes) -> None:
-    rig = Rig(data, b"")
-    assert await rig.run() is None
+    rig = Rig(data)
+    assert (await rig.turned_away()).startswith(("refused", "no camera"))
     assert all(status >= 400 for status in rig.statuses)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from camfleet.core.log import Log
 from camfleet.core.rtsp import Lockout
 from camfleet.core.wire import CameraSpec
 from camfleet.core.wire.control import Connection
@@ -15,7 +16,7 @@ from camfleet.supervisor.arbiter import Arbiter, HandOverError
 from camfleet.supervisor.arbiter.handoff import Returned
 from camfleet.supervisor.arbiter.registry import Registry, Worker
 from camfleet.supervisor.config import Limits
-from camfleet.supervisor.listen import Budget, Channel
+from camfleet.supervisor.listen import Budget, Channel, Journal
 from camfleet.supervisor.listen.tcp import endpoint
 from camfleet.supervisor.route import Router
 from camfleet.supervisor.route import router as room
@@ -54,13 +55,14 @@ class Rig:
         self.worker = Worker(CameraSpec(id="ipc1", name="", streams=()))
         self.registry.add(self.worker)
         self.budget = Budget(Limits())
+        self.journal = Journal(Log("listen"))
         self.lockouts: list[tuple[str, str]] = []
         arbiter = SimpleNamespace(
             registry=self.registry,
             handoffs=self.handoffs,
             spread_lockout=lambda address, user: self.lockouts.append((address, user)),
         )
-        self.router = Router(cast(Arbiter, arbiter), authenticator(), Lockout(), Limits())
+        self.router = Router(cast(Arbiter, arbiter), authenticator(), Lockout(), Limits(), self.journal)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.client = socket.create_connection(listener.getsockname(), timeout=5)
             sock, _ = listener.accept()
@@ -187,7 +189,8 @@ async def test_a_failed_login_for_a_camera_that_does_not_exist_is_in_the_log(cap
         await serving
     assert rig.lockouts == [("127.0.0.1", "viewer")]
     (record,) = caplog.records
-    assert (record.getMessage(), vars(record)["fields"]) == ("login_failed", {"peer": "127.0.0.1", "user": "viewer"})
+    fields = {"peer": rig.channel.peer, "user": "viewer", "suppressed": 0}
+    assert (record.getMessage(), vars(record)["fields"]) == ("login_failed", fields)
 
 
 async def test_the_limit_of_sessions_in_all() -> None:
@@ -197,6 +200,15 @@ async def test_the_limit_of_sessions_in_all() -> None:
         rig.router.limits = Limits(sessions=2)
         await rig.serve()
         assert rig.replies() == [453]
+        assert rig.journal.counts == {"453": 1}
+
+
+async def test_who_names_no_camera_in_time_is_counted() -> None:
+    with Rig() as rig:
+        rig.worker.wanted = False
+        rig.router.limits = Limits(first_request_timeout_s=0.1)
+        await rig.serve()
+        assert rig.journal.counts == {"no camera": 1}
 
 
 async def test_a_connection_that_comes_back_is_routed_like_a_new_one_and_keeps_its_id() -> None:
