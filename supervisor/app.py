@@ -27,6 +27,7 @@ from .arbiter import Arbiter, ForkServer, Orders, SupervisorLock
 from .arbiter.report import camera_reports
 from .certs.self_signed import CERTIFICATE_NAME, PRIVATE_KEY_NAME, ensure_pair
 from .config import ConfigurationError, Settings
+from .config.settings import Signature, signature
 from .credentials import REALM
 from .listen import BindError, Budget, Door, Journal, Listener, bind
 from .route import Router
@@ -90,6 +91,7 @@ class Server:
         self._listeners: dict[Port, list[Listener]] = {}
         self._accepting: dict[Port, list[asyncio.Task[None]]] = {}
         try:
+            self._served = self._look(settings)  # the files by which it runs
             self._context = _context(settings, state)
             self._bind(_ports(settings))
         except (BindError, CertificateError, OSError) as error:
@@ -133,7 +135,9 @@ class Server:
 
     async def _watch(self, hang_up: asyncio.Event, reload: Callable[[], Settings]) -> None:
         """By SIGHUP, or when a file of the configuration has changed and then stayed the same for one look."""
-        served = seen = self._fingerprint()
+        if not any(self._served[self._state.user_file]):  # on_ready may just have made it
+            self._served[self._state.user_file] = signature(self._state.user_file)
+        seen = self._served
         while True:
             told = True
             try:
@@ -141,26 +145,26 @@ class Server:
                     await hang_up.wait()
             except TimeoutError:
                 told = False
-            now = self._fingerprint()
-            served = {path: served.get(path, now[path]) for path in now}  # the last reload may have brought other files
-            if told or (now != served and now == seen):
+            now = {path: signature(path) for path in self._served}
+            if told or (now != self._served and now == seen):
                 hang_up.clear()
-                served = now
+                self._served = now
                 try:
                     await self._reload(reload)
                 except Exception:  # a mistake of ours; the cameras go on
                     log.exception("reload_failed")
             seen = now
 
-    def _fingerprint(self) -> dict[Path, tuple[int, int, int]]:
-        """What changes when a file of the configuration does."""
-        files = (self._settings.file, self._state.user_file, *_pair(self._settings, self._state))
-        return {path: _signature(path) for path in files if path}
+    def _look(self, settings: Settings) -> dict[Path, Signature]:
+        """All files of a configuration as they were before they were read: a change while we read is not missed."""
+        others = (self._state.user_file, *_pair(settings, self._state))
+        return {**settings.files, **{path: signature(path) for path in others}}
 
     async def _reload(self, reload: Callable[[], Settings]) -> None:
         """All of it, or nothing of it."""
         try:
             settings = reload()
+            files = self._look(settings)
             context = _context(settings, self._state)
             wanted = _ports(settings)
             leaving = [port for port in self._listeners if port not in wanted]
@@ -176,6 +180,7 @@ class Server:
         if late:
             log.warning("restart_needed", settings=", ".join(late))
         self._settings, self._context = settings, context
+        self._served = {path: self._served.get(path, now) for path, now in files.items()}
         self._budget.limits = self._router.limits = settings.limits
         self._authenticator.set_users(settings.users)
         for listener in (each for group in self._listeners.values() for each in group):
@@ -257,22 +262,13 @@ def _ports(settings: Settings) -> list[Port]:
 
 
 def _pair(settings: Settings, state: StateFolder) -> tuple[Path, Path]:
+    """The certificate to serve and its private key, made when they are needed and there are none."""
+    ours = (settings.certificate, settings.private_key) == (Path(CERTIFICATE_NAME), Path(PRIVATE_KEY_NAME))
+    if ours and settings.rtsps != "off":
+        return ensure_pair(state.certs)
     return state.certs / settings.certificate, state.certs / settings.private_key
 
 
 def _context(settings: Settings, state: StateFolder) -> ServerContext | None:
-    """The certificate to serve, made when there is none; None: no TLS."""
-    if settings.rtsps == "off":
-        return None
-    certificate, private_key = _pair(settings, state)
-    if (settings.certificate, settings.private_key) == (Path(CERTIFICATE_NAME), Path(PRIVATE_KEY_NAME)):
-        certificate, private_key = ensure_pair(state.certs)
-    return ServerContext(certificate, private_key)
-
-
-def _signature(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    """None: no TLS."""
+    return None if settings.rtsps == "off" else ServerContext(*_pair(settings, state))

@@ -30,6 +30,9 @@ TEST_CAMERA = Camera(
 )
 
 
+Signature = tuple[int, int, int]  # of a file: when it was changed, size, inode
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One valid configuration."""
 
@@ -45,13 +48,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[CameraSpec, ...]
     limits: Limits
     workers: Workers
+    files: Mapping[Path, Signature] = MappingProxyType({})  # what it was read from, as each was just before
 
 
 def load(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({})) -> Settings:
     """The settings in `file`, or the defaults, with `overrides` of [server] on top. Raises ConfigurationError."""
+    files = {file: signature(file)} if file else {}
     document = read(file, overrides)
     folder = file.absolute().parent if file else Path.cwd()
-    return resolve(document, file, folder)
+    passwords = [folder / user.password_file for user in document.users if user.password_file]
+    files |= {path: signature(path) for path in passwords}
+    return msgspec.structs.replace(resolve(document, file, folder), files=files)
+
+
+def signature(path: Path) -> Signature:
+    """What is another one when the file has changed; zeros when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def check(file: Path) -> list[Problem]:

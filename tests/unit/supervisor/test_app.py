@@ -1,13 +1,14 @@
-"""The composition root without its fork server: ports."""
+"""The composition root without its fork server: ports, and files that change."""
 
 import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
+from camfleet.supervisor import app
 from camfleet.supervisor.app import Server
 from camfleet.supervisor.arbiter import ForkServer
-from camfleet.supervisor.config import load
+from camfleet.supervisor.config import ConfigurationError, Settings, load
 from camfleet.supervisor.listen import Listener
 from camfleet.supervisor.state import StateFolder
 
@@ -36,3 +37,32 @@ async def test_a_port_is_closed_when_nobody_accepts_there_any_more(
     await asyncio.sleep(0.01)
     await server.close()
     assert watched == [False, False]
+
+
+@pytest.mark.parametrize("changed", ["camfleet.toml", "password"])
+async def test_a_file_that_changes_after_it_was_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """Even before the first look at it."""
+    monkeypatch.setattr(app, "FILE_CHECK_INTERVAL_S", 0.01)
+    file = tmp_path / "camfleet.toml"
+    file.write_text('[[users]]\nname = "guard"\npassword_file = "password"\n')
+    (tmp_path / "password").write_text("first\n")
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    settings = msgspec.structs.replace(load(file), rtsp_port=0, rtsps="off", rtsps_port=0)
+    with (tmp_path / changed).open("a") as opened:
+        opened.write("\n")
+    server = Server(settings, state, ForkServer())
+    asked = asyncio.Event()
+
+    def reload() -> Settings:
+        asked.set()
+        raise ConfigurationError([])
+
+    watching = asyncio.create_task(server._watch(asyncio.Event(), reload))
+    async with asyncio.timeout(5):
+        await asked.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await server.close()

@@ -143,13 +143,15 @@ def test_every_relative_path_starts_at_the_file(example: Path, monkeypatch: pyte
     expected = load(example)
     monkeypatch.chdir(example.parent.parent)
     relative = load(Path(example.parent.name) / example.name)
-    assert msgspec.structs.replace(relative, file=example) == expected
+    assert msgspec.structs.replace(relative, file=example, files=expected.files) == expected
+    assert list(expected.files) == [example, example.parent / "secret"]
+    assert list(relative.files.values()) == list(expected.files.values())
 
 
 def test_no_file_and_an_empty_file_are_the_same(tmp_path: Path) -> None:
     empty = tmp_path / "empty.toml"
     empty.touch()
-    assert msgspec.structs.replace(load(empty), file=None) == load(None)
+    assert msgspec.structs.replace(load(empty), file=None, files={}) == load(None)
 
 
 def test_the_default_camera() -> None:
