@@ -5,6 +5,7 @@
     Configure                      -->                         camera, users, nonce key
     Adopt (+ record by fdpass)     -->
                                    <--  Adopted | Refused
+                                   <--  LoggedIn
                                    <--  HandBack (+ record by fdpass) | Ended
     Ping                           -->  Pong                   both watch for silence
     StatsRequest                   -->  Stats
@@ -83,6 +84,12 @@ class Hello(Message, frozen=True, kw_only=True):
 
 
 class Adopted(Message, frozen=True, kw_only=True):
+    handoff: int
+
+
+class LoggedIn(Message, frozen=True, kw_only=True):
+    """Somebody has logged in on a connection; until then it counts for the limit of strangers from its address."""
+
     handoff: int
 
 
@@ -206,7 +213,7 @@ class Status(Message, frozen=True, kw_only=True):
 
 
 _MESSAGES = (
-    Hello | Adopted | Refused | HandBack | Ended | Pong | LoginFailed | Stats
+    Hello | Adopted | LoggedIn | Refused | HandBack | Ended | Pong | LoginFailed | Stats
     | Configure | Adopt | Ping | StatsRequest | LockedOut | Stop | StatusRequest | Status
 )  # fmt: skip
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(_MESSAGES)

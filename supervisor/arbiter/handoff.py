@@ -18,7 +18,7 @@ from typing import NamedTuple
 from camfleet.core.log import Log
 from camfleet.core.tls import Session
 from camfleet.core.wire import HandoffRecord
-from camfleet.core.wire.control import Adopt, Adopted, Connection, Ended, HandBack, Message, Refused
+from camfleet.core.wire.control import Adopt, Adopted, Connection, Ended, HandBack, LoggedIn, Message, Refused
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.supervisor.listen import Budget, Channel, Lease
 
@@ -144,6 +144,7 @@ class Handoffs:
         for handoff, connection in named.items():
             if handoff in self._held:
                 self.news(worker, Adopted(handoff=handoff))
+                self.news(worker, LoggedIn(handoff=handoff))  # perhaps: no limit shall be reached by what was lost
             else:
                 answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
                 answer.set_result(Adopted(handoff=handoff))
@@ -151,11 +152,11 @@ class Handoffs:
                 self._held[handoff] = _Held(connection, worker.camera, lease, answer)
 
     def news(self, worker: Worker, message: Message) -> bool:
-        """Adopted, Refused, Ended, HandBack; False when the worker does not hold such a connection."""
+        """Adopted, LoggedIn, Refused, Ended, HandBack; False when the worker does not hold such a connection."""
         match message:
             case HandBack():
                 handoff = message.connection.handoff
-            case Adopted() | Refused() | Ended():
+            case Adopted() | LoggedIn() | Refused() | Ended():
                 handoff = message.handoff
             case _:
                 return False
@@ -168,9 +169,10 @@ class Handoffs:
                 hand_back.message = message
                 self._join(handoff, held, hand_back)
             case Adopted():
-                held.lease.arrived()
                 if not held.answer.done():
                     held.answer.set_result(message)
+            case LoggedIn():
+                held.lease.logged_in()
             case Refused():
                 self._refused(held, message)
             case Ended():

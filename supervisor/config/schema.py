@@ -339,10 +339,22 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 5_000
     pending_per_address: Annotated[
         int,
-        Meta(ge=1, le=1_000_000, description="Of these, connections that have not yet come to a camera."),
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Of these, connections on which nobody has logged in yet. A worker ends them after 30 seconds.",
+        ),
     ] = 1_000
     sessions_per_camera: Annotated[int, Meta(ge=1, le=100_000, description="Readers of one camera.")] = 1_000
-    sessions: Annotated[int, Meta(ge=1, le=1_000_000, description="Readers of all cameras.")] = 10_000
+    sessions: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections at all cameras: readers, and those on which nobody has logged in yet, of which "
+            "one address has at most `pending_per_address`.",
+        ),
+    ] = 10_000
     session_timeout_s: Annotated[
         int, Meta(ge=5, le=3600, description="A session without any sign of life ends after so long, in seconds.")
     ] = 60

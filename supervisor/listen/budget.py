@@ -27,15 +27,15 @@ class Lease:
         self._pending = pending
         self._released = False
 
-    def arrived(self) -> None:
-        """The connection has come to a camera."""
+    def logged_in(self) -> None:
+        """Somebody has logged in on the connection."""
         if self._pending:
             self._pending = False
             self._budget.count(self._address, pending=-1)
 
     def release(self) -> None:
         """The connection is closed, here or in a worker."""
-        self.arrived()
+        self.logged_in()
         if not self._released:
             self._released = True
             self._budget.count(self._address, connections=-1)

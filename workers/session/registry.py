@@ -13,6 +13,7 @@ from camfleet.core.wire.control import (
     Connection,
     Ended,
     HandBack,
+    LoggedIn,
     LoginFailed,
     Message,
     ReaderStats,
@@ -158,6 +159,9 @@ class Registry:
 
     def leave_seat(self, client: int) -> None:
         self._seats.discard(client)
+
+    def logged_in(self, connection: Connection) -> None:
+        self._news(LoggedIn(handoff=connection.handoff))
 
     def login_failed(self, connection: Connection, user: str, now_ns: int) -> None:
         suppressed = self._lines.suppressed("login_failed", now_ns)

@@ -47,6 +47,7 @@ class Camera(Protocol):
         """Whether the camera may have this client's session; True again for one that has its seat."""
 
     def leave_seat(self, client: int) -> None: ...
+    def logged_in(self, connection: Connection) -> None: ...
     def login_failed(self, connection: Connection, user: str, now_ns: int) -> None: ...
 
 
@@ -63,6 +64,7 @@ class RTSPSession:
         self._rtsp = rtsp
         self._received_before = 0  # bytes that the engine has never seen
         self._input_ended = False
+        self._is_stranger = True
         self._told: tuple[int, bool] | None = None  # where the engine believes our parser to be
         self._waiting: Describe | Play | OtherCamera | None = None
         self._deadline_ns: int | None = None
@@ -162,6 +164,9 @@ class RTSPSession:
     def _advance(self, now_ns: int) -> None:
         while not self.closing and (event := self._rtsp.next_event(now_ns)) is not None:
             self._decide(event, now_ns)
+        if self._is_stranger and self._rtsp.user is not None:
+            self._is_stranger = False
+            self._camera.logged_in(self.connection)
         self._flush()
 
     def _flush(self) -> None:

@@ -14,6 +14,7 @@ from camfleet.core.wire.control import (
     Adopted,
     Ended,
     HandBack,
+    LoggedIn,
     LoginFailed,
     Message,
     Refused,
@@ -157,7 +158,7 @@ def test_the_request_that_named_the_camera_is_answered_first() -> None:
     assert [command[0] for command in commands] == ["adopt", "send"]
     assert commands[0][3:] == (b"exported", b"unread", True)
     assert statuses(commands) == [200]
-    assert camera.news == [Adopted(handoff=77)]
+    assert camera.news == [Adopted(handoff=77), LoggedIn(handoff=77)]
     assert camera.engine.parsed[client.id] == (0, True)  # it has delivered nothing yet, and we stand at a boundary
 
 
@@ -233,6 +234,17 @@ def test_the_ends_and_failed_logins_of_strangers_have_one_line_a_second(caplog: 
         ("closed", "", "unknown_ca", 0),
         ("closed", "", "", 4),
     ]
+
+
+def test_the_first_login_on_a_connection_is_news() -> None:
+    camera = Camera()
+    client = camera.client()
+    client.ask("OPTIONS")
+    client.ask("DESCRIBE", login="viewer:guessed")
+    assert LoggedIn(handoff=77) not in camera.news
+    client.ask("DESCRIBE")
+    client.ask("DESCRIBE", login="other:word")
+    assert camera.news.count(LoggedIn(handoff=77)) == 1
 
 
 # ---------------------------------------------------------------- DESCRIBE

@@ -10,7 +10,18 @@ import pytest
 from camfleet.core.net import fdpass
 from camfleet.core.tls import Session
 from camfleet.core.wire import CameraSpec, HandoffRecord
-from camfleet.core.wire.control import Adopt, Adopted, Connection, Ended, Endpoint, HandBack, Message, Pong, Refused
+from camfleet.core.wire.control import (
+    Adopt,
+    Adopted,
+    Connection,
+    Ended,
+    Endpoint,
+    HandBack,
+    LoggedIn,
+    Message,
+    Pong,
+    Refused,
+)
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.supervisor.arbiter import handoff as room
 from camfleet.supervisor.arbiter.channel import HandoffChannel
@@ -18,6 +29,7 @@ from camfleet.supervisor.arbiter.handoff import Handoffs, HandOverError, Returne
 from camfleet.supervisor.arbiter.registry import Worker
 from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Budget, Channel
+from camfleet.supervisor.listen.budget import OverLimitError
 
 from tests.kit.supervisor import open_descriptors, until
 
@@ -394,3 +406,16 @@ async def test_a_hello_answers_for_a_lost_adopted() -> None:
         await asyncio.wait_for(task, 1)
         assert channel.sock.fileno() == -1
         assert (len(rig.handoffs), rig.budget.connections) == (1, 1)
+
+
+async def test_strangers_at_workers_are_bounded_by_address() -> None:
+    """Else two addresses could take all of limits.sessions."""
+    with Rig() as rig:
+        rig.budget.limits = Limits(pending_per_address=2)
+        await rig.adopted(1)
+        await rig.adopted(2, "ipc2")
+        with pytest.raises(OverLimitError):
+            rig.budget.admit(ADDRESS)
+        assert not rig.handoffs.news(rig.workers["ipc1"], LoggedIn(handoff=2))
+        assert rig.handoffs.news(rig.workers["ipc2"], LoggedIn(handoff=2))
+        rig.budget.admit(ADDRESS).release()

@@ -21,7 +21,7 @@ def test_pending_connections_of_one_address() -> None:
     with pytest.raises(OverLimitError, match=r"limits\.pending_per_address = 2"):
         budget.admit("192.0.2.1")
     budget.admit("192.0.2.2")
-    first.arrived()
+    first.logged_in()
     budget.admit("192.0.2.1")
 
 
@@ -30,7 +30,7 @@ def test_connections_of_one_address() -> None:
     leases = []
     for _ in range(3):
         leases.append(budget.admit("192.0.2.1"))
-        leases[-1].arrived()
+        leases[-1].logged_in()
     with pytest.raises(OverLimitError, match=r"limits\.connections_per_address = 3"):
         budget.admit("192.0.2.1")
     leases[1].release()
@@ -41,7 +41,7 @@ def test_every_step_counts_once() -> None:
     budget = Budget(LIMITS)
     lease = budget.admit("192.0.2.1")
     other = budget.admit("192.0.2.1")
-    for step in (lease.arrived, lease.arrived, lease.release, lease.release, lease.arrived):
+    for step in (lease.logged_in, lease.logged_in, lease.release, lease.release, lease.logged_in):
         step()
     assert budget.connections == 1
     other.release()

@@ -193,7 +193,7 @@ def test_a_place_is_kept_for_a_connection_that_was_handed_over(context: ServerCo
     leases = []
 
     async def serve(channel: Channel) -> None:
-        channel.lease.arrived()
+        channel.lease.logged_in()
         leases.append(channel.lease)
         channel.detach()
 
