@@ -11,6 +11,7 @@ cdef extern from *:
 
     #include <dlfcn.h>
     #include <stdlib.h>
+    #include <string.h>
     #include <intel-ipsec-mb.h>
 
     static IMB_MGR *ipsec_mb_open(void) {
@@ -66,6 +67,7 @@ cdef extern from *:
                 IMB_AES256_GCM_ENC_UPDATE(manager, key, &context, out + size, last, 1);
             IMB_AES256_GCM_ENC_FINALIZE(manager, key, &context, tag, 16);
         }
+        explicit_bzero(&context, sizeof context); /* key stream of the last block */
     }
 
     #else
