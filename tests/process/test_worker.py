@@ -299,7 +299,7 @@ def test_a_busy_main_thread_delays_no_frame(supervisor: FakeSupervisor, starter:
             player.read_packets(1)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
         supervisor.pump()
-        assert supervisor.messages == []  # it was busy indeed
+        assert not any(isinstance(message, Pong) for message in supervisor.messages)  # it was busy indeed
         assert longest < 0.3 * BUSY_S
         assert holes(player.packets) == 0
         assert supervisor.expect(Pong).id == 2
