@@ -49,6 +49,7 @@ START_ONLY = (
     "limits.lockout_s",
 )
 
+DEFAULT = (Path(CERTIFICATE_NAME), Path(PRIVATE_KEY_NAME))
 Port = tuple[str, int, bool]  # host, port, secure
 
 
@@ -257,16 +258,18 @@ def _setting(settings: Settings, name: str) -> object:
 
 
 def _ports(settings: Settings) -> list[Port]:
-    numbers = ((settings.rtsp_port, False), (settings.rtsps_port, True))
+    numbers = [(settings.rtsp_port, False), (settings.rtsps_port, True)]
+    if settings.rtsps != "off":
+        numbers += [(identity.rtsps_port, True) for identity in settings.tls.identities]
     return [(host, number, secure) for number, secure in numbers if number for host in settings.hosts]
 
 
 def _pair(settings: Settings, state: StateFolder) -> tuple[Path, Path]:
     """The certificate to serve and its private key, made when they are needed and there are none."""
-    ours = (settings.certificate, settings.private_key) == (Path(CERTIFICATE_NAME), Path(PRIVATE_KEY_NAME))
-    if ours and settings.rtsps != "off":
+    certificate, private_key = next(iter(settings.tls.identities[0].files), DEFAULT)
+    if (certificate, private_key) == DEFAULT and settings.rtsps != "off":
         return ensure_pair(state.certs)
-    return state.certs / settings.certificate, state.certs / settings.private_key
+    return state.certs / certificate, state.certs / private_key
 
 
 def _context(settings: Settings, state: StateFolder) -> ServerContext | None:

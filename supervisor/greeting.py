@@ -5,7 +5,7 @@ import textwrap
 
 from .config import Settings
 from .state import StateFolder
-from .urls import public_host, schemes, stream_url
+from .urls import places, public_host, stream_url
 
 # A screenful; `camfleet status` lists them all.
 MAX_CAMERAS = 10
@@ -19,8 +19,8 @@ def greeting(settings: Settings, state: StateFolder, *, generated: bool, passwor
     for camera in settings.cameras[:MAX_CAMERAS]:
         lines.append(f"{camera.id}: {camera.name}")
         for stream in camera.streams:
-            for scheme, port in schemes(settings):
-                lines.append("  " + stream_url(scheme, host, port, camera, stream, user, password))
+            for place in places(settings, camera.id, host):
+                lines.append("  " + stream_url(*place, camera, stream, user, password))
     if len(settings.cameras) > MAX_CAMERAS:
         lines.append(f"and {len(settings.cameras) - MAX_CAMERAS} cameras more: camfleet status")
     lines.append("")
@@ -35,5 +35,7 @@ def greeting(settings: Settings, state: StateFolder, *, generated: bool, passwor
             f"Users: {textwrap.shorten(', '.join(spec.name for spec in settings.users), 200, placeholder=' ...')}"
         )
     if settings.rtsps != "off":
-        lines.append(f"Certificate, for players that verify it: {state.certs / settings.certificate}")
+        files = settings.tls.identities[0].files
+        certificate = files[0][0] if files else "ssl.ca"
+        lines.append(f"Certificate, for players that verify it: {state.certs / certificate}")
     return "\n".join([f"camfleet is ready; its state is kept in {state.path}", "", *lines, "Ctrl-C ends it."])

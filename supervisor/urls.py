@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import socket
+from typing import NamedTuple
 from urllib.parse import quote
 
 from camfleet.core.wire import CameraSpec, StreamSpec
@@ -10,10 +11,24 @@ from camfleet.core.wire import CameraSpec, StreamSpec
 from .config import Settings
 
 
-def schemes(settings: Settings) -> list[tuple[str, int]]:
-    """(scheme, port) that clients may use, the one to give out first. The plain port serves TLS too."""
-    plain = [("rtsp", settings.rtsp_port)] if settings.rtsp_port else []
-    secure = [] if settings.rtsps == "off" else [("rtsps", settings.rtsps_port or settings.rtsp_port)]
+class Place(NamedTuple):
+    """Where a camera is served."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def places(settings: Settings, camera: str, host: str) -> list[Place]:
+    """The one to give out first. Over TLS it is where the camera's own certificate is shown, if there is such a place;
+    else `host`. The plain port serves TLS too."""
+    plain = [Place("rtsp", host, settings.rtsp_port)] if settings.rtsp_port else []
+    secure = []
+    if settings.rtsps != "off":
+        identity = settings.tls.identity(camera)
+        name = "" if identity.server_name.startswith("*") else identity.server_name
+        port = identity.rtsps_port or settings.rtsps_port or settings.rtsp_port
+        secure.append(Place("rtsps", name or identity.address or host, port))
     return plain + secure if settings.rtsps == "available" else secure + plain
 
 

@@ -10,7 +10,7 @@ from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import ReaderStats, Stats, StreamStats
 from camfleet.supervisor.config import Settings
 from camfleet.supervisor.status import CameraStatus, ReaderStatus, StreamStatus
-from camfleet.supervisor.urls import public_host, schemes, stream_url
+from camfleet.supervisor.urls import places, public_host, stream_url
 
 from .registry import Registry
 
@@ -38,12 +38,13 @@ _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: Settings) -> list[CameraStatus]:
     """One report for each configured camera; of a worker that has not answered, what is known without it."""
     now_ns = time.monotonic_ns()
-    host, (scheme, port) = public_host(settings), schemes(settings)[0]
+    host = public_host(settings)
     reports = []
     for spec in settings.cameras:
         worker, answer = registry.get(spec.id), answers.get(spec.id)
         if worker is None:  # it is just being configured
             continue
+        place = places(settings, spec.id, host)[0]
         measured = {stream.id: stream for stream in answer.streams} if answer else {}
         reports.append(
             CameraStatus(
@@ -60,7 +61,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 live_objects=answer.live_objects if answer else {},
                 max_sessions=spec.max_sessions,
                 streams=[
-                    _stream(stream, stream_url(scheme, host, port, spec, stream), measured.get(stream.id, UNKNOWN))
+                    _stream(stream, stream_url(*place, spec, stream), measured.get(stream.id, UNKNOWN))
                     for stream in spec.streams
                 ],
                 readers=[_reader(reader) for reader in answer.readers] if answer else [],

@@ -119,7 +119,7 @@ class _Walk:
             if _WRONG not in arguments:
                 for complaint in check.run(self._folder, *arguments):
                     at = (*location, complaint.key) if complaint.key else location
-                    self._note(at, complaint.wrong, complaint.allowed)
+                    self._note((*at, *complaint.inside), complaint.wrong, complaint.allowed)
         return kind(**values) if len(self.found) == before else None
 
     def _value(self, key: Key, table: dict[str, Any], location: Location) -> Any:
@@ -162,12 +162,13 @@ class _Walk:
         if len(raw) < (key.meta.min_length or 0):
             self._note(location, "is empty", key.allowed)
             return _WRONG
-        first: dict[str, int] = {}
-        for index, item in enumerate(raw):
-            name = item.get(kind.unique)
-            if isinstance(name, str) and first.setdefault(name, index) != index:
-                wrong = f"{_echo(name)} is taken by {_dotted((*location, first[name]))}"
-                self._note((*location, index, kind.unique), wrong, "a name of its own")
+        for name in kind.unique:
+            first: dict[str | int, int] = {}
+            for index, item in enumerate(raw):
+                value = item.get(name)
+                if isinstance(value, str | int) and value and first.setdefault(value, index) != index:
+                    wrong = f"{_echo(value)} is taken by {_dotted((*location, first[value]))}"
+                    self._note((*location, index, name), wrong, "one of its own")
         sections = [self.section(kind, item, (*location, index)) for index, item in enumerate(raw)]
         return _WRONG if None in sections else tuple(sections)
 

@@ -1,15 +1,15 @@
 """All settings of the configuration file: design section 6 as types. A key or section that is not here is refused."""
 
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from .files import readable
 from .section import Check, Complaint, Section
-from .values import Addresses, Bitrate
+from .tls import TLS, CameraTLS
+from .values import Address, Addresses, Bitrate
 
 RTSPS = Literal["off", "available", "default", "required"]
 
@@ -68,55 +68,6 @@ class Server(Section, frozen=True, kw_only=True):
     ] = ""
 
     checks: ClassVar = (Check(("rtsps", "rtsp_port", "rtsps_port"), _ports),)
-
-
-def _certificate_pair(folder: Path, certificate: str, private_key: str) -> Iterator[Complaint]:
-    if bool(certificate) != bool(private_key):
-        key = "private_key" if certificate else "certificate"
-        yield Complaint(key, "is missing", "certificate and private_key together, or neither")
-    for key, path in (("certificate", certificate), ("private_key", private_key)):
-        if Path(path).is_absolute():
-            yield from _readable(folder, key, path)
-
-
-class TLS(Section, frozen=True, kw_only=True):
-    """The global certificate. Without one, a self-signed one is made at the first start."""
-
-    certificate: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="PEM file of the certificate and its chain; a relative path starts at `certs/` in the "
-            "state folder. Absent: `ssl.ca` there.",
-            extra={"allowed": "a path"},
-        ),
-    ] = ""
-    private_key: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="PEM file of its private key, likewise. Absent: `ssl.key` there.",
-            extra={"allowed": "a path"},
-        ),
-    ] = ""
-    key_update_records: Annotated[
-        int,
-        Meta(
-            ge=2,
-            le=2**23,
-            description="TLS 1.3: new keys after so many records, at most 2^24.5 are safe with AES-GCM (RFC 8446 5.5).",
-        ),
-    ] = 2**22
-    key_update_spacing_s: Annotated[
-        float,
-        Meta(
-            ge=0.2,
-            le=3600,
-            description="And never more often than this, in seconds: GnuTLS gives up at eight updates within one.",
-        ),
-    ] = 10.0
-
-    checks: ClassVar = (Check(("certificate", "private_key"), _certificate_pair),)
 
 
 class Digest(Section, frozen=True, kw_only=True):
@@ -200,7 +151,7 @@ class User(Section, frozen=True, kw_only=True):
     ] = ""
     digest: Annotated[Digest, Meta(description="What Digest keeps of the password.")] | None = None
 
-    unique: ClassVar = "name"
+    unique: ClassVar = ("name",)
     checks: ClassVar = (
         Check(("password", "password_file", "digest"), _one_secret),
         Check(("password_file",), _password_file),
@@ -211,17 +162,6 @@ class TestLive(Section, tag="testlive", tag_field="kind", frozen=True, kw_only=T
     """A test pattern with the wall clock and the frame number burnt in."""
 
     __test__ = False  # pytest would collect the name
-
-
-def _readable(folder: Path, key: str, path: str) -> Iterator[Complaint]:
-    file = folder / path
-    try:
-        with file.open("rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                yield Complaint(key, f"{file} is not a regular file", "a file")
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        yield Complaint(key, f"{file}: {reason}", "a file that can be read")
 
 
 class FileLive(Section, tag="filelive", tag_field="kind", frozen=True, kw_only=True):
@@ -236,7 +176,7 @@ class FileLive(Section, tag="filelive", tag_field="kind", frozen=True, kw_only=T
         ),
     ]
 
-    checks: ClassVar = (Check(("path",), lambda folder, path: _readable(folder, "path", path)),)
+    checks: ClassVar = (Check(("path",), lambda folder, path: readable(folder, "path", path)),)
 
 
 class Video(Section, frozen=True, kw_only=True):
@@ -283,7 +223,18 @@ class Stream(Section, frozen=True, kw_only=True):
         Meta(ge=0, le=86400, description="The encoder stays on for so long after the last reader, in seconds."),
     ] = 10.0
 
-    unique: ClassVar = "id"
+    unique: ClassVar = ("id",)
+
+
+GLOBAL = "global"  # the identity of the server itself; see identities.py
+
+
+def _not_global(_: Path, id: str) -> Iterator[Complaint]:
+    if id == GLOBAL:
+        yield Complaint("id", f'"{GLOBAL}" is the name of the server\'s own certificate', "another id")
+
+
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 
 
 class Camera(Section, frozen=True, kw_only=True):
@@ -305,8 +256,29 @@ class Camera(Section, frozen=True, kw_only=True):
     digest_sha256: Annotated[bool, Meta(description="Offer Digest SHA-256 after MD5. FFmpeg cannot log in then.")] = (
         False
     )
+    rtsps_port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="A port of its own for RTSPS, where its certificate is served; 0: none."),
+    ] = 0
+    server_name: Annotated[
+        str,
+        Meta(
+            pattern=rf"^(?!.{{254}})((\*\.{_LABEL}\.)?{_LABEL}(\.{_LABEL})*)?\Z",
+            description="Clients that ask for this name (SNI) get its certificate; `*.` stands for any first label.",
+            extra={"allowed": 'a DNS name in lower case, or "*." and a name of two labels or more'},
+        ),
+    ] = ""
+    address: Annotated[
+        Address,
+        Meta(
+            description="Clients that connect to this address of the host get its certificate.",
+            extra={"allowed": "an IPv4 or IPv6 address in its shortest form"},
+        ),
+    ] = Address("")
+    tls: Annotated[CameraTLS, Meta(description="Its own certificate, and whom it lets in.")] | None = None
 
-    unique: ClassVar = "id"
+    unique: ClassVar = ("id", "rtsps_port", "server_name", "address")
+    checks: ClassVar = (Check(("id",), _not_global),)
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -390,6 +362,22 @@ class Workers(Section, frozen=True, kw_only=True):
     ] = 10.0
 
 
+def _own_ports(_: Path, server: Server, cameras: tuple[Camera, ...]) -> Iterator[Complaint]:
+    for index, camera in enumerate(cameras):
+        for name, port in (("rtsp_port", server.rtsp_port), ("rtsps_port", server.rtsps_port)):
+            if camera.rtsps_port and camera.rtsps_port == port:
+                yield Complaint("cameras", f"{port} is server.{name} too", "a port of its own", (index, "rtsps_port"))
+
+
+def _client_authorities(_: Path, tls: TLS, cameras: tuple[Camera, ...]) -> Iterator[Complaint]:
+    """With what a camera takes over from the server."""
+    for index, camera in enumerate(cameras):
+        wanted = camera.tls.client_certificates if camera.tls else None
+        if camera.tls and wanted in ("optional", "required") and not (camera.tls.client_ca or tls.client_ca):
+            wrong = f'is missing with client_certificates = "{wanted}"'
+            yield Complaint("cameras", wrong, "a path here or in [tls]", (index, "tls", "client_ca"))
+
+
 class Document(Section, frozen=True, kw_only=True):
     """The whole file. Everything may be absent: the empty file serves one test camera."""
 
@@ -399,3 +387,5 @@ class Document(Section, frozen=True, kw_only=True):
     cameras: Annotated[tuple[Camera, ...], Meta(extra={"allowed": "[[cameras]] tables"})] = ()
     limits: Annotated[Limits, Meta()] = Limits()
     workers: Annotated[Workers, Meta()] = Workers()
+
+    checks: ClassVar = (Check(("server", "cameras"), _own_ports), Check(("tls", "cameras"), _client_authorities))

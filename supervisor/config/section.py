@@ -18,11 +18,13 @@ from msgspec import Meta
 
 
 class Complaint(NamedTuple):
-    """What a check across keys has found; `key` is one of the section's, or "" for the section itself."""
+    """What a check across keys has found; `key` is one of the section's, or "" for the section itself; `inside` leads
+    on from there."""
 
     key: str
     wrong: str
     allowed: str
+    inside: tuple[str | int, ...] = ()
 
 
 class Check(NamedTuple):
@@ -36,10 +38,10 @@ class Check(NamedTuple):
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all sections. `unique` names the key that may not repeat in a list of them."""
+    """Base of all sections. `unique` names the keys that may not repeat in a list of them, unless they are empty."""
 
     checks: ClassVar[tuple[Check, ...]] = ()
-    unique: ClassVar[str] = ""
+    unique: ClassVar[tuple[str, ...]] = ()
 
 
 class Key(NamedTuple):

@@ -11,6 +11,7 @@ from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from camfleet.supervisor.credentials import REALM, user_spec
 
 from . import schema
+from .identities import TLSSettings, resolve_tls
 from .read import ConfigurationError, Problem, read
 from .schema import RTSPS, Camera, Document, Limits, Stream, User, Video, Workers
 from .values import Bitrate
@@ -42,8 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rtsps_port: int  # 0: closed
     rtsps: RTSPS
     state_dir: Path | None  # as configured
-    certificate: Path  # certificate and private_key: relative to the state folder's certs/
-    private_key: Path
+    tls: TLSSettings
     users: tuple[UserSpec, ...]  # empty: the state folder's generated user
     cameras: tuple[CameraSpec, ...]
     limits: Limits
@@ -80,7 +80,7 @@ def check(file: Path) -> list[Problem]:
 
 
 def resolve(document: Document, file: Path | None, folder: Path) -> Settings:
-    server = document.server
+    server, cameras = document.server, document.cameras or (TEST_CAMERA,)
     return Settings(
         file=file,
         hosts=tuple(server.host),
@@ -88,10 +88,9 @@ def resolve(document: Document, file: Path | None, folder: Path) -> Settings:
         rtsps_port=0 if server.rtsps == "off" else server.rtsps_port,
         rtsps=server.rtsps,
         state_dir=folder / server.state_dir if server.state_dir else None,
-        certificate=Path(document.tls.certificate or "ssl.ca"),
-        private_key=Path(document.tls.private_key or "ssl.key"),
+        tls=resolve_tls(document.tls, cameras),
         users=tuple(_user(user, folder) for user in document.users),
-        cameras=tuple(_camera(camera, document, folder) for camera in document.cameras or (TEST_CAMERA,)),
+        cameras=tuple(_camera(camera, document, folder) for camera in cameras),
         limits=document.limits,
         workers=document.workers,
     )

@@ -52,8 +52,22 @@ class Addresses(tuple[str, ...]):
         return cls(found)
 
 
+class Address(str):
+    """One IP address of the host."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: Any) -> Self:
+        """Raises ValueError for anything but an address as RFC 5952 writes it, so that equal ones are equal texts."""
+        address = ipaddress.ip_address(raw if isinstance(raw, str) else "")
+        if str(address) != raw or address.is_unspecified:
+            raise ValueError("not one address in its shortest form")
+        return cls(raw)
+
+
 def decode(kind: type, raw: Any) -> Any:
     """msgspec's hook for types that it does not know."""
-    if kind in (Bitrate, Addresses):
+    if kind in (Address, Addresses, Bitrate):
         return kind.parse(raw)
     raise NotImplementedError(kind)

@@ -1,12 +1,15 @@
 """Which ports are open, to whom, and what they say (issue 2, point 4)."""
 
+import os
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.kit.rtsp_client import RTSPClient
-from tests.kit.server import PASSWORD, USER, Server
+from tests.kit.server import PASSWORD, USER, Server, free_ports
+from tests.kit.wait import wait_for
 
 
 def test_required_opens_no_plain_port(folder: Path) -> None:
@@ -66,3 +69,22 @@ def has_ipv6() -> bool:
             return True
     except OSError:
         return False
+
+
+def test_a_port_of_a_cameras_own_comes_and_goes_with_the_configuration(folder: Path) -> None:
+    (own,) = free_ports(1)
+    with Server(folder) as server:
+        config = server.config.read_text()
+        server.config.write_text(config.replace('name = "Test', f'rtsps_port = {own}\nname = "Test'))
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: is_open(own))
+        wait_for(lambda: f":{own}/" in server.camera()["streams"][0]["url"])
+        server.config.write_text(config)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: not is_open(own))
+        wait_for(lambda: f":{server.rtsps_port}/" in server.camera()["streams"][0]["url"])
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

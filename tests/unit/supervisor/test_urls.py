@@ -1,13 +1,14 @@
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from camfleet.supervisor.config import Settings, load
+from camfleet.supervisor.config import IdentitySettings, Settings, TLSSettings, load
 from camfleet.supervisor.credentials import user_spec
 from camfleet.supervisor.greeting import MAX_CAMERAS, greeting
 from camfleet.supervisor.state import StateFolder
-from camfleet.supervisor.urls import primary_address, public_host, schemes, stream_url
+from camfleet.supervisor.urls import places, primary_address, public_host, stream_url
 
 SETTINGS = load(None)
 CAMERA = SETTINGS.cameras[0]
@@ -26,7 +27,28 @@ STREAM = CAMERA.streams[0]
     ],
 )
 def test_schemes(server: dict[str, object], expected: list[tuple[str, int]]) -> None:
-    assert schemes(load(None, server)) == expected
+    found = places(load(None, server), "ipc1", "192.0.2.7")
+    assert found == [(scheme, "192.0.2.7", port) for scheme, port in expected]
+
+
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [
+        ({}, ("rtsps", "192.0.2.7", 8322)),
+        ({"rtsps_port": 8401}, ("rtsps", "192.0.2.7", 8401)),
+        ({"server_name": "ipc1.example.org"}, ("rtsps", "ipc1.example.org", 8322)),
+        ({"server_name": "*.example.org"}, ("rtsps", "192.0.2.7", 8322)),
+        ({"address": "2001:db8::1"}, ("rtsps", "2001:db8::1", 8322)),
+        ({"server_name": "a.example.org", "address": "2001:db8::1"}, ("rtsps", "a.example.org", 8322)),
+    ],
+)
+def test_a_camera_is_found_where_its_certificate_is_shown(
+    identity: dict[str, Any], expected: tuple[str, str, int]
+) -> None:
+    own = IdentitySettings(name="ipc1", **identity)
+    settings = msgspec.structs.replace(load(None), tls=TLSSettings(identities=(IdentitySettings(name="global"), own)))
+    assert places(settings, "ipc1", "192.0.2.7") == [expected, ("rtsp", "192.0.2.7", 8554)]
+    assert places(settings, "ipc2", "192.0.2.7")[0] == ("rtsps", "192.0.2.7", 8322)
 
 
 @pytest.mark.parametrize(

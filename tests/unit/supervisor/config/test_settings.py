@@ -87,7 +87,7 @@ def test_the_whole_example(example: Path) -> None:
     assert settings.hosts == ("0.0.0.0",)
     assert (settings.rtsp_port, settings.rtsps_port, settings.rtsps) == (8554, 8322, "default")
     assert settings.state_dir == example.parent / "state"
-    assert (settings.certificate, settings.private_key) == (Path("ssl.ca"), Path("ssl.key"))
+    assert settings.tls.identities[0].files == ((Path("ssl.ca"), Path("ssl.key")),)
     assert settings.users == (
         UserSpec(name="viewer", ha1_md5=md5("viewer:camfleet:s3cret"), ha1_sha256=sha256("viewer:camfleet:s3cret")),
         UserSpec(
