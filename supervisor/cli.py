@@ -1,4 +1,4 @@
-"""The command line: `camfleet serve | check | status | password | encoders | bench`.
+"""The command line: `camfleet serve | check | status | cert | password | encoders | bench`.
 
 Exit codes: 0 done, 1 what was asked cannot be done (the reason is on stderr), 2 wrong usage, 130 interrupted.
 Results go to stdout, the log to stderr. Imports that cost time stand in the command that needs them.
@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from camfleet.core import log
 
-from . import StartError
+from . import StartError, cert_commands
 from .config import ConfigurationError, Settings, load
 from .credentials import generate_password, user_spec
 from .greeting import greeting
@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", parents=[where], help="cameras, workers, streams and readers of the server")
     status.add_argument("--json", action="store_true", help="for scripts")
     status.set_defaults(command=_status)
+
+    cert_commands.add(commands, where)
 
     password = commands.add_parser("password", parents=[where], help="give the generated user a new password")
     password.add_argument("user", nargs="?", metavar="USER")

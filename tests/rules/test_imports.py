@@ -22,8 +22,8 @@ MEASURES = ("bench/micro/", "bench/macro/")
 EXCLUSIVE = [
     ("av", ["workers/sources/", "workers/encoders/"]),
     ("zmq", ["supervisor/arbiter/bus.py", "workers/bus.py"]),
-    ("OpenSSL", ["supervisor/tls/"]),
-    ("cryptography", ["supervisor/tls/", "supervisor/certs/"]),
+    ("OpenSSL", ["supervisor/tls/", "supervisor/examine/"]),
+    ("cryptography", ["supervisor/tls/", "supervisor/certs/", "supervisor/examine/"]),
     ("socket", ["core/net/", "supervisor/", "workers/adopt.py", "workers/forkserver.py", "bench/"]),
     ("multiprocessing", []),
     ("pickle", []),

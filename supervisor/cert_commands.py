@@ -1,0 +1,100 @@
+"""`camfleet cert ...`: certificates and keys, looked at and changed from the command line.
+
+Exit codes as in cli.py; `validate`: 0 when nothing blocks.
+"""
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import StartError
+from .examine import MAX_MATERIAL_SIZE, Material, Purpose, Report, examine
+from .status import table
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+GLOBAL = "global"
+
+
+def add(commands: "Subcommands", where: argparse.ArgumentParser) -> None:
+    """The group `cert`. `where`: the options that name configuration and state folder."""
+    group = commands.add_parser("cert", help="certificates: check, ...")
+    cert = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    validate = cert.add_parser("validate", parents=[where], help="say whether a certificate and its key can be served")
+    add_pair(validate)
+    validate.add_argument("--ca", type=Path, metavar="FILE", help="the authority of your clients; else this system's")
+    validate.add_argument("--json", action="store_true", help="for scripts")
+    validate.set_defaults(command=_validate)
+
+
+def add_pair(parser: argparse.ArgumentParser) -> None:
+    """What names a pair, and whom it is for; `examined` takes it from there."""
+    parser.add_argument("certificate", type=Path, metavar="CERT", help="PEM, DER, PKCS#12 or PKCS#7, with its chain")
+    parser.add_argument("key", type=Path, nargs="?", metavar="KEY", help="unless it is in the same file")
+    parser.add_argument("--for", dest="identity", default=GLOBAL, metavar="CAMERA", help="else the server's own")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="of an encrypted key; else it is asked for")
+
+
+def examined(certificate: bytes, key: bytes, password_file: Path | None, purpose: Purpose) -> Report:
+    """Asks for the password when one is needed and there is a terminal. Raises StartError."""
+    password = read(password_file).rstrip(b"\r\n") if password_file else b""
+    report = examine(Material(certificate=certificate, private_key=key, password=password), purpose)
+    if password or report.findings[0].check != "password" or not sys.stdin.isatty():
+        return report
+    password = getpass.getpass("Password of the private key: ").encode()
+    return examine(Material(certificate=certificate, private_key=key, password=password), purpose)
+
+
+def read(path: Path) -> bytes:
+    """One byte more than can be examined at most. Raises StartError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_MATERIAL_SIZE + 1)
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from None
+
+
+def render(report: Report) -> str:
+    """The findings as a table, and what follows from them."""
+    rows = [(finding.verdict, finding.check, finding.reason) for finding in report.findings]
+    counts = [sum(finding.verdict == verdict for finding in report.findings) for verdict in ("block", "warning")]
+    blocks, warnings = (
+        f"{count} {noun}{'s' * (count != 1)}" for count, noun in zip(counts, ("block", "warning"), strict=True)
+    )
+    verdict = {
+        "pass": "It can be served.",
+        "warning": f"It can be served; {warnings}.",
+        "block": f"It cannot be served: {blocks}.",
+    }
+    return f"{table('VERDICT CHECK REASON', rows)}\n\n{verdict[report.verdict]}"
+
+
+def _validate(options: argparse.Namespace) -> int:
+    purpose = msgspec.structs.replace(_purpose(options), trusted=read(options.ca) if options.ca else b"")
+    key = read(options.key) if options.key else b""
+    report = examined(read(options.certificate), key, options.password_file, purpose)
+    if options.json:
+        description = report.pair.description if report.pair else None
+        shown: dict[str, Any] = {"verdict": report.verdict, "findings": report.findings, "certificate": description}
+        print(msgspec.json.format(msgspec.json.encode(shown)).decode())
+    else:
+        print(render(report))
+    return int(report.verdict == "block")
+
+
+def _purpose(options: argparse.Namespace) -> Purpose:
+    """Whom the pair is for, and how clients call it. Raises ConfigurationError, StartError."""
+    from .certs import host_addresses, host_names
+    from .config import load
+
+    settings = load(options.config)
+    cameras = [camera.id for camera in settings.cameras]
+    if options.identity not in (GLOBAL, *cameras):
+        raise StartError(f'there is no camera "{options.identity}"; there are {", ".join(cameras)}')
+    return Purpose(identity=options.identity, names=tuple(host_names()), addresses=tuple(map(str, host_addresses())))
