@@ -5,20 +5,25 @@ Exit codes as in cli.py; `validate`: 0 when nothing blocks.
 
 import argparse
 import getpass
+import os
 import sys
+import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import StartError
+from .config import GLOBAL, load
 from .examine import MAX_MATERIAL_SIZE, Material, Purpose, Report, examine
+from .state import StateFolder, default_state_dir
 from .status import table
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-GLOBAL = "global"
+REASON_WIDTH = 88
 
 
 def add(commands: "Subcommands", where: argparse.ArgumentParser) -> None:
@@ -62,17 +67,14 @@ def read(path: Path) -> bytes:
 
 def render(report: Report) -> str:
     """The findings as a table, and what follows from them."""
-    rows = [(finding.verdict, finding.check, finding.reason) for finding in report.findings]
-    counts = [sum(finding.verdict == verdict for finding in report.findings) for verdict in ("block", "warning")]
-    blocks, warnings = (
-        f"{count} {noun}{'s' * (count != 1)}" for count, noun in zip(counts, ("block", "warning"), strict=True)
-    )
-    verdict = {
-        "pass": "It can be served.",
-        "warning": f"It can be served; {warnings}.",
-        "block": f"It cannot be served: {blocks}.",
-    }
-    return f"{table('VERDICT CHECK REASON', rows)}\n\n{verdict[report.verdict]}"
+    rows: list[tuple[str, ...]] = []
+    for finding in report.findings:
+        first, *others = textwrap.wrap(finding.reason, REASON_WIDTH)
+        rows += [(finding.verdict, finding.check, first), *(("", "", line) for line in others)]
+    count = Counter(finding.verdict for finding in report.findings)
+    warnings = f" with {count['warning']} warning{'s' * (count['warning'] > 1)}" if count["warning"] else ""
+    outcome = f"Not good: {count['block']} of these must be mended." if count["block"] else f"Good{warnings}."
+    return f"{table('VERDICT CHECK REASON', rows)}\n\n{outcome}"
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -90,11 +92,13 @@ def _validate(options: argparse.Namespace) -> int:
 
 def _purpose(options: argparse.Namespace) -> Purpose:
     """Whom the pair is for, and how clients call it. Raises ConfigurationError, StartError."""
-    from .certs import host_addresses, host_names
-    from .config import load
+    from .certs.purpose import purpose_of
+    from .certs.store import Store
 
     settings = load(options.config)
-    cameras = [camera.id for camera in settings.cameras]
-    if options.identity not in (GLOBAL, *cameras):
-        raise StartError(f'there is no camera "{options.identity}"; there are {", ".join(cameras)}')
-    return Purpose(identity=options.identity, names=tuple(host_names()), addresses=tuple(map(str, host_addresses())))
+    identity = settings.tls.identity(options.identity)
+    if identity.name != options.identity:
+        cameras = ", ".join(camera.id for camera in settings.cameras)
+        raise StartError(f'there is no camera "{options.identity}"; there are {cameras}')
+    folder = options.state_dir or settings.state_dir or default_state_dir(os.environ, os.geteuid())
+    return purpose_of(identity, Store(StateFolder(folder).certs))

@@ -228,7 +228,7 @@ class _Reader:
     def _refused_password(self, what: str) -> str:
         if self._password:
             return f"the password does not open the {what}"
-        return f"the {what} is encrypted: give its password"
+        return f"the {what} is encrypted: its password is needed (--password-file FILE, or type it)"
 
 
 def _as_ascii(data: bytes) -> bytes:
@@ -292,7 +292,7 @@ def _looks_like_a_key(body: bytes) -> bool:
 def _refuse_too_many_rounds(rounds: int) -> None:
     if rounds > MAX_ROUNDS:
         raise UnusableError(
-            "password",
+            "limits",
             f"its password is stretched in {rounds:,} rounds; more than {MAX_ROUNDS:,} are refused. "
             "Save it again with fewer: openssl pkcs8 -topk8 -iter 600000 (PKCS#12: openssl pkcs12 -export)",
         )
