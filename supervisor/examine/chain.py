@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import crypto
 
@@ -78,10 +78,9 @@ def is_root(certificate: x509.Certificate) -> bool:
     return issued(certificate, certificate)
 
 
-def public_bytes(key: object) -> bytes:
-    """The SubjectPublicKeyInfo of a public key."""
-    data: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
-    return data
+def public_bytes(key: PublicKeyTypes) -> bytes:
+    """Its SubjectPublicKeyInfo."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _leaf(certificates: Sequence[x509.Certificate], keys: Iterable[PrivateKeyTypes]) -> x509.Certificate:
