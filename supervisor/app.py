@@ -33,7 +33,7 @@ from .listen import BindError, Budget, Door, Journal, Listener, bind
 from .route import Router
 from .state import StateFolder
 from .status import StatusReport, SupervisorStatus
-from .tls import CertificateError, ServerContext
+from .tls import CertificateError, Directory, ServerContext
 
 log = Log("app")
 
@@ -93,7 +93,7 @@ class Server:
         self._accepting: dict[Port, list[asyncio.Task[None]]] = {}
         try:
             self._served = self._look(settings)  # the files by which it runs
-            self._context = _context(settings, state)
+            directory = _directory(settings, state)
             self._bind(_ports(settings))
         except (BindError, CertificateError, OSError) as error:
             self._close_ports(self._listeners)
@@ -104,7 +104,7 @@ class Server:
         self._arbiter.report = self._report
         self._router = Router(self._arbiter, self._authenticator, self._lockout, limits, self._journal)
         self._door = Door(
-            self._router.serve, self._budget, self._journal, handshake_timeout_s=limits.handshake_timeout_s
+            self._router.serve, self._budget, self._journal, directory, handshake_timeout_s=limits.handshake_timeout_s
         )
 
     async def run(self, on_ready: Callable[[], None], reload: Callable[[], Settings]) -> None:
@@ -166,7 +166,7 @@ class Server:
         try:
             settings = reload()
             files = self._look(settings)
-            context = _context(settings, self._state)
+            directory = _directory(settings, self._state)
             wanted = _ports(settings)
             leaving = [port for port in self._listeners if port not in wanted]
             added = self._bind((port for port in wanted if port not in self._listeners), leaving)
@@ -180,12 +180,11 @@ class Server:
         late = [name for name in START_ONLY if _setting(settings, name) != _setting(self._settings, name)]
         if late:
             log.warning("restart_needed", settings=", ".join(late))
-        self._settings, self._context = settings, context
+        self._settings = settings
         self._served = {path: self._served.get(path, now) for path, now in files.items()}
         self._budget.limits = self._router.limits = settings.limits
         self._authenticator.set_users(settings.users)
-        for listener in (each for group in self._listeners.values() for each in group):
-            listener.context = context
+        self._door.directory = directory
         self._accept(added)
         await self._stop_accepting(leaving)
         self._close_ports(leaving)
@@ -201,7 +200,7 @@ class Server:
         try:
             for host, number, secure in ports:
                 port = host, number, secure
-                self._listeners[port] = bind([host], number, secure=secure, context=self._context, beside=beside)
+                self._listeners[port] = bind([host], number, secure=secure, beside=beside)
                 added.append(port)
         except BindError:
             self._close_ports(added)
@@ -272,6 +271,9 @@ def _pair(settings: Settings, state: StateFolder) -> tuple[Path, Path]:
     return state.certs / certificate, state.certs / private_key
 
 
-def _context(settings: Settings, state: StateFolder) -> ServerContext | None:
+def _directory(settings: Settings, state: StateFolder) -> Directory | None:
     """None: no TLS."""
-    return None if settings.rtsps == "off" else ServerContext(*_pair(settings, state))
+    if settings.rtsps == "off":
+        return None
+    certificate, private_key = _pair(settings, state)
+    return Directory(ServerContext([(certificate.read_bytes(), private_key.read_bytes())]))

@@ -68,7 +68,7 @@ class TLSConnection(PlainConnection):
 
     @classmethod
     async def accept(cls, sock: socket.socket, context: ServerContext) -> "TLSConnection":
-        reader, driver = RecordReader(sock, b""), Driver(context)
+        reader, driver = RecordReader(sock, b""), Driver(lambda _: context)
         while not driver.complete:
             driver.receive_record(await reader.read(driver.record_size))
             if data := driver.data_to_send():
@@ -172,7 +172,8 @@ def main() -> None:
     packetizer = Packetizer(ssrc=SSRC)
     frames = [packetizer.packetize(unit, 0) for unit in clip.access_units(options.clip)]
     floor = Floor(frames, clip.FPS, options.tls is not None)
-    context = ServerContext(*ensure_pair(options.tls)) if options.tls else None
+    pair = ensure_pair(options.tls) if options.tls else None
+    context = ServerContext([(pair[0].read_bytes(), pair[1].read_bytes())]) if pair else None
     thread = threading.Thread(target=floor.run, daemon=True)
     thread.start()
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:

@@ -55,7 +55,10 @@ class TLSInfo(msgspec.Struct, frozen=True, kw_only=True):
     suite: str  # "TLS_AES_128_GCM_SHA256"
     group: str = ""
     server_name: str = ""
+    certificate: str = ""  # whose it was: "global", or a camera's id
     certificate_fingerprint: str = ""  # SHA-256, hex
+    client_user: str = ""  # who the client is by its certificate, which has been verified; empty: nobody
+    client_authority: str = ""  # by what; empty: the client has shown no certificate
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):

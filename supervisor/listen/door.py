@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import functools
 import socket
 import time
 import traceback
@@ -10,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from camfleet.core.log import Log
 from camfleet.core.tls.session import HEADER_SIZE
 from camfleet.core.wire.control import Endpoint
-from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, export
+from camfleet.supervisor.tls import Directory, Driver, HandshakeError, ServerContext, export
 
 from .budget import Budget, Lease, OverLimitError
 from .channel import Channel, RecordReader, SessionBrokenError, hang_up, read_some
 from .first_bytes import Protocol, classify
 from .journal import Journal
-from .tcp import Listener
+from .tcp import Listener, endpoint
 
 _log = Log("listen")
 _libc = ctypes.CDLL(None)
@@ -33,7 +34,8 @@ class TurnedAwayError(Exception):
 
 
 class Door:
-    """Gives each Channel to `serve`, in a task of its own.
+    """Gives each Channel to `serve`, in a task of its own. `directory` may be replaced at any time (new certificates:
+    handshakes that have begun go on as they are); None: TLS is off.
 
     `serve` detaches the channel or closes it, or leaves that to the door; it may let OSError out.
     """
@@ -43,9 +45,11 @@ class Door:
         serve: Callable[[Channel], Awaitable[None]],
         budget: Budget,
         journal: Journal,
+        directory: Directory | None,
         *,
         handshake_timeout_s: float = 5.0,
     ) -> None:
+        self.directory = directory
         self._serve = serve
         self._budget = budget
         self._journal = journal
@@ -117,21 +121,19 @@ class Door:
         while (protocol := classify(first)) is None:
             first += await read_some(sock, HEADER_SIZE - len(first))
         if protocol is Protocol.TLS:
-            if listener.context is None:
+            if self.directory is None:
                 raise TurnedAwayError("TLS is off", 'server.rtsps is "off"')
-            return await self._handshake(sock, peer, lease, listener.context, first)
+            return await self._handshake(sock, peer, lease, first)
         if protocol is Protocol.RTSP and not listener.secure:
             return Channel(sock, peer, lease, received=first)
         if protocol is Protocol.RTSP:
             raise TurnedAwayError("plain text on the TLS port", "its URL must begin with rtsps://")
         raise TurnedAwayError("neither TLS nor RTSP", f"began with {first.hex()}")
 
-    async def _handshake(
-        self, sock: socket.socket, peer: Endpoint, lease: Lease, context: ServerContext, first: bytes
-    ) -> Channel:
+    async def _handshake(self, sock: socket.socket, peer: Endpoint, lease: Lease, first: bytes) -> Channel:
         loop = asyncio.get_running_loop()
         reader = RecordReader(sock, first)
-        driver = Driver(context)
+        driver = Driver(functools.partial(self._choose, endpoint(sock.getsockname())))
         try:
             while not driver.complete:
                 driver.receive_record(await reader.read(driver.record_size))
@@ -140,10 +142,15 @@ class Door:
                 if data := driver.data_to_send():
                     await loop.sock_sendall(sock, data)
         except HandshakeError as error:
-            reason = f"TLS handshake {error.alert}" if error.alert else "TLS handshake"
-            raise TurnedAwayError(reason, str(error), driver.data_to_send()) from None
+            raise TurnedAwayError(error.word, str(error), driver.data_to_send()) from None
         session, tls = export(driver, time.monotonic_ns())
         return Channel(sock, peer, lease, session=session, tls=tls)
+
+    def _choose(self, local: Endpoint, server_name: str) -> ServerContext:
+        """As late as can be: who asks after a change gets what is new."""
+        if self.directory is None:
+            raise HandshakeError("", "TLS has just been switched off")
+        return self.directory.choose(local, server_name)
 
     def _note(self, reason: str, peer: Endpoint, detail: str) -> None:
         self._journal.note(reason, peer, detail, time.monotonic_ns())

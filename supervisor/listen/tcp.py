@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 
 from camfleet.core.log import Log
 from camfleet.core.wire.control import Endpoint
-from camfleet.supervisor.tls import ServerContext
 
 _log = Log("listen")
 
@@ -22,13 +21,11 @@ class BindError(Exception):
 
 
 class Listener:
-    """One listening socket. `secure`: only TLS is served there. `context` may be replaced at any time (a new
-    certificate: connections of before are not touched); None: TLS is off."""
+    """One listening socket. `secure`: only TLS is served there."""
 
-    def __init__(self, sock: socket.socket, *, secure: bool, context: ServerContext | None) -> None:
+    def __init__(self, sock: socket.socket, *, secure: bool) -> None:
         self._socket = sock
         self.secure = secure
-        self.context = context
         self.address = endpoint(sock.getsockname())
         self._exhausted = False
 
@@ -70,7 +67,6 @@ def bind(
     port: int,
     *,
     secure: bool,
-    context: ServerContext | None,
     beside: Collection[Listener] = (),
 ) -> list[Listener]:
     """Listen on a port of every host; all or, with BindError, none.
@@ -86,7 +82,7 @@ def bind(
             sock = _listen(host, port, secure, shared=bool(beside))
             if sock is None:
                 continue
-            listeners.append(Listener(sock, secure=secure, context=context))
+            listeners.append(Listener(sock, secure=secure))
             port = listeners[0].address.port
     except BindError:
         for listener in listeners:

@@ -1,7 +1,19 @@
 """The TLS handshake, and only that: as soon as it is complete the session moves into camfleet.core.tls."""
 
-from .context import CertificateError, ServerContext
+from .context import CertificateError, Policy, ServerContext
+from .directory import Directory, Entry
 from .export import export
 from .handshake import Driver, HandshakeError
+from .rehearsal import rehearse
 
-__all__ = ["CertificateError", "Driver", "HandshakeError", "ServerContext", "export"]
+__all__ = [
+    "CertificateError",
+    "Directory",
+    "Driver",
+    "Entry",
+    "HandshakeError",
+    "Policy",
+    "ServerContext",
+    "export",
+    "rehearse",
+]

@@ -1,17 +1,20 @@
 """What the server offers in a handshake, and the certificate it shows (RFC 8446, RFC 5246)."""
 
+import contextlib
+import hashlib
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
+
+from .client_certificate import UserRule
 
 # Preference order of both lists: AES-128-GCM is the cheapest to seal for every reader; ChaCha20 before AES-256, for
 # peers that have no AES instructions. Nothing else: core.tls seals exactly these.
@@ -26,11 +29,12 @@ _CLIENT_LABEL = b"CLIENT_TRAFFIC_SECRET_0"
 _SERVER_LABEL = b"SERVER_TRAFFIC_SECRET_0"
 
 
+KeyType = Literal["ECDSA", "RSA"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class CertificateError(Exception):
-    """A certificate and key that cannot be served; the text names the file and what is wrong with it."""
+    """A certificate and key that cannot be served; the text says what is wrong with them."""
 
 
 @dataclass(slots=True, repr=False)
@@ -43,29 +47,99 @@ class Witness:
     alert_by_peer: bool = False
 
 
-class ServerContext:
-    """One certificate with its private key, ready for handshakes.
+ClientCertificates = Literal["off", "optional", "required"]
 
-    Tickets are sealed with a key of this object: one from another certificate, or from before a rotation, is not
-    accepted and a full handshake follows.
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What a handshake must be like, whatever the certificate."""
+
+    strict: bool = False  # TLS 1.3 only
+    client_certificates: ClientCertificates = "off"
+    client_ca: bytes = b""  # PEM: who signs client certificates
+    client_user: UserRule = "common_name"
+
+    @property
+    def authority(self) -> str:
+        """Equal where a client certificate proves the same user; empty: nowhere, none is asked for."""
+        if self.client_certificates == "off":
+            return ""
+        return hashlib.sha256(self.client_user.encode() + b"\0" + self.client_ca).hexdigest()
+
+
+DEFAULT_POLICY = Policy()
+
+
+class ServerContext:
+    """One identity's certificates, of one generation, with a policy: ready for handshakes.
+
+    Tickets are sealed with a key of this object: one of another identity, or of another generation, is not accepted and
+    a full handshake follows.
     """
 
-    def __init__(self, certificate: Path, private_key: Path) -> None:
-        """Both files PEM, the certificate with its chain. Raises CertificateError."""
-        chain = _load_chain(certificate)
+    def __init__(
+        self,
+        pairs: Sequence[tuple[bytes, bytes]],
+        policy: Policy = DEFAULT_POLICY,
+        *,
+        identity: str = "global",
+        generation: int = 0,
+    ) -> None:
+        """Certificate with its chain and private key, both PEM; of two such pairs one ECDSA and one RSA. A client gets
+        the one that it can verify, ECDSA when both. Raises CertificateError."""
+        self.policy = policy
+        self.identity = identity
+        self.generation = generation
+        self.expired = False  # and not to be served any more; for who watches the clock
+        self.fingerprints: dict[KeyType, str] = {}
+        self.library_context = _context(policy)
+        for chain, private_key in pairs:
+            self._add(chain, private_key)
+        if not pairs:
+            raise CertificateError("there is no certificate")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the first certificate, hex."""
+        return next(iter(self.fingerprints.values()))
+
+    def shown(self, connection: SSL.Connection) -> str:
+        """The fingerprint of the certificate that a handshake has used; the first one's after a resumption."""
+        certificate = connection.get_certificate() if len(self.fingerprints) > 1 else None
+        if certificate is None:
+            return self.fingerprint
+        return self.fingerprints["RSA" if certificate.get_pubkey().type() == crypto.TYPE_RSA else "ECDSA"]
+
+    def _add(self, chain: bytes, private_key: bytes) -> None:
         key = load_key(private_key)
-        if chain[0].public_key() != key.public_key():
-            raise CertificateError(f"{private_key} is not the private key of the certificate in {certificate}")
-        self.fingerprint = chain[0].fingerprint(hashes.SHA256()).hex()
-        self.not_after: datetime = chain[0].not_valid_after_utc
-        self.library_context = _context()
         try:
-            self.library_context.use_certificate(chain[0])
+            leaf = x509.load_pem_x509_certificate(chain)
+        except ValueError:
+            raise CertificateError("the certificate is not in PEM form") from None
+        if leaf.public_key() != key.public_key():
+            raise CertificateError("the private key is not the certificate's")
+        kind: KeyType = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "ECDSA"
+        if kind in self.fingerprints:
+            raise CertificateError(f"both certificates are {kind}; the second one must be of the other key type")
+        self.fingerprints[kind] = leaf.fingerprint(hashes.SHA256()).hex()
+        try:
+            # The library's one door to a chain of each certificate's own; add_extra_chain_cert is for all of them.
+            with open_in_memory(chain) as path:
+                self.library_context.use_certificate_chain_file(path)
             self.library_context.use_privatekey(key)
-            for issuer in chain[1:]:
-                self.library_context.add_extra_chain_cert(issuer)
         except SSL.Error as error:  # such as an RSA key below the library's security level
-            raise CertificateError(f"{certificate}: {error_text(error)}") from None
+            raise CertificateError(error_text(error)) from None
+
+
+@contextlib.contextmanager
+def open_in_memory(data: bytes) -> Iterator[str]:
+    """A path under which `data` can be read while the context lasts; nothing is written to a disk."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def error_text(error: SSL.Error) -> str:
@@ -74,11 +148,11 @@ def error_text(error: SSL.Error) -> str:
     return ", ".join(reason for _, _, reason in queue) or "TLS failure"
 
 
-def _context() -> SSL.Context:
+def _context(policy: Policy) -> SSL.Context:
     # An OpenSSL built with "sslkeylog" writes every secret into the file that this variable names.
     os.environ.pop("SSLKEYLOGFILE", None)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION if policy.strict else SSL.TLS1_2_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_cipher_list(TLS_1_2_SUITES)
     context.set_tls13_ciphersuites(TLS_1_3_SUITES)
@@ -88,7 +162,28 @@ def _context() -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_keylog_callback(_on_secret)
     context.set_info_callback(_on_progress)
+    if policy.client_certificates != "off":
+        _ask_for_client_certificates(context, policy)
     return context
+
+
+def _ask_for_client_certificates(context: SSL.Context, policy: Policy) -> None:
+    try:
+        authorities = x509.load_pem_x509_certificates(policy.client_ca)
+    except ValueError:
+        raise CertificateError("client_ca holds no certificate in PEM form") from None
+    store = context.get_cert_store()
+    assert store is not None
+    for authority in authorities:
+        store.add_cert(crypto.X509.from_cryptography(authority))
+        context.add_client_ca(authority)
+    # An issuing authority may stand in the file without its root.
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if policy.client_certificates == "required" else 0
+    context.set_verify(SSL.VERIFY_PEER | required)
+    # A ticket would carry the client's certificate past its end and past another client_ca.
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_session_id(b"camfleet")  # without it a client that tries to resume is refused
 
 
 def _on_secret(connection: SSL.Connection, line: bytes) -> None:
@@ -107,25 +202,14 @@ def _on_progress(connection: SSL.Connection, where: int, value: int) -> None:
         witness.alert_by_peer = bool(where & SSL.SSL_CB_READ)
 
 
-def _load_chain(path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise CertificateError(f"{path} holds no certificate in PEM form") from None
-
-
-def load_key(path: Path) -> PrivateKey:
+def load_key(private_key: bytes) -> PrivateKey:
     """Raises CertificateError."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror}") from None
+        key = load_pem_private_key(private_key, password=None)
     except TypeError:
-        raise CertificateError(f"{path} is encrypted; camfleet needs it without a password") from None
+        raise CertificateError("the private key is encrypted; camfleet needs it without a password") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError(f"{path} holds no private key in PEM form") from None
+        raise CertificateError("the private key is not in PEM form") from None
     if not isinstance(key, PrivateKey):
-        raise CertificateError(f"{path} is neither an ECDSA nor an RSA key")
+        raise CertificateError("the private key is neither ECDSA nor RSA")
     return key

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 from camfleet.core.tls import Session
 from camfleet.core.wire.control import TLSInfo
+from cryptography import x509
 from OpenSSL import SSL
 
+from .client_certificate import user_of
+from .context import Policy
 from .handshake import Driver
 
 _TLS_1_2 = 0x0303
@@ -41,19 +44,29 @@ SUITES = {
 def export(driver: Driver, now_ns: int) -> tuple[Session, TLSInfo]:
     """The session of a complete handshake, once, and what may be shown of it. Raises ValueError in any other state."""
     connection = driver.take()
+    policy = driver.context.policy
     suite = SUITES[connection.get_cipher_name() or ""]
     if connection.get_protocol_version() == _TLS_1_3:
         session = _tls_1_3(driver, suite, now_ns)
     else:
         session = _tls_1_2(driver, connection, suite, now_ns)
+    client = _client_certificate(connection, policy)
     info = TLSInfo(
         version=connection.get_protocol_version_name(),
         suite=suite.name,
         group=connection.get_group_name() or "",
-        server_name=_host_name(connection.get_servername()),
-        certificate_fingerprint=driver.context.fingerprint,
+        server_name=driver.hello.server_name,
+        certificate=driver.context.identity,
+        certificate_fingerprint=driver.context.shown(connection),
+        client_user=user_of(client, policy.client_user) if client else "",
+        client_authority=policy.authority if client else "",
     )
     return session, info
+
+
+def _client_certificate(connection: SSL.Connection, policy: Policy) -> x509.Certificate | None:
+    """The one that the library has verified; None: it was not asked for, or not shown."""
+    return None if policy.client_certificates == "off" else connection.get_peer_certificate(as_cryptography=True)
 
 
 def _tls_1_3(driver: Driver, suite: Suite, now_ns: int) -> Session:
@@ -113,9 +126,3 @@ def prf(hash_name: str, secret: bytes, label: bytes, seed: bytes, size: int) -> 
         a = hmac.digest(secret, a, hash_name)
         out += hmac.digest(secret, a + seed, hash_name)
     return out[:size]
-
-
-def _host_name(name: bytes | None) -> str:
-    """The SNI host name for logs and status; what is no host name (RFC 6066 3) could carry terminal codes there."""
-    text = (name or b"").decode("ascii", "replace")
-    return text if all(c.isalnum() or c in "-._" for c in text) else ""

@@ -17,11 +17,10 @@ import pytest
 from camfleet.core.tls import Session
 from camfleet.core.wire.control import TLSInfo
 from camfleet.supervisor.listen import Channel
-from camfleet.supervisor.tls import ServerContext
 
 from tests.kit.door import OpenDoor, open_door
 from tests.kit.supervisor import until
-from tests.kit.tls_client import SUITES_1_2_ECDSA, SUITES_1_3, write_pair
+from tests.kit.tls_client import SUITES_1_2_ECDSA, SUITES_1_3, read_context, write_pair
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it imports asyncore where that still exists
@@ -64,7 +63,7 @@ async def serving(folder: Path) -> AsyncIterator[Server]:
             await channel.send(b"echo " + data)
 
     certificate, private_key = write_pair(folder)
-    async with open_door(ServerContext(certificate, private_key), serve=serve) as door:
+    async with open_door(read_context(certificate, private_key), serve=serve) as door:
         yield Server(door, certificate, seen)
 
 

@@ -13,7 +13,7 @@ import pytest
 from camfleet.core.log import Log, LogfmtFormatter
 from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Budget, Channel, Door, Journal, Listener, bind
-from camfleet.supervisor.tls import ServerContext
+from camfleet.supervisor.tls import Directory, ServerContext
 from OpenSSL import SSL
 
 from tests.kit.supervisor import until
@@ -78,8 +78,10 @@ async def open_door(
 ) -> AsyncIterator[OpenDoor]:
     budget = Budget(limits or Limits())
     journal = Journal(Log("listen"))
-    door = Door(serve, budget, journal, handshake_timeout_s=handshake_timeout_s)
-    (listener,) = bind([host], 0, secure=secure, context=context)
+    door = Door(
+        serve, budget, journal, Directory(context) if context else None, handshake_timeout_s=handshake_timeout_s
+    )
+    (listener,) = bind([host], 0, secure=secure)
     task = asyncio.create_task(door.run(listener))
     try:
         yield OpenDoor(door, listener, budget, journal)

@@ -1,6 +1,7 @@
 """TLS clients in memory, of two independent builds of OpenSSL and both protocol versions, and certificates to serve."""
 
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -8,8 +9,8 @@ from typing import Protocol
 from camfleet.core.tls import Session
 from camfleet.core.wire.control import TLSInfo
 from camfleet.supervisor.certs import host_addresses, issue
-from camfleet.supervisor.tls import Driver, ServerContext, export
-from camfleet.supervisor.tls.context import PrivateKey
+from camfleet.supervisor.tls import Driver, Policy, ServerContext, export
+from camfleet.supervisor.tls.context import DEFAULT_POLICY, PrivateKey
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
@@ -27,6 +28,15 @@ def write_pair(folder: Path, key: PrivateKey | None = None, name: str = "localho
     certificate.write_bytes(issue(key, [name], host_addresses(), datetime.now(UTC)).public_bytes(Encoding.PEM))
     private_key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return certificate, private_key
+
+
+def read_context(certificate: Path, private_key: Path, policy: Policy = DEFAULT_POLICY) -> ServerContext:
+    return ServerContext([(certificate.read_bytes(), private_key.read_bytes())], policy)
+
+
+def always(context: ServerContext) -> Callable[[str], ServerContext]:
+    """For a Driver that has no choice."""
+    return lambda _: context
 
 
 class Client(Protocol):
@@ -202,7 +212,7 @@ def drive(driver: Driver, client: Client, first_request: bytes = b"") -> list[by
 
 def establish(context: ServerContext, client: Client) -> tuple[Session, TLSInfo]:
     """A complete handshake, exported."""
-    driver = Driver(context)
+    driver = Driver(always(context))
     assert drive(driver, client) == []
     return export(driver, now_ns=0)
 

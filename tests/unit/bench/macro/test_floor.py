@@ -15,10 +15,9 @@ from camfleet.bench.load import main as load
 from camfleet.bench.macro.floor import Floor
 from camfleet.bench.macro.floor_server import SSRC, accept, answer, expand_label
 from camfleet.core.rtp.h264 import Packetizer
-from camfleet.supervisor.tls import ServerContext
 
 from tests.kit.access_units import access_unit, key_access_unit
-from tests.kit.tls_client import write_pair
+from tests.kit.tls_client import read_context, write_pair
 from tests.kit.wait import wait_for
 from tests.reference import rtp, tls_record
 
@@ -170,7 +169,7 @@ def test_answers() -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 def test_the_load_tool_plays_from_it(tls: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    context = ServerContext(*write_pair(tmp_path)) if tls else None
+    context = read_context(*write_pair(tmp_path)) if tls else None
     floor = Floor(film(), 30, tls)
     loop = asyncio.new_event_loop()
     with socket.create_server(("127.0.0.1", 0)) as listener, running(floor):

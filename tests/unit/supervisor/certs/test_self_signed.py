@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from camfleet.supervisor.certs import ensure_pair, issue
-from camfleet.supervisor.tls import CertificateError, ServerContext
+from camfleet.supervisor.tls import CertificateError
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.kit.tls_client import SystemClient, establish
+from tests.kit.tls_client import SystemClient, establish, read_context
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -40,21 +40,21 @@ def test_a_fresh_pair(tmp_path: Path, umask: int) -> None:
     assert (certificate.name, private_key.name) == ("ssl.ca", "ssl.key")
     assert (mode(certificate), mode(private_key)) == (0o644, 0o600)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ssl.ca", "ssl.key"]
-    ServerContext(certificate, private_key)
+    read_context(certificate, private_key)
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
 def test_a_verifying_client_accepts_it(tmp_path: Path, name: str) -> None:
     certificate, private_key = ensure_pair(tmp_path)
     client = SystemClient(verifying(certificate), server_name=name)
-    establish(ServerContext(certificate, private_key), client)
+    establish(read_context(certificate, private_key), client)
 
 
 def test_a_verifying_client_refuses_another_name(tmp_path: Path) -> None:
     certificate, private_key = ensure_pair(tmp_path)
     client = SystemClient(verifying(certificate), server_name="camera.example.org")
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
-        establish(ServerContext(certificate, private_key), client)
+        establish(read_context(certificate, private_key), client)
 
 
 def test_an_existing_pair_is_not_touched(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_key_alone_gets_a_certificate(tmp_path: Path) -> None:
     (tmp_path / "ssl.ca.new").write_bytes(b"left by the crash")
     pair = ensure_pair(tmp_path)
     assert pair[1].read_bytes() == pem
-    ServerContext(*pair)
+    read_context(*pair)
 
 
 def test_a_certificate_without_its_key_is_not_replaced(tmp_path: Path) -> None:

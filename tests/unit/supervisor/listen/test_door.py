@@ -152,19 +152,19 @@ def test_an_error_of_ours_ends_one_connection(context: ServerContext, caplog: py
     assert [record.getMessage() for record in caplog.records] == ["serve_failed", "serve_failed"]
 
 
-def test_a_rush_lets_those_who_are_inside_have_their_turn(context: ServerContext) -> None:
+def test_a_rush_lets_those_who_are_inside_have_their_turn() -> None:
     """asyncio's sock_accept does not give way while the backlog has connections."""
 
     async def test() -> None:
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as stack:
-            (listener,) = bind(["127.0.0.1"], 0, secure=False, context=context)
+            (listener,) = bind(["127.0.0.1"], 0, secure=False)
             stack.callback(listener.close)
             for _ in range(50):
                 sock = stack.enter_context(raw_socket())
                 await loop.sock_connect(sock, ("127.0.0.1", listener.address.port))
             journal = Journal(Log("listen"))
-            door = Door(echo, Budget(Limits(connections=1)), journal)
+            door = Door(echo, Budget(Limits(connections=1)), journal, None)
             running = asyncio.create_task(door.run(listener))
             for _ in range(10):
                 await asyncio.sleep(0)

@@ -34,7 +34,7 @@ def close(listeners: list[Listener]) -> None:
 @needs_ipv6
 def test_both_families_share_a_port() -> None:
     """ "::" is IPv6 alone, so that an IPv4 peer has an IPv4 address."""
-    listeners = bind(["0.0.0.0", "::"], 0, secure=False, context=None)
+    listeners = bind(["0.0.0.0", "::"], 0, secure=False)
 
     async def peers() -> list[Endpoint]:
         found = []
@@ -64,26 +64,26 @@ def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(family, *rest)
 
     monkeypatch.setattr(socket, "socket", ipv4_only)
-    (listener,) = bind(["0.0.0.0", "::"], 0, secure=False, context=None)
+    (listener,) = bind(["0.0.0.0", "::"], 0, secure=False)
     assert listener.address.host == "0.0.0.0"
     listener.close()
     with pytest.raises(BindError, match="::1"):
-        bind(["::1"], 0, secure=False, context=None)
+        bind(["::1"], 0, secure=False)
 
 
 def test_a_port_that_is_taken() -> None:
     """All or none: what was bound before is closed again."""
-    (other,) = bind(["127.0.0.2"], 0, secure=True, context=None)
+    (other,) = bind(["127.0.0.2"], 0, secure=True)
     port = other.address.port
     with pytest.raises(BindError, match=rf"port {port} on 127.0.0.2 is in use .* another rtsps_port"):
-        bind(["127.0.0.1", "127.0.0.2"], port, secure=True, context=None)
-    close(bind(["127.0.0.1"], port, secure=True, context=None))
+        bind(["127.0.0.1", "127.0.0.2"], port, secure=True)
+    close(bind(["127.0.0.1"], port, secure=True))
     other.close()
 
 
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(BindError, match=r"does not have the address 192\.0\.2\.7"):
-        bind(["192.0.2.7"], 0, secure=False, context=None)
+        bind(["192.0.2.7"], 0, secure=False)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def highest_descriptor() -> int:
 
 def test_no_descriptors_left(caplog: pytest.LogCaptureFixture) -> None:
     """The connection waits in the backlog; one line says why."""
-    (listener,) = bind(["127.0.0.1"], 0, secure=False, context=None)
+    (listener,) = bind(["127.0.0.1"], 0, secure=False)
 
     async def run() -> Endpoint:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -134,7 +134,7 @@ def test_no_descriptors_left(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_closed_listener_ends_accept() -> None:
     async def run() -> None:
-        (listener,) = bind(["127.0.0.1"], 0, secure=False, context=None)
+        (listener,) = bind(["127.0.0.1"], 0, secure=False)
         listener.close()
         with pytest.raises(OSError, match=r"Bad file descriptor|Invalid"):
             await listener.accept()

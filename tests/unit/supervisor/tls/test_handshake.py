@@ -9,7 +9,7 @@ from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, expor
 from camfleet.supervisor.tls.handshake import MAX_HANDSHAKE_SIZE
 from OpenSSL import SSL
 
-from tests.kit.tls_client import BundledClient, SystemClient, drive, exchange, split_records
+from tests.kit.tls_client import BundledClient, SystemClient, always, drive, exchange, split_records
 
 HANDSHAKE, ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC = 22, 21, 23, 20
 
@@ -28,7 +28,7 @@ def client_hello(client: BundledClient | SystemClient | None = None) -> bytes:
 
 def failure(context: ServerContext, *records: bytes) -> tuple[HandshakeError, bytes]:
     """The error that the last of the records causes, and what is sent on it."""
-    driver = Driver(context)
+    driver = Driver(always(context))
     for one in records[:-1]:
         driver.receive_record(one)
     driver.data_to_send()
@@ -41,7 +41,7 @@ def failure(context: ServerContext, *records: bytes) -> tuple[HandshakeError, by
 def test_client_hello_cut_in_two_records_at_every_byte(context: ServerContext) -> None:
     hello = client_hello()
     for cut in range(1, len(hello)):
-        driver = Driver(context)
+        driver = Driver(always(context))
         driver.receive_record(record(HANDSHAKE, hello[:cut]))
         assert driver.data_to_send() == b""
         driver.receive_record(record(HANDSHAKE, hello[cut:]))
@@ -53,7 +53,7 @@ def test_client_hello_in_records_of_one_byte(context: ServerContext) -> None:
     client = BundledClient()
     hello = client_hello(client)
     assert len(hello) > 1200
-    driver = Driver(context)
+    driver = Driver(always(context))
     for value in hello:
         driver.receive_record(record(HANDSHAKE, bytes((value,))))
     client.feed(driver.data_to_send())
@@ -69,7 +69,7 @@ def test_hello_retry_request(context: ServerContext) -> None:
     client_context.verify_mode = ssl.CERT_NONE
     client_context.set_ecdh_curve("secp521r1")
     client = SystemClient(client_context)
-    driver = Driver(context)
+    driver = Driver(always(context))
     drive(driver, client)
     session, info = export(driver, 0)
     assert info.group == "secp521r1"
@@ -77,12 +77,12 @@ def test_hello_retry_request(context: ServerContext) -> None:
 
 
 def test_record_size(context: ServerContext) -> None:
-    driver = Driver(context)
+    driver = Driver(always(context))
     assert [driver.record_size(b"\x16\x03\x01\x01\x02"[:n]) for n in range(6)] == [0, 0, 0, 0, 0, 263]
 
 
 def test_only_whole_records_and_only_until_complete(context: ServerContext) -> None:
-    driver = Driver(context)
+    driver = Driver(always(context))
     whole = record(HANDSHAKE, client_hello())
     for wrong in (b"", whole[:4], whole[:-1], whole + b"\x17"):
         with pytest.raises(ValueError, match="one whole record"):
@@ -122,7 +122,7 @@ def test_garbage(context: ServerContext, alert: str, records: list[bytes]) -> No
 
 def test_more_than_a_handshake_can_need(context: ServerContext) -> None:
     """Bad-input 60: a ClientHello of 64 KB ends at the header of the record that would go over the limit."""
-    driver = Driver(context)
+    driver = Driver(always(context))
     driver.receive_record(record(HANDSHAKE, b"\x01\x00\xff\xff" + bytes(16_380)))
     rest = MAX_HANDSHAKE_SIZE - 16_389
     assert driver.record_size(record(HANDSHAKE, bytes(rest - 5))) == rest
@@ -179,7 +179,7 @@ def test_extensions(context: ServerContext, alert: str, extensions: list[Extensi
         error, farewell = failure(context, hello)
         assert (error.alert, farewell[0]) == (alert, ALERT)
     else:
-        driver = Driver(context)
+        driver = Driver(always(context))
         driver.receive_record(hello)
         assert driver.data_to_send()[0] == HANDSHAKE
 
@@ -216,7 +216,7 @@ def test_the_clients_alert_is_named(context: ServerContext) -> None:
     """Interop 77: a client that does not trust the certificate says so."""
     client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = SystemClient(client_context)
-    driver = Driver(context)
+    driver = Driver(always(context))
     client.handshake()
     driver.receive_record(client.output())
     client.feed(driver.data_to_send())
@@ -234,7 +234,7 @@ def test_the_clients_alert_is_named(context: ServerContext) -> None:
 
 def test_a_broken_finished(context: ServerContext) -> None:
     client = SystemClient()
-    driver = Driver(context)
+    driver = Driver(always(context))
     client.handshake()
     driver.receive_record(client.output())
     client.feed(driver.data_to_send())
@@ -250,7 +250,7 @@ def test_a_broken_finished(context: ServerContext) -> None:
 
 def test_a_change_cipher_spec_is_judged_with_what_follows_it(context: ServerContext) -> None:
     client = SystemClient()
-    driver = Driver(context)
+    driver = Driver(always(context))
     client.handshake()
     driver.receive_record(client.output())
     client.feed(driver.data_to_send())
@@ -272,7 +272,7 @@ def test_suites_are_the_servers_choice(context: ServerContext) -> None:
         (SSL.TLS1_2_VERSION, aes_128, aes_256),
     ):
         client = BundledClient(version=version, suites=f"{other}:{wanted}")
-        drive(Driver(context), client)
+        drive(Driver(always(context)), client)
         assert client.tls.get_cipher_name() == wanted
 
 
@@ -280,8 +280,9 @@ def test_a_driver_leaves_nothing_behind(context: ServerContext) -> None:
     """Ten thousand half handshakes (bad-input 65) must not wait for the collector."""
     gc.disable()
     try:
-        driver = Driver(context)
+        driver = Driver(always(context))
         driver.receive_record(record(HANDSHAKE, client_hello()))
+        assert driver._connection is not None
         connection = weakref.ref(driver._connection)
         del driver
         assert connection() is None
@@ -290,7 +291,7 @@ def test_a_driver_leaves_nothing_behind(context: ServerContext) -> None:
 
 
 def test_the_secrets_are_not_shown(context: ServerContext) -> None:
-    driver = Driver(context)
+    driver = Driver(always(context))
     drive(driver, SystemClient())
     assert driver.witness.client_secret
     for shown in (repr(driver.witness), repr(driver)):
