@@ -37,10 +37,7 @@ def ensure_pair(folder: Path) -> tuple[Path, Path]:
     if not private_key.exists():
         fresh = ec.generate_private_key(ec.SECP256R1())
         _write(private_key, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    try:
-        key = load_key(private_key.read_bytes())
-    except CertificateError as error:
-        raise CertificateError(f"{private_key}: {error}") from None
+    key = load_key(private_key)
     names, addresses = host_names(), host_addresses()
     _write(certificate, issue(key, names, addresses, datetime.now(UTC)).public_bytes(Encoding.PEM), mode=0o644)
     return certificate, private_key

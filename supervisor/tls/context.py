@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 from cryptography import x509
@@ -111,7 +112,7 @@ class ServerContext:
         return self.fingerprints["RSA" if certificate.get_pubkey().type() == crypto.TYPE_RSA else "ECDSA"]
 
     def _add(self, chain: bytes, private_key: bytes) -> None:
-        key = load_key(private_key)
+        key = read_key(private_key)
         try:
             leaf = x509.load_pem_x509_certificate(chain)
         except ValueError:
@@ -202,8 +203,18 @@ def _on_progress(connection: SSL.Connection, where: int, value: int) -> None:
         witness.alert_by_peer = bool(where & SSL.SSL_CB_READ)
 
 
-def load_key(private_key: bytes) -> PrivateKey:
-    """Raises CertificateError."""
+def load_key(path: Path) -> PrivateKey:
+    """From a file. Raises CertificateError."""
+    try:
+        return read_key(path.read_bytes())
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror}") from None
+    except CertificateError as error:
+        raise CertificateError(f"{path}: {error}") from None
+
+
+def read_key(private_key: bytes) -> PrivateKey:
+    """PEM. Raises CertificateError."""
     try:
         key = load_pem_private_key(private_key, password=None)
     except TypeError:
