@@ -9,10 +9,10 @@ between two reads a reader keeps only such a rest, under one packet as a rule.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport atoi, getenv, calloc, free, malloc, realloc
 from libc.string cimport memcpy, strlen
 from posix.time cimport (
-    CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, clock_gettime, clockid_t, timespec,
+    CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, clock_gettime, clock_nanosleep, clockid_t, timespec,
 )
 from posix.unistd cimport close
 from camfleet.bench.load.connection cimport (
@@ -46,6 +46,7 @@ cdef enum:
     OPEN = 2
     CLOSED = 3
     BATCH = 256               # epoll events of one pass
+    OWN_SHARE = 16            # of so many TLS readers all but the first open records without libssl (decision 16)
     # One read takes up to this much. A reader that has more waiting is behind by more than a key frame.
     READ_SIZE = 262_144
 
@@ -161,7 +162,7 @@ cdef class Engine:
         reader = &self.readers[self.opened]
         self.opened += 1
         if not connection_open(&reader.connection, descriptor, self.tls.context if tls else NULL, self.tls.verify, name,
-                               is_address):
+                               is_address, (self.opened - 1) % OWN_SHARE != 0):
             raise MemoryError
         connection_queue(&reader.connection, request, len(request))
         self._watch(reader, EPOLL_CTL_ADD)
@@ -263,6 +264,9 @@ cdef class Engine:
         cdef epoll_event events[BATCH]
         cdef int64_t left = deadline - _clock(CLOCK_MONOTONIC)
         cdef int count, index
+        cdef timespec nap
+        nap.tv_sec = 0
+        nap.tv_nsec = atoi(getenv("NAP"))*1000
         while True:
             count = epoll_wait(self.epoll, events, BATCH, <int>((max(left, 0) + 999_999) // 1_000_000))
             for index in range(count):
@@ -270,6 +274,8 @@ cdef class Engine:
             left = deadline - _clock(CLOCK_MONOTONIC)
             if self.queued or left <= 0:
                 return
+            if count < BATCH:
+                clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL)
 
     cdef void _service(self, Reader *reader, uint32_t events) noexcept nogil:
         cdef Connection *connection = &reader.connection
@@ -292,24 +298,19 @@ cdef class Engine:
             self._push(reader, <const uint8_t *>connection.failure, strlen(connection.failure), True)
             self._release(reader)
 
-    # All there is: the records that libssl has read ahead do not wake epoll.
     cdef void _read(self, Reader *reader) noexcept nogil:
-        cdef size_t filled, end
-        cdef int64_t received = 1
-        while received > 0:
-            if reader.rest_size:
-                memcpy(self.buffer, reader.rest, reader.rest_size)
+        cdef size_t filled
+        cdef bint more = True
+        while more:
             filled = reader.rest_size
-            end = filled + READ_SIZE
-            while received > 0 and filled < end:
-                received = connection_receive(&reader.connection, self.buffer + filled, end - filled)
-                filled += received
-                if reader.connection.ssl == NULL and filled < end:
-                    received = 0          # one recv has taken all
+            if filled:
+                memcpy(self.buffer, reader.rest, filled)
+            filled += connection_receive(&reader.connection, self.buffer + filled, READ_SIZE, &more)
             reader.octets += filled - reader.rest_size
             self.reads += 1
-            self.full_reads += filled == end
+            self.full_reads += more
             self._take(reader, filled)
+            more = more and reader.connection.failure == NULL
 
     # Every whole item at the beginning of the buffer; what is left over is kept for the next read.
     cdef void _take(self, Reader *reader, size_t filled) noexcept nogil:

@@ -67,7 +67,7 @@ def plan(urls: Sequence[StreamURL], count: int, ramp_s: float) -> list[Reader]:
     now = time.monotonic_ns()
     targets = (urls[number % len(urls)] for number in range(count))
     return [
-        Reader(url, addresses[url], now + int(number * ramp_s * NS) // count, Session(url))
+        Reader(url, addresses[url], now + int((1 - (1 - number / count) ** 0.5) * ramp_s * NS), Session(url))
         for number, url in enumerate(targets)
     ]
 

@@ -1,7 +1,7 @@
 # One direction's cipher with its key: AES-128-GCM, AES-256-GCM (NIST SP 800-38D), ChaCha20-Poly1305 (RFC 8439).
 #
-# libcrypto does all of it. Where the processor has VAES and libIPSec_MB is installed, that one seals AES-GCM, in a third
-# of the time of OpenSSL 3.0 (docs/decisions/0012).
+# libcrypto does all of it. Where the processor has VAES and libIPSec_MB is installed, that one does AES-GCM, in a third
+# of the time of OpenSSL 3.0 (docs/decisions/0012, 0016).
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
@@ -19,7 +19,7 @@ cdef enum Algorithm:
 cdef struct AEAD:
     Algorithm algorithm
     bint sealing
-    void *cipher              # EVP_CIPHER_CTX; NULL when `gcm` seals
+    void *cipher              # EVP_CIPHER_CTX; NULL when there is `gcm`
     void *gcm                 # struct gcm_key_data of libIPSec_MB
 
 cdef size_t aead_key_size(Algorithm algorithm) noexcept nogil

@@ -1,4 +1,4 @@
-"""Which library seals; aead.pxd is the contract."""
+"""Which library does it; aead.pxd is the contract."""
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
@@ -6,11 +6,11 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from camfleet.core.status cimport ERROR_BAD_MAC, ERROR_CRYPTO, ERROR_MEMORY, STATUS_OK
 from camfleet.core.tls.ipsec_mb cimport (
-    IMB_MGR, ipsec_mb_key_size, ipsec_mb_open, ipsec_mb_seal, ipsec_mb_set_key,
+    IMB_MGR, ipsec_mb_key_size, ipsec_mb_load, ipsec_mb_open, ipsec_mb_seal, ipsec_mb_set_key,
 )
 from camfleet.core.tls.libcrypto cimport (
-    ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new,
-    EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex, EVP_CipherInit_ex, EVP_CipherUpdate,
+    CRYPTO_memcmp, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CIPHER_CTX_free,
+    EVP_CIPHER_CTX_new, EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex, EVP_CipherInit_ex, EVP_CipherUpdate,
     EVP_aes_128_gcm, EVP_aes_256_gcm, EVP_chacha20_poly1305, OPENSSL_cleanse,
 )
 
@@ -20,7 +20,7 @@ cdef extern from "<stdlib.h>" nogil:
 cdef enum:
     CACHE_LINE = 64
 
-cdef IMB_MGR *ipsec_mb = ipsec_mb_open()
+cdef IMB_MGR *ipsec_mb = ipsec_mb_load()
 cdef bint prefer_ipsec_mb = True
 
 
@@ -49,7 +49,7 @@ cdef int aead_init(AEAD *aead, Algorithm algorithm, bint sealing) noexcept nogil
     memset(aead, 0, sizeof(AEAD))
     aead.algorithm = algorithm
     aead.sealing = sealing
-    if sealing and algorithm != CHACHA20_POLY1305 and ipsec_mb != NULL and prefer_ipsec_mb:
+    if algorithm != CHACHA20_POLY1305 and ipsec_mb != NULL and prefer_ipsec_mb:
         return STATUS_OK if posix_memalign(&aead.gcm, CACHE_LINE, ipsec_mb_key_size()) == 0 else ERROR_MEMORY
     aead.cipher = EVP_CIPHER_CTX_new()
     if aead.cipher == NULL:
@@ -91,7 +91,11 @@ cdef int aead_seal(AEAD *aead, const uint8_t *nonce, const uint8_t *additional, 
 cdef int aead_open(AEAD *aead, const uint8_t *nonce, const uint8_t *additional, size_t additional_size,
                    uint8_t *data, size_t size, const uint8_t *tag) noexcept nogil:
     cdef EVP_CIPHER_CTX *cipher = <EVP_CIPHER_CTX *>aead.cipher
+    cdef uint8_t expected[TAG_SIZE]
     cdef int written
+    if aead.gcm != NULL:
+        ipsec_mb_open(ipsec_mb, key_bits(aead), aead.gcm, nonce, additional, additional_size, data, size, expected)
+        return STATUS_OK if CRYPTO_memcmp(expected, tag, TAG_SIZE) == 0 else ERROR_BAD_MAC
     if (EVP_CipherInit_ex(cipher, NULL, NULL, NULL, nonce, -1) != 1
             or EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, <void *>tag) != 1
             or EVP_CipherUpdate(cipher, NULL, &written, additional, <int>additional_size) != 1

@@ -1,5 +1,5 @@
 # AES-GCM of libIPSec_MB (Intel's multi-buffer library). It is loaded when it is there and never linked: a build or a host
-# without it seals with libcrypto. Only with VAES and AVX-512, as it is no faster otherwise; then its time does not depend
+# without it has libcrypto. Only with VAES and AVX-512, as it is no faster otherwise; then its time does not depend
 # on key or data, as libcrypto's.
 
 from libc.stddef cimport size_t
@@ -14,7 +14,7 @@ cdef extern from *:
     #include <string.h>
     #include <intel-ipsec-mb.h>
 
-    static IMB_MGR *ipsec_mb_open(void) {
+    static IMB_MGR *ipsec_mb_load(void) {
         const uint64_t wanted = IMB_FEATURE_AVX512_SKX | IMB_FEATURE_VAES | IMB_FEATURE_VPCLMULQDQ;
         void *library = dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
         if (library == NULL)
@@ -70,25 +70,42 @@ cdef extern from *:
         explicit_bzero(&context, sizeof context); /* key stream of the last block */
     }
 
+    static void ipsec_mb_open(IMB_MGR *manager, int bits, const void *expanded, const uint8_t *nonce,
+                              const uint8_t *additional, size_t additional_size, uint8_t *data, size_t size,
+                              uint8_t *tag) {
+        const struct gcm_key_data *key = (const struct gcm_key_data *) expanded;
+        struct gcm_context_data context;
+        if (bits == 128)
+            IMB_AES128_GCM_DEC(manager, key, &context, data, data, size, nonce, additional, additional_size, tag, 16);
+        else
+            IMB_AES256_GCM_DEC(manager, key, &context, data, data, size, nonce, additional, additional_size, tag, 16);
+    }
+
     #else
 
     typedef struct IMB_MGR IMB_MGR;
-    static IMB_MGR *ipsec_mb_open(void) { return NULL; }
+    static IMB_MGR *ipsec_mb_load(void) { return NULL; }
     static size_t ipsec_mb_key_size(void) { return 0; }
     static void ipsec_mb_set_key(IMB_MGR *manager, int bits, const uint8_t *key, void *expanded) { }
     static void ipsec_mb_seal(IMB_MGR *manager, int bits, const void *expanded, const uint8_t *nonce,
                               const uint8_t *additional, size_t additional_size, const uint8_t *data, size_t size,
                               const uint8_t *last, uint8_t *out, uint8_t *tag) { }
+    static void ipsec_mb_open(IMB_MGR *manager, int bits, const void *expanded, const uint8_t *nonce,
+                              const uint8_t *additional, size_t additional_size, uint8_t *data, size_t size,
+                              uint8_t *tag) { }
 
     #endif
     """
     ctypedef struct IMB_MGR:
         pass
     # NULL: not installed, not of the version this was built with, or not for this processor.
-    IMB_MGR *ipsec_mb_open() noexcept nogil
+    IMB_MGR *ipsec_mb_load() noexcept nogil
     size_t ipsec_mb_key_size() noexcept nogil            # of an expanded key, to be aligned to 64 bytes
     # `bits` of the key: 128 or 256.
     void ipsec_mb_set_key(IMB_MGR *manager, int bits, const uint8_t *key, void *expanded) noexcept nogil
     void ipsec_mb_seal(IMB_MGR *manager, int bits, const void *expanded, const uint8_t *nonce, const uint8_t *additional,
                        size_t additional_size, const uint8_t *data, size_t size, const uint8_t *last, uint8_t *out,
                        uint8_t *tag) noexcept nogil
+    # In place. `tag` is what it should be: the caller compares.
+    void ipsec_mb_open(IMB_MGR *manager, int bits, const void *expanded, const uint8_t *nonce, const uint8_t *additional,
+                       size_t additional_size, uint8_t *data, size_t size, uint8_t *tag) noexcept nogil

@@ -32,6 +32,7 @@ cdef extern from "<openssl/hmac.h>" nogil:
 
 cdef extern from "<openssl/crypto.h>" nogil:
     void OPENSSL_cleanse(void *pointer, size_t size)
+    int CRYPTO_memcmp(const void *one, const void *other, size_t size)      # in a time that does not depend on them
 
 cdef extern from "<openssl/err.h>" nogil:
     void ERR_clear_error()
