@@ -131,12 +131,12 @@ cdef bint connection_handshake(Connection *connection) noexcept nogil:
     return result == 1
 
 
-# One recv takes all there is, if it is less than `size`.
-cdef size_t _receive(Connection *connection, uint8_t *data, size_t size, bint *more) noexcept nogil:
+# One recv takes all there is, if it is less than `size`. `end`: what the end of the stream means.
+cdef size_t _receive(Connection *connection, uint8_t *data, size_t size, const char *end, bint *more) noexcept nogil:
     cdef ssize_t received = recv(connection.descriptor, data, size, 0)
     more[0] = received == <ssize_t>size
     if received == 0:
-        connection.failure = b"closed by the server"
+        connection.failure = end
     elif received < 0 and errno != EAGAIN and errno != EINTR:
         connection.failure = strerror(errno)
     return <size_t>max(received, 0)
@@ -147,7 +147,7 @@ cdef size_t _receive_and_open(Connection *connection, uint8_t *data, size_t size
     cdef size_t filled = opener.rest_size
     if filled:
         memcpy(data, opener.rest, filled)
-    filled += _receive(connection, data + filled, size - filled, more)
+    filled += _receive(connection, data + filled, size - filled, b"closed without close_notify", more)
     filled = opener_open(opener, data, filled)
     if opener.failure != NULL:
         connection.failure = opener.failure
@@ -161,7 +161,7 @@ cdef size_t connection_receive(Connection *connection, uint8_t *data, size_t siz
     cdef size_t filled = 0
     cdef int received = 1
     if connection.ssl == NULL:
-        return _receive(connection, data, size, more)
+        return _receive(connection, data, size, b"closed by the server", more)
     if connection.opener.ready:
         return _receive_and_open(connection, data, size, more)
     while received > 0 and filled < size:                   # the records that libssl has read ahead do not wake epoll

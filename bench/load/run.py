@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+import itertools
 import json
+import math
 import resource
 import socket
 import sys
@@ -17,7 +19,7 @@ from .engine import Totals
 from .rtsp import Session, StreamURL
 
 SETTLE_S = 10  # after the ramp, for the slowest joiner
-READERS_PER_S = 100  # the default ramp
+READERS_PER_S = 100  # the default ramp, on average
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -61,15 +63,20 @@ def resolve(url: StreamURL) -> Address:
     return family, address
 
 
-def plan(urls: Sequence[StreamURL], count: int, ramp_s: float) -> list[Reader]:
-    """Readers in the order of their coming, evenly spread over the ramp; URLs take turns."""
+def slowing(count: int, ramp_s: float) -> list[float]:
+    """When each reader comes, in seconds: ever more slowly, as a server that plays for many has less time for new ones.
+
+    One that is measured near its limit would not come through the end of an even ramp.
+    """
+    return [ramp_s * (1 - math.sqrt(1 - number / count)) for number in range(count)]
+
+
+def plan(urls: Sequence[StreamURL], offsets_s: Sequence[float]) -> list[Reader]:
+    """Readers that come so many seconds from now; URLs take turns."""
     addresses = {url: resolve(url) for url in urls}
     now = time.monotonic_ns()
-    targets = (urls[number % len(urls)] for number in range(count))
-    return [
-        Reader(url, addresses[url], now + int((1 - (1 - number / count) ** 0.5) * ramp_s * NS), Session(url))
-        for number, url in enumerate(targets)
-    ]
+    targets = zip(itertools.cycle(urls), offsets_s, strict=False)
+    return [Reader(url, addresses[url], now + int(offset_s * NS), Session(url)) for url, offset_s in targets]
 
 
 def look(drivers: Sequence[Driver]) -> report.Look:
@@ -160,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
         ramp_s = options.readers / READERS_PER_S if options.ramp is None else options.ramp
         tls = TLSClient(options.cafile)
         given = given_pids(options)
-        readers = plan(urls, options.readers, ramp_s)
+        readers = plan(urls, slowing(options.readers, ramp_s))
     except ValueError as error:
         print(f"camfleet bench: {error}", file=sys.stderr)
         return 2

@@ -12,15 +12,14 @@ from . import clip, results, table
 from .cores import Cores
 from .fleet import Fleet
 from .limit import given_up, like, next_count
-from .runs import Case, Run, measure
+from .runs import STOP_S, Case, Run, measure, ramp_s
 from .servers import MOST_CAMERAS, SERVERS
 
 COUNTS = "1,50,100,200,400,800,10x20,100x4"
 ATTEMPTS = 2  # of a run that other processes disturb
-PROBES = 3  # runs for one server's limit
+PROBES = 4  # runs for one server's limit
 MANY_READERS = 400  # fewer are measured half as long: the time goes where the result is looked for
 LEAST_S = 2.5  # and longer than from one key frame of the film to the next
-RUN_S = 20  # what a run takes at the longest, with its ramp
 
 
 def count(text: str) -> tuple[int, int]:
@@ -110,7 +109,7 @@ class Bench:
         options = self.options
         seconds = options.seconds if case.readers >= MANY_READERS else max(options.seconds / 2, LEAST_S)
         for _ in range(ATTEMPTS):
-            if time.monotonic() + RUN_S > self.deadline_s:
+            if time.monotonic() + ramp_s(case.readers) + seconds + STOP_S > self.deadline_s:
                 return
             run = measure(case, number, fleet.server(case), options.cores, seconds, options.others)
             self.runs.append(run)

@@ -13,6 +13,9 @@ from .cores import Cores, Watch
 from .servers import Server, pinned
 
 READERS_PER_S = 300  # of the ramp
+MANY = 1000  # readers from which on they come ...
+MANY_PER_S = 100  # ... so slowly: each costs milliseconds, and the server is busy with media
+STOP_S = 5.0  # what else a run takes
 LATE_MS = 100.0  # the 99th percentile of the delay from capture to arrival: over it a run has late frames
 CLIENT_TIMEOUT_S = 120
 
@@ -63,10 +66,14 @@ class Run(msgspec.Struct, frozen=True):
         return self.disturbance or self.client_limit or self.server_limit
 
 
+def ramp_s(readers: int) -> float:
+    return readers / (READERS_PER_S if readers < MANY else MANY_PER_S)
+
+
 def measure(case: Case, number: int, server: Server, cores: Cores, seconds: float, tolerated: float) -> Run:
     """One run of the load tool on its core; the server is on another one. `tolerated`: of both cores, for others."""
     command = [sys.executable, "-m", "camfleet.supervisor", "bench", *server.urls, "--json", "--at-play"]
-    command += ["--readers", str(case.readers), "--ramp", f"{case.readers / READERS_PER_S:.2f}"]
+    command += ["--readers", str(case.readers), "--ramp", f"{ramp_s(case.readers):.2f}"]
     command += ["--seconds", str(seconds), "--server-pid", str(server.pid)]
     command = pinned(cores.client, *command)
     watch = Watch(server.pid, cores)

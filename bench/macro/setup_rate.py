@@ -25,7 +25,7 @@ from camfleet.bench.load.connection import TLSClient
 from camfleet.bench.load.driver import Driver
 from camfleet.bench.load.processes import with_descendants
 from camfleet.bench.load.rtsp import StreamURL
-from camfleet.bench.load.run import look, plan, raise_descriptor_limit
+from camfleet.bench.load.run import look, plan, raise_descriptor_limit, slowing
 
 from .servers import Server, camfleet
 
@@ -117,10 +117,10 @@ def settle(driver: Driver, deadline_s: float) -> None:
 
 def measure(case: Case, server: Server) -> dict[str, Any]:
     urls, tls = [StreamURL.parse(url) for url in server.urls], TLSClient()
-    bystanders = Driver(plan(urls, BYSTANDERS, 0.5), tls)
+    bystanders = Driver(plan(urls, slowing(BYSTANDERS, 0.5)), tls)
     bystanders.start()
     settle(bystanders, time.monotonic() + SETTLE_S)
-    crowd = Driver(plan(urls, case.sessions, case.ramp_s), tls)
+    crowd = Driver(plan(urls, [number * case.ramp_s / case.sessions for number in range(case.sessions)]), tls)
     spent, first, seen = cpu_ns(server), look([crowd]), look([bystanders])
     crowd.start()
     settle(crowd, time.monotonic() + case.ramp_s + SETTLE_S)

@@ -79,6 +79,7 @@ cdef extern from *:
             IMB_AES128_GCM_DEC(manager, key, &context, data, data, size, nonce, additional, additional_size, tag, 16);
         else
             IMB_AES256_GCM_DEC(manager, key, &context, data, data, size, nonce, additional, additional_size, tag, 16);
+        explicit_bzero(&context, sizeof context);
     }
 
     #else

@@ -31,6 +31,7 @@ class FakeCamera:
     refuse: dict[str, str] = field(default_factory=dict)  # method to status line
     mute: str = ""  # the method that gets no answer
     close_after: str = ""  # the method after whose answer (and media) the connection is closed
+    orderly: bool = True  # it is closed with close_notify
     seed: int = 0
     address: str = "127.0.0.1"
 
@@ -85,7 +86,10 @@ class FakeCamera:
             pass
         finally:
             self._clients.discard(task)
-            writer.close()
+            if self.orderly:
+                writer.close()
+            else:
+                writer.transport.abort()
 
     async def _play(self, writer: asyncio.StreamWriter) -> None:
         dice, at = random.Random(self.seed), 0

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_pair(tmp_path_factory.mktemp("pair"))
 
 
-@pytest.fixture(params=["tcp", "tls"])
+@pytest.fixture(params=[None, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2], ids=["tcp", "tls", "tls12"])
 def tls(request: pytest.FixtureRequest, pair: tuple[Path, Path]) -> ssl.SSLContext | None:
-    return server_context(pair) if request.param == "tls" else None
+    return server_context(pair, request.param) if request.param else None
 
 
-def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
+def server_context(pair: tuple[Path, Path], version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
+    context.maximum_version = version
     return context
 
 
@@ -209,6 +211,40 @@ def test_failures_have_their_reason(
     if reason != "PLAY: ":  # end of stream or reset: the server does not read the PLAY that is on its way
         assert list(readers["reasons"]) == [reason]
     assert all(text.startswith(reason) for text in readers["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("version", "of_ours", "of_libssl"), [(ssl.TLSVersion.TLSv1_3, 18, 2), (ssl.TLSVersion.TLSv1_2, 0, 20)]
+)
+def test_libssl_opens_what_every_sixteenth_reader_gets(
+    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path],
+    version: ssl.TLSVersion,
+    of_ours: int,
+    of_libssl: int,
+) -> None:
+    """The two have different words for the same end."""
+    context = server_context(pair, version)
+    with FakeCamera(media(), context, close_after="PLAY", orderly=False) as camera:
+        _, result = run(capsys, camera.url(), "--readers", "20", seconds=2)
+    words = {"playing: closed without close_notify": of_ours, "playing: unexpected eof while reading": of_libssl}
+    assert result["readers"]["reasons"] == {reason: count for reason, count in words.items() if count}
+
+
+def test_close_notify_means_the_same_to_both(capsys: pytest.CaptureFixture[str], pair: tuple[Path, Path]) -> None:
+    with FakeCamera(media(), server_context(pair), close_after="PLAY") as camera:
+        _, result = run(capsys, camera.url(), "--readers", "3", seconds=2)
+    assert result["readers"]["reasons"] == {"playing: closed by the server": 3}
+
+
+@pytest.mark.parametrize("count", [1, 7, 1000])
+def test_readers_come_ever_more_slowly(count: int) -> None:
+    offsets_s = run_module.slowing(count, 10.0)
+    assert offsets_s[0] == 0
+    assert len(offsets_s) == count
+    steps_s = [after - before for before, after in pairwise([*offsets_s, 10.0])]
+    assert steps_s == sorted(steps_s)
+    assert sum(offset_s < 10 * (1 - 0.5**0.5) for offset_s in offsets_s) == pytest.approx(count / 2, abs=1)
 
 
 def test_a_camera_that_falls_silent(capsys: pytest.CaptureFixture[str]) -> None:
