@@ -41,7 +41,7 @@ cdef void enter(Audience *audience, Client *client) noexcept nogil:
     if audience.first != NULL:
         audience.first.previous = client
     audience.first = client
-    audience.plain_readers += not client.secure
+    audience.plain_readers += client.tls == NULL
     atomic_add_i64(&audience.subscription.stream.readers, 1)
 
 
@@ -59,7 +59,7 @@ cdef void audience_leave(Client *client) noexcept nogil:
         client.previous.next = client.next
     else:
         client.audience.first = client.next
-    client.audience.plain_readers -= not client.secure
+    client.audience.plain_readers -= client.tls == NULL
     atomic_add_i64(&client.audience.subscription.stream.readers, -1)
     client.audience = NULL
 

@@ -59,15 +59,13 @@ cdef struct Scratch:
 cdef struct Client:
     uint64_t id
     int descriptor
-    Item *farewell            # its EVENT_CLOSED, made in time: the last word cannot fail for want of memory
-    bint secure
     bint adopted              # the engine's thread has seen it
     Leaving leaving
     uint32_t interest         # as told to epoll
     const char *reason        # why it is being closed: a literal
     int error_number          # errno that goes with it
 
-    TLSSession tls
+    TLSSession *tls           # NULL: plain
 
     uint8_t *unread           # the beginning of a record; NULL between records
     uint32_t unread_size
@@ -118,8 +116,14 @@ cdef inline bint client_blocked(const Client *client) noexcept nogil:
     return client.partial != NULL or client.tail_size != client.tail_offset
 
 
+cdef inline bint peer_said_close(const Client *client) noexcept nogil:
+    return client.tls != NULL and client.tls.close_received
+
+
 cdef Client *client_new(int descriptor) noexcept nogil          # NULL when memory is out
 cdef void client_free(Client *client) noexcept nogil            # its descriptor stays open; NULL is no client
+# Its EVENT_CLOSED, in the memory that was the client: the last word cannot fail for want of any.
+cdef Item *client_farewell(Client *client) noexcept nogil
 cdef void client_fail(Client *client, const char *reason, int error_number) noexcept nogil
 # How many there are in this process.
 cdef int64_t live_clients() noexcept nogil

@@ -12,7 +12,7 @@ from camfleet.core.net.audience cimport (
 )
 from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, STAYS, UNREAD_SIZE_MAX,
-    client_blocked, client_fail,
+    client_blocked, client_fail, peer_said_close,
 )
 from camfleet.core.net.input cimport client_receive, end_of_input
 from camfleet.core.net.leaving cimport close_orderly, drop, release, say_goodbye, settle
@@ -141,7 +141,7 @@ cdef void adopt(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
     if epoll_ctl(engine.epoll, EPOLL_CTL_ADD, client.descriptor, &wish) < 0:
         client_fail(client, "connection lost", errno)
         drop(engine, client, "connection lost")
-    elif client.tls.close_received:     # at the last owner, behind a request that is still to be answered
+    elif peer_said_close(client):     # at the last owner, behind a request that is still to be answered
         client.text_mode = True
         settle(engine, client, end_of_input(client, &engine.events), now_ns)
 

@@ -4,7 +4,7 @@ import os
 from collections import namedtuple
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from camfleet.core.net.client cimport MEDIA_PLAYING, UNREAD_SIZE_MAX, Client, client_free, client_new, live_clients
@@ -19,6 +19,7 @@ from camfleet.core.net.table cimport table_add, table_at
 from camfleet.core.ring.block cimport live_blocks
 from camfleet.core.ring.stream cimport MediaStream, Subscription
 from camfleet.core.tls.move cimport session_import
+from camfleet.core.tls.session cimport TLSSession
 
 from camfleet.core.tls.session import alert_name
 
@@ -74,7 +75,7 @@ cdef Snapshot take_snapshot(const Client *client) noexcept nogil:
     snapshot.fraction_lost = client.fraction_lost
     snapshot.last_alive_ns = client.last_alive_ns
     snapshot.behind_since_ns = client.behind_since_ns
-    snapshot.key_updates = client.tls.updates_sent
+    snapshot.key_updates = client.tls.updates_sent if client.tls != NULL else 0
     return snapshot
 
 
@@ -152,11 +153,13 @@ cdef class FanOut:
             client_free(client)
             item_free(command)
             raise MemoryError
-        client.secure = session.shape[0] > 0
         client.text_mode = in_text
         try:
-            if client.secure:
-                if session_import(&client.tls, &session[0], <size_t> session.shape[0], monotonic_ns()) < 0:
+            if session.shape[0]:
+                client.tls = <TLSSession *> calloc(1, sizeof(TLSSession))
+                if client.tls == NULL:
+                    raise MemoryError
+                if session_import(client.tls, &session[0], <size_t> session.shape[0], monotonic_ns()) < 0:
                     raise ValueError("the TLS session cannot be imported")
                 client.tls.policy.records_soft = self.key_update_records
                 client.tls.policy.spacing_ns = self.key_update_spacing_ns

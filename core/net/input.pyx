@@ -146,7 +146,7 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
             length = <int64_t> size         # no record can begin like this: session_receive says with which alert
         if length == 0 or <size_t> length > size:
             return keep_unread(client, data, size)
-        status = session_receive(&client.tls, data, <size_t> length, now_ns, &text, &text_size)
+        status = session_receive(client.tls, data, <size_t> length, now_ns, &text, &text_size)
         if status == RECEIVED_DATA:
             status = plaintext(client, events, text, text_size, now_ns)
             if status < 0:
@@ -187,13 +187,13 @@ cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t
         client_fail(client, "closed by the peer", 0)
         if end_of_input(client, events) == STATUS_OK:
             return STATUS_OK
-        if client.secure:       # in the middle of TLS or not: it may still read (RFC 8446 6.1)
+        if client.tls != NULL:       # in the middle of TLS or not: it may still read (RFC 8446 6.1)
             client_write_alert(client, scratch, ALERT_WARNING, CLOSE_NOTIFY, now_ns)
         return ERROR_CLOSED
     client.bytes_received += <size_t> got
     client.last_alive_ns = now_ns
     if client.leaving == CLOSING:
         return STATUS_OK
-    if not client.secure:
+    if client.tls == NULL:
         return plaintext(client, events, scratch.input, <size_t> got, now_ns)
     return records(client, scratch, events, scratch.input, have + <size_t> got, now_ns)

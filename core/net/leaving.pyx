@@ -7,7 +7,7 @@ from posix.unistd cimport close
 from camfleet.core.net.audience cimport audience_leave
 from camfleet.core.net.client cimport (
     CLOSING, MEDIA_PLAYING, RELEASING, STAYS, UNCONSUMED_MAX, Leaving,
-    client_blocked, client_fail, client_free,
+    client_blocked, client_fail, client_farewell, client_free, peer_said_close,
 )
 from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RELEASED, Item, item_data, item_new, queue_put
@@ -27,11 +27,6 @@ cdef extern from "<openssl/crypto.h>" nogil:
 cdef int64_t GOODBYE_NS = 1_000_000_000
 
 
-cdef void forget(Engine *engine, Client *client) noexcept nogil:
-    table_remove(&engine.table, client)
-    client_free(client)
-
-
 cdef void abort_connection(int descriptor) noexcept nogil:
     """RST at the close, and the kernel forgets what waits. A FIN would wait behind it, for minutes, for a peer that does
     not read."""
@@ -42,22 +37,14 @@ cdef void abort_connection(int descriptor) noexcept nogil:
 
 
 cdef void drop(Engine *engine, Client *client, const char *reason) noexcept nogil:
-    cdef Item *event = client.farewell
     client_fail(client, reason, 0)
     # Before the close: another process may still hold a copy, and then epoll would go on watching it.
     epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
     if client_blocked(client):
         abort_connection(client.descriptor)
     close(client.descriptor)
-    client.farewell = NULL
-    event.client = client.id
-    event.reason = client.reason
-    event.number[0] = client.error_number
-    event.number[1] = <int64_t> client.bytes_sent
-    event.number[2] = <int64_t> client.frames_sent
-    event.number[3] = <int64_t> client.frames_skipped
-    queue_put(&engine.events, event)
-    forget(engine, client)
+    table_remove(&engine.table, client)
+    queue_put(&engine.events, client_farewell(client))
 
 
 cdef void leave(Client *client, Leaving how, int64_t now_ns) noexcept nogil:
@@ -72,7 +59,7 @@ cdef void close_orderly(Engine *engine, Client *client, const char *reason, int6
     if client.leaving == CLOSING:
         return
     leave(client, CLOSING, now_ns)
-    if client.secure and not client.tls.close_sent:
+    if client.tls != NULL and not client.tls.close_sent:
         client_write_alert(client, &engine.scratch, ALERT_WARNING, CLOSE_NOTIFY, now_ns)
 
 
@@ -97,8 +84,8 @@ cdef void hand_out(Engine *engine, Client *client) noexcept nogil:
     cdef uint8_t session[SESSION_EXPORT_MAX]
     cdef int64_t size = 0
     cdef Item *event
-    if client.secure:
-        size = session_export(&client.tls, session, SESSION_EXPORT_MAX, monotonic_ns())
+    if client.tls != NULL:
+        size = session_export(client.tls, session, SESSION_EXPORT_MAX, monotonic_ns())
         if size < 0:
             drop(engine, client, "session cannot be exported")
             return
@@ -115,7 +102,8 @@ cdef void hand_out(Engine *engine, Client *client) noexcept nogil:
         return
     epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
     queue_put(&engine.events, event)
-    forget(engine, client)
+    table_remove(&engine.table, client)
+    client_free(client)
 
 
 cdef bint wants_input(const Client *client) noexcept nogil:
@@ -131,7 +119,7 @@ cdef bint wants_input(const Client *client) noexcept nogil:
 
 cdef void settle(Engine *engine, Client *client, int status, int64_t now_ns) noexcept nogil:
     cdef epoll_event wish
-    if status == ERROR_CLOSED and (client.leaving == CLOSING or not client.tls.close_received):
+    if status == ERROR_CLOSED and (client.leaving == CLOSING or not peer_said_close(client)):
         drop(engine, client, "connection lost")
         return
     if status < 0:

@@ -150,9 +150,9 @@ cdef int reserve(Client *client, uint8_t **buffer, size_t *capacity, size_t size
 
 cdef int write_sealed(Client *client, Scratch *scratch, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
     cdef int64_t sealed
-    if reserve(client, &scratch.sealed, &scratch.sealed_capacity, session_seal_bound(&client.tls, size)) < 0:
+    if reserve(client, &scratch.sealed, &scratch.sealed_capacity, session_seal_bound(client.tls, size)) < 0:
         return ERROR_MEMORY
-    sealed = session_seal(&client.tls, data, size, scratch.sealed, scratch.sealed_capacity, now_ns)
+    sealed = session_seal(client.tls, data, size, scratch.sealed, scratch.sealed_capacity, now_ns)
     if sealed < 0:
         client_fail(client, "limit of the TLS key" if sealed == ERROR_LIMIT else "TLS error", 0)
         return <int> sealed
@@ -165,14 +165,14 @@ cdef int client_write_text(Client *client, Scratch *scratch, const uint8_t *data
         if client.unread_replies > UNREAD_REPLIES_MAX:
             client_fail(client, "does not read its replies", 0)
             return ERROR_LIMIT
-    if client.secure:
+    if client.tls != NULL:
         return write_sealed(client, scratch, data, size, now_ns)
     return write_out(client, data, size, now_ns)
 
 
 cdef int client_write_alert(Client *client, Scratch *scratch, uint8_t level, uint8_t description, int64_t now_ns) noexcept nogil:
     cdef uint8_t record[64]
-    cdef int64_t size = session_seal_alert(&client.tls, level, description, record, ALERT_RECORD_SIZE_MAX)
+    cdef int64_t size = session_seal_alert(client.tls, level, description, record, ALERT_RECORD_SIZE_MAX)
     if size < 0:
         return <int> size
     return write_out(client, record, <size_t> size, now_ns)
@@ -212,9 +212,9 @@ cdef int write_block(Client *client, Scratch *scratch, FrameBlock *block, int64_
         memcpy(scratch.copy, data, size)
         change_channels(client, scratch.copy, size)
         data = scratch.copy
-        if not client.secure:
+        if client.tls == NULL:
             return write_out(client, data, size, now_ns)
-    if client.secure:
+    if client.tls != NULL:
         return write_sealed(client, scratch, data, size, now_ns)
     client.last_progress_ns = now_ns
     sent = offer_block(client, block, offset, now_ns)

@@ -48,6 +48,8 @@ cdef struct Queue:
 
 cdef int queue_init(Queue *queue) noexcept nogil
 cdef void queue_free(Queue *queue) noexcept nogil
+# An item with `size` bytes to fill, in memory of malloc that is large enough and that item_free will free; NULL: NULL.
+cdef Item *item_in(void *memory, ItemKind kind, uint64_t client, size_t size) noexcept nogil
 # NULL when memory is out. `data` is copied; NULL: the `size` bytes are the caller's to fill.
 cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil
 cdef void queue_put(Queue *queue, Item *item) noexcept nogil

@@ -1,8 +1,8 @@
 """Queues between the engine and Python; queue.pxd is the contract."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_load_i64
@@ -37,15 +37,21 @@ cdef void queue_free(Queue *queue) noexcept nogil:
         close(queue.wake_fd)
 
 
-cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil:
-    cdef Item *item = <Item *> calloc(1, sizeof(Item) + size)
+cdef Item *item_in(void *memory, ItemKind kind, uint64_t client, size_t size) noexcept nogil:
+    cdef Item *item = <Item *> memory
     if item == NULL:
         return NULL
     atomic_add_i64(&live, 1)
+    memset(item, 0, sizeof(Item))
     item.kind = kind
     item.client = client
     item.size = size
-    if data != NULL:
+    return item
+
+
+cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil:
+    cdef Item *item = item_in(malloc(sizeof(Item) + size), kind, client, size)
+    if item != NULL and data != NULL:
         memcpy(item_data(item), data, size)
     return item
 
