@@ -53,6 +53,25 @@ class ServerConnection:
     after each answer. When `should_close`, close after what `data_to_send` gave.
     """
 
+    __slots__ = (
+        "_alive_ns",
+        "_camera",
+        "_closing",
+        "_greeted",
+        "_incomplete_since_ns",
+        "_login",
+        "_message_timeout_ns",
+        "_now_ns",
+        "_output",
+        "_pending",
+        "_reader",
+        "_server",
+        "_session",
+        "_session_timeout_s",
+        "_start_ns",
+        "_streams",
+    )
+
     def __init__(
         self,
         *,
@@ -75,7 +94,7 @@ class ServerConnection:
 
         self._login = Login(authenticator, lockout, address, secure)
         self._reader = Reader()
-        self._output = bytearray()
+        self._output = b""
         self._pending: _Pending | None = None
         self._session: Session | None = None
         self._closing = False
@@ -140,8 +159,7 @@ class ServerConnection:
 
     def data_to_send(self) -> bytes:
         """Reply bytes, handed out once."""
-        data = bytes(self._output)
-        self._output.clear()
+        data, self._output = self._output, b""
         return data
 
     @property
@@ -354,9 +372,10 @@ class ServerConnection:
         """The stream's id; a URL without a track means the only one."""
         if path.camera is None or path.stray or path.track not in (None, "0"):
             return None
-        stream = path.stream or next(iter(self._streams))
-        kind = self._streams.get(stream)
-        return stream if kind is not None and path.kind in (None, kind) else None
+        for stream, kind in self._streams.items():
+            if path.stream in (None, stream):
+                return stream if path.kind in (None, kind) else None
+        return None
 
     def _event(self, request: Request, stream: str) -> Event | None:
         """Methods that concern a stream; the state allows this one."""

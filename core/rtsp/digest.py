@@ -30,6 +30,8 @@ class StaleNonceError(Exception):
 class NonceCounter:
     """Replay check of one connection (RFC 7616 3.4): the pair of nonce time and `nc` only rises."""
 
+    __slots__ = ("_highest",)
+
     def __init__(self) -> None:
         self._highest = (0, 0)
 

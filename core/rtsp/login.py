@@ -15,6 +15,8 @@ _VERIFIED_ALWAYS = ("DESCRIBE", "SETUP", "PLAY")
 class Login:
     """Of one connection from `address`; `secure`: inside TLS, where Basic is as good as Digest."""
 
+    __slots__ = ("_address", "_authenticator", "_counter", "_lockout", "_secure", "failed", "locked_out", "user")
+
     def __init__(self, authenticator: Authenticator, lockout: Lockout, address: str, secure: bool) -> None:
         self._authenticator = authenticator
         self._lockout = lockout

@@ -40,6 +40,8 @@ _URL = re.compile(r"[!-~]+")
 class Reader:
     """One direction of one connection. A message is taken in two steps, so that it can be given away whole."""
 
+    __slots__ = ("_buffer", "_empty_lines", "_needed", "_searched", "_size", "_stray", "consumed")
+
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._size = 0  # of the message that next_message returned, or of what it complained of

@@ -37,7 +37,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="t"
     """Base of all messages; the tag is the class name."""
 
 
-class Endpoint(msgspec.Struct, frozen=True):
+class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """An address and port of TCP; `host` of IPv6 without brackets and scope."""
 
     host: str
@@ -48,7 +48,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class TLSInfo(msgspec.Struct, frozen=True, kw_only=True):
+class TLSInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What status shows of a TLS session; nothing secret."""
 
     version: str  # "TLSv1.3"
@@ -61,12 +61,11 @@ class TLSInfo(msgspec.Struct, frozen=True, kw_only=True):
     client_authority: str = ""  # by what; empty: the client has shown no certificate
 
 
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
+class Connection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One client connection, by the random 63-bit id of its first hand-off; hand-back keeps the id."""
 
     handoff: int
     peer: Endpoint
-    local: Endpoint
     tls: TLSInfo | None = None
 
 

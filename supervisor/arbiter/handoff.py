@@ -49,7 +49,16 @@ class _Held:
     connection: Connection
     camera: str
     lease: Lease
-    answer: asyncio.Future[Adopted | Refused]
+    answer: asyncio.Future[Adopted | Refused] | None = None  # what hand_over waits for, and then nothing
+
+    def adopted(self) -> bool:
+        """So says the worker, or so it is believed: there was no answer in time."""
+        return self.answer is None or self.answer.done()
+
+    def answered(self, message: Adopted | Refused) -> None:
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_result(message)
+        self.answer = None
 
 
 @dataclass(slots=True)
@@ -82,13 +91,13 @@ class Handoffs:
         Raises HandOverError when the worker refused or died before it had taken it: the connection is still ours.
         """
         export = b"" if channel.session is None else channel.session.export(time.monotonic_ns())
-        held = None
+        coming = None
         try:
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
-                held = await self._pass(worker, connection, received, channel, export)
-                answer = await held.answer
+                coming = await self._pass(worker, connection, received, channel, export)
+                answer = await coming
         except TimeoutError:
-            if held is None:
+            if coming is None:
                 _take_back(channel, export)
                 raise HandOverError("the worker does not read its hand-offs") from None
             # It may still take it: two owners would ruin the TLS session.
@@ -107,8 +116,8 @@ class Handoffs:
 
     async def _pass(
         self, worker: Worker, connection: Connection, received: bytes, channel: Channel, export: bytes
-    ) -> _Held:
-        """Nothing is awaited after the descriptor has gone: no answer can come before it is expected.
+    ) -> asyncio.Future[Adopted | Refused]:
+        """The answer to come. Nothing is awaited after the descriptor has gone: no answer can come before it is expected.
 
         The order goes last: only the descriptors' way says when the worker does not keep up, and a thousand orders
         that ran ahead of it would be too many for the worker to keep.
@@ -125,9 +134,9 @@ class Handoffs:
         if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
             worker.channel.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
             raise HandOverError("the worker does not read the bus")
-        held = _Held(connection, worker.camera, channel.lease, self._loop.create_future())
-        self._held[connection.handoff] = held
-        return held
+        answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
+        self._held[connection.handoff] = _Held(connection, worker.camera, channel.lease, answer)
+        return answer
 
     # ------------------------------------------------------------ what workers say
 
@@ -135,9 +144,7 @@ class Handoffs:
         """The connections of a worker's Hello: all that it holds, whatever news of it were lost."""
         named = {connection.handoff: connection for connection in connections}
         # What it has not answered may still be on its way there, a hand-back's other half on its way here.
-        adopted = [
-            handoff for handoff, held in self._held.items() if held.camera == worker.camera and held.answer.done()
-        ]
+        adopted = [handoff for handoff, held in self._held.items() if held.camera == worker.camera and held.adopted()]
         for handoff in adopted:
             if handoff not in named and handoff not in self._hand_backs:
                 self._forget(handoff)
@@ -146,10 +153,8 @@ class Handoffs:
                 self.news(worker, Adopted(handoff=handoff))
                 self.news(worker, LoggedIn(handoff=handoff))  # perhaps: no limit shall be reached by what was lost
             else:
-                answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
-                answer.set_result(Adopted(handoff=handoff))
                 lease = self._budget.restore(connection.peer.host)
-                self._held[handoff] = _Held(connection, worker.camera, lease, answer)
+                self._held[handoff] = _Held(connection, worker.camera, lease)
 
     def news(self, worker: Worker, message: Message) -> bool:
         """Adopted, LoggedIn, Refused, Ended, HandBack; False when the worker does not hold such a connection."""
@@ -169,8 +174,7 @@ class Handoffs:
                 hand_back.message = message
                 self._join(handoff, held, hand_back)
             case Adopted():
-                if not held.answer.done():
-                    held.answer.set_result(message)
+                held.answered(message)
             case LoggedIn():
                 held.lease.logged_in()
             case Refused():
@@ -237,10 +241,10 @@ class Handoffs:
 
     def _refused(self, held: _Held, message: Refused) -> None:
         """Before the worker has taken it: the connection, with its lease, is the sender's again."""
-        if held.answer.done():
+        if held.adopted():
             self._forget(message.handoff)
         else:
-            held.answer.set_result(message)
+            held.answered(message)
             del self._held[message.handoff]
 
     def _give_up(self, handoff: int) -> None:

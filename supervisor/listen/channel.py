@@ -11,7 +11,6 @@ from camfleet.core.tls.session import HEADER_SIZE, record_size
 from camfleet.core.wire.control import Endpoint, TLSInfo
 
 from .budget import Lease
-from .tcp import endpoint
 
 CLOSE_NOTIFY = 0
 _PLAIN_SIZE = 16_384
@@ -47,7 +46,6 @@ class Channel:
     ) -> None:
         self.sock = sock
         self.peer = peer
-        self.local = endpoint(sock.getsockname())
         self.lease = lease
         self.session = session
         self.tls = tls

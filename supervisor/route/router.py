@@ -44,7 +44,7 @@ class Router:
 
     async def serve(self, channel: Channel) -> None:
         """A new client, its handshake done. The channel is detached, or for the caller to close; lets OSError out."""
-        connection = Connection(handoff=secrets.randbits(63), peer=channel.peer, local=channel.local, tls=channel.tls)
+        connection = Connection(handoff=secrets.randbits(63), peer=channel.peer, tls=channel.tls)
         await self._route(connection, channel)
 
     async def close(self) -> None:

@@ -33,7 +33,7 @@ def open_descriptors() -> int:
 
 
 def connection(handoff: int, tls: TLSInfo | None = None) -> Connection:
-    return Connection(handoff=handoff, peer=Endpoint("192.0.2.1", 40000), local=Endpoint("192.0.2.7", 8554), tls=tls)
+    return Connection(handoff=handoff, peer=Endpoint("192.0.2.1", 40000), tls=tls)
 
 
 class FakeSupervisor:

@@ -58,7 +58,7 @@ class Registry:
         self._hand_back = hand_back
         self._sessions: dict[int, RTSPSession] = {}
         self._handoffs: set[int] = set()
-        self._seats: set[int] = set()
+        self._seats = 0  # of set-up sessions
         self._closing = False
         self._lines = LineLimit()
 
@@ -151,14 +151,14 @@ class Registry:
     def stream(self, stream_id: str) -> LiveStream:
         return self._streams[stream_id]
 
-    def take_seat(self, client: int) -> bool:
-        if client not in self._seats and len(self._seats) >= self._spec.max_sessions:
+    def take_seat(self) -> bool:
+        if self._seats >= self._spec.max_sessions:
             return False
-        self._seats.add(client)
+        self._seats += 1
         return True
 
-    def leave_seat(self, client: int) -> None:
-        self._seats.discard(client)
+    def leave_seat(self) -> None:
+        self._seats -= 1
 
     def logged_in(self, connection: Connection) -> None:
         self._news(LoggedIn(handoff=connection.handoff))

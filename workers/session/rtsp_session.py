@@ -43,15 +43,36 @@ class Camera(Protocol):
     @property
     def fanout(self) -> FanOut: ...
     def stream(self, stream_id: str) -> LiveStream: ...
-    def take_seat(self, client: int) -> bool:
-        """Whether the camera may have this client's session; True again for one that has its seat."""
+    def take_seat(self) -> bool:
+        """Whether the camera may have one session more."""
 
-    def leave_seat(self, client: int) -> None: ...
+    def leave_seat(self) -> None: ...
     def logged_in(self, connection: Connection) -> None: ...
     def login_failed(self, connection: Connection, user: str, now_ns: int) -> None: ...
 
 
 class RTSPSession:
+    __slots__ = (
+        "_camera",
+        "_channels",
+        "_deadline_ns",
+        "_describing",
+        "_input_ended",
+        "_is_stranger",
+        "_preparations",
+        "_received_before",
+        "_rtsp",
+        "_told_boundary",
+        "_told_consumed",
+        "_waiting",
+        "_watching",
+        "client",
+        "closing",
+        "connection",
+        "paused",
+        "since_ns",
+    )
+
     def __init__(
         self, camera: Camera, client: int, connection: Connection, rtsp: ServerConnection, now_ns: int
     ) -> None:
@@ -65,7 +86,8 @@ class RTSPSession:
         self._received_before = 0  # bytes that the engine has never seen
         self._input_ended = False
         self._is_stranger = True
-        self._told: tuple[int, bool] | None = None  # where the engine believes our parser to be
+        self._told_consumed = -1  # where the engine believes our parser to be
+        self._told_boundary = False
         self._waiting: Describe | Play | OtherCamera | None = None
         self._deadline_ns: int | None = None
         self._channels = (0, 1)
@@ -136,7 +158,8 @@ class RTSPSession:
         """The connection has gone, one way or another."""
         self._unwatch()
         self._answered()
-        self._camera.leave_seat(self.client)
+        if self._rtsp.session_id is not None:
+            self._camera.leave_seat()
 
     # ---------------------------------------------------------------- what others see
 
@@ -178,13 +201,11 @@ class RTSPSession:
             return
         data = self._rtsp.data_to_send()
         # What was read before the adoption is not the engine's; while that is being parsed, nothing of it is.
-        stands = (
-            max(0, self._rtsp.consumed - self._received_before),
-            self._rtsp.at_boundary and self._waiting is None,
-        )
-        if stands != self._told:
-            self._told = stands
-            self._camera.fanout.consumed(self.client, *stands, data)
+        consumed = max(0, self._rtsp.consumed - self._received_before)
+        at_boundary = self._rtsp.at_boundary and self._waiting is None
+        if (consumed, at_boundary) != (self._told_consumed, self._told_boundary):
+            self._told_consumed, self._told_boundary = consumed, at_boundary
+            self._camera.fanout.consumed(self.client, consumed, at_boundary, data)
         elif data:
             self._camera.fanout.send(self.client, data)
 
@@ -207,7 +228,7 @@ class RTSPSession:
             case Teardown():
                 self._camera.fanout.end(self.client)
                 self._unwatch()
-                self._camera.leave_seat(self.client)
+                self._camera.leave_seat()
                 self.paused = False
                 self._rtsp.accept()
             case OtherCamera():
@@ -229,7 +250,7 @@ class RTSPSession:
         return True
 
     def _set_up(self, event: Setup) -> None:
-        if not self._camera.take_seat(self.client):
+        if self._rtsp.session_id is None and not self._camera.take_seat():
             log.warning("refused", **self._who(), reason="the camera has its maximum of sessions")
             self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
             return

@@ -105,7 +105,7 @@ class Rig:
         self.sockets += [ours, theirs]
         peer = Endpoint(*theirs.getsockname())
         channel = Channel(ours, peer, self.budget.admit(ADDRESS), session=session)
-        return Connection(handoff=number, peer=peer, local=channel.local), channel
+        return Connection(handoff=number, peer=peer), channel
 
     async def offer(
         self, number: int, camera: str = "ipc1", session: Session | None = None
@@ -134,7 +134,7 @@ class Rig:
 
 def hand_back(number: int) -> HandBack:
     """From a worker that lies about the rest."""
-    connection = Connection(handoff=number, peer=Endpoint("192.0.2.66", 66), local=Endpoint(ADDRESS, 1))
+    connection = Connection(handoff=number, peer=Endpoint("192.0.2.66", 66))
     return HandBack(connection=connection, received=b"DESCRIBE rtsp://x/ipc2")
 
 
@@ -372,7 +372,7 @@ async def test_news_that_come_twice_count_once() -> None:
 
 async def test_the_connections_of_an_adopted_worker_are_counted_once() -> None:
     with Rig() as rig:
-        connections = [Connection(handoff=n, peer=Endpoint(ADDRESS, n), local=Endpoint(ADDRESS, 1)) for n in range(3)]
+        connections = [Connection(handoff=n, peer=Endpoint(ADDRESS, n)) for n in range(3)]
         rig.handoffs.restore(rig.workers["ipc1"], connections)
         rig.handoffs.restore(rig.workers["ipc1"], connections)
         assert (len(rig.handoffs), rig.budget.connections) == (3, 3)
@@ -389,7 +389,7 @@ async def test_a_hello_ends_what_the_worker_no_longer_holds() -> None:
         rig.record(3, returning)
         await rig.adopted(4, "ipc2")
         task, _, _, _ = await rig.offer(5)
-        kept = Connection(handoff=2, peer=Endpoint(ADDRESS, 2), local=Endpoint(ADDRESS, 1))
+        kept = Connection(handoff=2, peer=Endpoint(ADDRESS, 2))
         rig.handoffs.restore(rig.workers["ipc1"], [kept])
         assert (len(rig.handoffs), rig.budget.connections) == (4, 4)
         assert not rig.handoffs.news(rig.workers["ipc1"], Ended(handoff=1, reason="late"))
@@ -401,7 +401,7 @@ async def test_a_hello_ends_what_the_worker_no_longer_holds() -> None:
 async def test_a_hello_answers_for_a_lost_adopted() -> None:
     with Rig() as rig:
         task, channel, _, _ = await rig.offer(1)
-        connection = Connection(handoff=1, peer=Endpoint(ADDRESS, 1), local=Endpoint(ADDRESS, 1))
+        connection = Connection(handoff=1, peer=Endpoint(ADDRESS, 1))
         rig.handoffs.restore(rig.workers["ipc1"], [connection])
         await asyncio.wait_for(task, 1)
         assert channel.sock.fileno() == -1

@@ -32,7 +32,7 @@ def registry(pid: int = 0) -> Registry:
 
 
 def reader(host: str, tls: TLSInfo | None) -> ReaderStats:
-    connection = Connection(handoff=1, peer=Endpoint(host, 40_000), local=Endpoint("192.0.2.7", 8322), tls=tls)
+    connection = Connection(handoff=1, peer=Endpoint(host, 40_000), tls=tls)
     return ReaderStats(
         connection=connection,
         user="viewer",

@@ -79,7 +79,7 @@ class Rig:
         self.channel.sock.close()
 
     def connection(self, handoff: int) -> Connection:
-        return Connection(handoff=handoff, peer=self.channel.peer, local=self.channel.local)
+        return Connection(handoff=handoff, peer=self.channel.peer)
 
     async def serve(self) -> None:
         await self.router.serve(self.channel)
