@@ -6,6 +6,7 @@ The JSON is stable for scripts: keys may be added, never renamed or removed.
 from collections.abc import Sequence
 
 import msgspec
+from camfleet.core.wire.control import ReaderStatus
 
 
 class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,21 +31,6 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     key_frames: int = 0
     latency_p50_ms: float = 0.0  # capture to last byte in the kernel, all readers, the last seconds; 0: nobody read
     latency_p99_ms: float = 0.0
-
-
-class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True):
-    peer: str  # "192.0.2.9:40112" | "[2001:db8::1]:40112"
-    user: str
-    stream: str
-    state: str  # "ready" | "playing" | "paused"
-    transport: str  # "tcp"
-    tls_version: str  # "" when plain
-    tls_suite: str
-    certificate_fingerprint: str
-    bytes_sent: int
-    frames_skipped: int
-    key_updates: int = 0  # TLS: sent by us
-    age_s: float
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from camfleet.core.ring.stream import MediaStream
@@ -127,4 +128,5 @@ class FanOut:
         """Give the connection up at a boundary for a hand-back; a Released event (or Closed) follows."""
 
     def events(self) -> list[Event]: ...
-    def readers(self) -> list[ReaderCounters]: ...
+    def readers(self) -> Iterator[ReaderCounters]:
+        """All at the moment of the first, each made when its turn comes."""

@@ -221,7 +221,7 @@ cdef class FanOut:
                 item = following
         return found
 
-    def readers(self) -> list:
+    def readers(self):
         cdef Client *client
         cdef Snapshot *snapshots
         cdef uint64_t slot, count = 0
@@ -241,6 +241,7 @@ cdef class FanOut:
         if snapshots == NULL:
             raise MemoryError
         try:
-            return [reader_counters(&snapshots[slot], now_ns) for slot in range(count)]
+            for slot in range(count):
+                yield reader_counters(&snapshots[slot], now_ns)
         finally:
             free(snapshots)

@@ -139,16 +139,20 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
     latency_p99_ms: float
 
 
-class ReaderStats(msgspec.Struct, frozen=True, kw_only=True):
-    connection: Connection
+class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """As `camfleet status --json` shows it: of thousands, nothing is made into something else on the way."""
+
+    peer: str  # "192.0.2.9:40112" | "[2001:db8::1]:40112"
     user: str
     stream: str
     state: str  # "ready" | "playing" | "paused"
     transport: str  # "tcp"
+    tls_version: str  # "" when plain
+    tls_suite: str
+    certificate_fingerprint: str
     bytes_sent: int
-    frames_sent: int
     frames_skipped: int
-    key_updates: int  # TLS: sent by us
+    key_updates: int = 0  # TLS: sent by us
     age_s: float
 
 
@@ -156,7 +160,7 @@ class Stats(Message, frozen=True, kw_only=True):
     id: int
     camera: str
     streams: list[StreamStats]
-    readers: list[ReaderStats]
+    readers: list[ReaderStatus]
     connections: int
     live_objects: dict[str, int] = {}  # of the engine: what must not grow
 

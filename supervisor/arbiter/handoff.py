@@ -117,7 +117,7 @@ class Handoffs:
     async def _pass(
         self, worker: Worker, connection: Connection, received: bytes, channel: Channel, export: bytes
     ) -> asyncio.Future[Adopted | Refused]:
-        """The answer to come. Nothing is awaited after the descriptor has gone: no answer can come before it is expected.
+        """The answer to be. Nothing is awaited after the descriptor has gone: no answer can come before it is expected.
 
         The order goes last: only the descriptors' way says when the worker does not keep up, and a thousand orders
         that ran ahead of it would be too many for the worker to keep.

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from camfleet.core.wire import StreamSpec
-from camfleet.core.wire.control import ReaderStats, Stats, StreamStats
+from camfleet.core.wire.control import Stats, StreamStats
 from camfleet.supervisor.config import Settings
-from camfleet.supervisor.status import CameraStatus, ReaderStatus, StreamStatus
+from camfleet.supervisor.status import CameraStatus, StreamStatus
 from camfleet.supervisor.urls import places, public_host, stream_url
 
 from .registry import Registry
@@ -64,7 +64,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                     _stream(stream, stream_url(*place, spec, stream), measured.get(stream.id, UNKNOWN))
                     for stream in spec.streams
                 ],
-                readers=[_reader(reader) for reader in answer.readers] if answer else [],
+                readers=answer.readers if answer else [],
             )
         )
     return reports
@@ -87,24 +87,6 @@ def _stream(spec: StreamSpec, url: str, measured: StreamStats) -> StreamStatus:
         key_frames=measured.key_frames,
         latency_p50_ms=measured.latency_p50_ms,
         latency_p99_ms=measured.latency_p99_ms,
-    )
-
-
-def _reader(reader: ReaderStats) -> ReaderStatus:
-    tls = reader.connection.tls
-    return ReaderStatus(
-        peer=str(reader.connection.peer),
-        user=reader.user,
-        stream=reader.stream,
-        state=reader.state,
-        transport=reader.transport,
-        tls_version=tls.version if tls else "",
-        tls_suite=tls.suite if tls else "",
-        certificate_fingerprint=tls.certificate_fingerprint if tls else "",
-        bytes_sent=reader.bytes_sent,
-        frames_skipped=reader.frames_skipped,
-        key_updates=reader.key_updates,
-        age_s=round(reader.age_s, 1),
     )
 
 

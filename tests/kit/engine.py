@@ -77,7 +77,7 @@ class Rig:
 
     def until_received(self, count: int) -> None:
         """Until the engine has taken so many bytes from its only client since the adoption."""
-        self.until(lambda: self.engine.readers()[0].bytes_received == count)
+        self.until(lambda: next(self.engine.readers()).bytes_received == count)
 
     def push(self, key: bool = False, size: int | None = None, count: int = 1) -> None:
         for _ in range(count):

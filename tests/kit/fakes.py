@@ -52,11 +52,9 @@ class FakeEngine:
         taken, self.commands = self.commands, []
         return taken
 
-    def readers(self) -> list[ReaderCounters]:
-        return [
-            ReaderCounters(client, 1000, 10, 1, 100, True, 0, last_received_ns, lag_ns=0, key_updates=0)
-            for client, last_received_ns in self.alive_ns.items()
-        ]
+    def readers(self) -> Iterator[ReaderCounters]:
+        for client, last_received_ns in self.alive_ns.items():
+            yield ReaderCounters(client, 1000, 10, 1, 100, True, 0, last_received_ns, lag_ns=0, key_updates=0)
 
 
 class FakeMedia:

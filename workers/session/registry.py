@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 from camfleet.core.log import LineLimit, Log
-from camfleet.core.net.fanout import Closed, Event, FanOut, Ready, Received, Released, live_objects
+from camfleet.core.net.fanout import Closed, Event, FanOut, ReaderCounters, Ready, Received, Released, live_objects
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
 from camfleet.core.wire import CameraSpec, HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
@@ -16,7 +16,7 @@ from camfleet.core.wire.control import (
     LoggedIn,
     LoginFailed,
     Message,
-    ReaderStats,
+    ReaderStatus,
     Refused,
     Stats,
 )
@@ -172,25 +172,11 @@ class Registry:
     # ---------------------------------------------------------------- what status shows
 
     def stats(self, request: int, now_ns: int) -> Stats:
-        counters = {reader.client: reader for reader in self.fanout.readers()}
         readers = []
-        for client, session in self._sessions.items():
-            counted = counters.get(client)
-            if session.stream is not None and counted is not None:
-                readers.append(
-                    ReaderStats(
-                        connection=session.connection,
-                        user=session.user,
-                        stream=session.stream,
-                        state=session.state,
-                        transport="tcp",
-                        bytes_sent=counted.bytes_sent,
-                        frames_sent=counted.frames_sent,
-                        frames_skipped=counted.frames_skipped,
-                        key_updates=counted.key_updates,
-                        age_s=(now_ns - session.since_ns) / 1e9,
-                    )
-                )
+        for counters in self.fanout.readers():
+            session = self._sessions.get(counters.client)
+            if session is not None and session.stream is not None:
+                readers.append(_reader_status(session, session.stream, counters, now_ns))
         streams = [stream.stats(now_ns) for stream in self._streams.values()]
         return Stats(
             id=request,
@@ -253,3 +239,21 @@ class Registry:
 def _is_due(session: RTSPSession, now_ns: int) -> bool:
     deadline_ns = session.deadline_ns
     return deadline_ns is not None and deadline_ns <= now_ns
+
+
+def _reader_status(session: RTSPSession, stream: str, counters: ReaderCounters, now_ns: int) -> ReaderStatus:
+    tls = session.connection.tls
+    return ReaderStatus(
+        peer=str(session.connection.peer),
+        user=session.user,
+        stream=stream,
+        state=session.state,
+        transport="tcp",
+        tls_version=tls.version if tls else "",
+        tls_suite=tls.suite if tls else "",
+        certificate_fingerprint=tls.certificate_fingerprint if tls else "",
+        bytes_sent=counters.bytes_sent,
+        frames_skipped=counters.frames_skipped,
+        key_updates=counters.key_updates,
+        age_s=round((now_ns - session.since_ns) / 1e9, 1),
+    )

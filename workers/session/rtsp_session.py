@@ -179,7 +179,7 @@ class RTSPSession:
 
     @property
     def state(self) -> str:
-        """As in control.ReaderStats."""
+        """As in control.ReaderStatus."""
         return "paused" if self.paused else self._rtsp.state.value
 
     # ---------------------------------------------------------------- decisions

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
+from camfleet.core.wire.control import ReaderStatus
 from camfleet.supervisor.status import (
     CameraStatus,
-    ReaderStatus,
     StatusReport,
     StreamStatus,
     SupervisorStatus,

@@ -32,7 +32,7 @@ from tests.kit.supervisor import connection
 
 S = 1_000_000_000
 URL = "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
-TLS = TLSInfo(version="TLSv1.3", suite="TLS_AES_128_GCM_SHA256")
+TLS = TLSInfo(version="TLSv1.3", suite="TLS_AES_128_GCM_SHA256", certificate_fingerprint="ab" * 32)
 
 
 def request(method: str, url: str = URL, *headers: str, cseq: int = 1, login: str = "viewer:secret") -> bytes:
@@ -80,10 +80,12 @@ class Camera:
             hand_back=lambda *arguments: self.handed_back.append(arguments),
         )
 
-    def client(self, received: bytes = b"", handoff: int = 77, exported: bytes = b"exported") -> "Client":
+    def client(
+        self, received: bytes = b"", handoff: int = 77, exported: bytes = b"exported", tls: TLSInfo | None = TLS
+    ) -> "Client":
         descriptor = os.open("/dev/null", os.O_RDONLY)
         os.close(descriptor)  # a number: the fake engine touches none
-        who = connection(handoff, tls=TLS)
+        who = connection(handoff, tls=tls)
         record = HandoffRecord(HANDOFF_VERSION, handoff, exported, b"unread")
         before = set(self.engine.alive_ns)
         self.registry.adopt(Handoff(who, received, record, descriptor), self.now_ns)
@@ -648,7 +650,15 @@ def test_stats_measure_the_stream_and_list_who_has_a_session() -> None:
     assert (first.latency_p50_ms, first.latency_p99_ms) == (0.262, 12.5)
     assert (second.fps, second.bitrate_bps) == (0.0, 0)
     (shown,) = stats.readers
-    assert shown.connection == connection(1, tls=TLS)
+    assert (shown.peer, shown.tls_version, shown.tls_suite) == ("192.0.2.1:40000", TLS.version, TLS.suite)
+    assert shown.certificate_fingerprint == TLS.certificate_fingerprint
     assert (shown.user, shown.stream, shown.state, shown.transport) == ("viewer", "stream1", "playing", "tcp")
-    assert (shown.bytes_sent, shown.frames_sent, shown.frames_skipped) == (1000, 10, 1)
+    assert (shown.bytes_sent, shown.frames_skipped) == (1000, 1)
     assert shown.age_s == (camera.now_ns - began_ns) / 1e9
+
+
+def test_stats_of_a_plain_reader() -> None:
+    camera = Camera()
+    camera.client(tls=None).play()
+    (shown,) = camera.registry.stats(1, camera.now_ns).readers
+    assert (shown.tls_version, shown.tls_suite, shown.certificate_fingerprint) == ("", "", "")

@@ -160,7 +160,7 @@ def test_interleaved_frames_are_the_engines_and_text_is_pythons(rig: Rig) -> Non
     sock.sendall(b"$\x01\x00\x0c" + pli)
     assert rig.event(Received) == Received(client, b"$\x01\x00\x0c" + pli)
     rig.engine.consumed(client, len(event.data) + 16, True)
-    received = rig.engine.readers()[0].bytes_received
+    received = next(rig.engine.readers()).bytes_received
     for cut in range(1, 16):
         sock.sendall((b"$\x01\x00\x0c" + pli)[:cut])
         rig.until_received(received + cut)
@@ -188,10 +188,10 @@ def test_reading_stops_while_python_does_not_parse(rig: Rig) -> None:
     sock.settimeout(0.5)
     with pytest.raises(TimeoutError):
         sock.sendall(bytes(64 * 1024 * 1024))
-    held = rig.engine.readers()[0].bytes_received
+    held = next(rig.engine.readers()).bytes_received
     assert 16_384 + 65_536 <= held < 16_384 + 2 * 65_536  # the largest request, and one more read
     rig.engine.consumed(client, held, True)
-    rig.until(lambda: rig.engine.readers()[0].bytes_received > held)
+    rig.until(lambda: next(rig.engine.readers()).bytes_received > held)
 
 
 def test_a_slow_reader_skips_to_a_key_frame_and_delays_nobody(make_rig: Callable[..., Rig]) -> None:
@@ -264,7 +264,7 @@ def test_a_reader_that_takes_nothing_is_closed(make_rig: Callable[..., Rig]) -> 
     closed = rig.event(Closed)
     assert isinstance(closed, Closed)
     assert (closed.client, closed.reason) == (client, "nothing could be written for too long")
-    assert rig.engine.readers() == []
+    assert list(rig.engine.readers()) == []
     poll = select.poll()
     poll.register(sock, 0)
     assert poll.poll(5000), "its kernel still keeps what was for it"
@@ -313,7 +313,7 @@ def test_end_says_bye_and_the_connection_stays(rig: Rig) -> None:
     elements = read_until(sock, InterleavedReader(), lambda found: found.count(REPLY) == 2)
     assert [element.packet_type for element in elements if isinstance(element, RTCPPacket)][-1] == BYE
     assert rig.stream.counters().readers == 0
-    assert rig.engine.readers()[0].playing is False
+    assert next(rig.engine.readers()).playing is False
 
 
 def test_close_says_bye_then_fin_and_the_descriptor_is_gone(rig: Rig) -> None:
@@ -348,9 +348,9 @@ def test_a_peer_that_vanishes_is_reported_and_forgotten(rig: Rig) -> None:
 def test_released_and_adopted_again_loses_nothing(rig: Rig) -> None:
     client, sock = rig.connect()
     sock.sendall(b"$\x00\x00\x10abc")  # the beginning of a frame stays with the text of the next owner
-    rig.until(lambda: rig.engine.readers()[0].bytes_received == 7)
+    rig.until(lambda: next(rig.engine.readers()).bytes_received == 7)
     sock.sendall(b"defghijklmnop")
-    rig.until(lambda: rig.engine.readers()[0].bytes_received == 20)
+    rig.until(lambda: next(rig.engine.readers()).bytes_received == 20)
     rig.engine.send(client, REPLY)
     rig.engine.release(client)
     released = rig.event(Released)

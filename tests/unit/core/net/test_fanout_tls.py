@@ -257,7 +257,7 @@ def test_replies_to_a_reader_that_is_still_taking_a_large_frame(rig: Rig) -> Non
     peer = Peer(rig)
     play(rig, peer)
     rig.push(size=12_000_000)
-    rig.until(lambda: rig.engine.readers()[0].lag_ns > 0)
+    rig.until(lambda: next(rig.engine.readers()).lag_ns > 0)
     for _ in range(3):
         rig.engine.send(peer.id, REPLY)
     elements = peer.read_until(lambda found: found.count(REPLY) == 4)
@@ -272,18 +272,18 @@ def test_many_key_updates_while_the_socket_is_full_get_one_answer(rig: Rig) -> N
     play(rig, peer)
     peer.read_until(frame_count(1))
     rig.push(size=12_000_000)
-    rig.until(lambda: rig.engine.readers()[0].lag_ns > 0)
+    rig.until(lambda: next(rig.engine.readers()).lag_ns > 0)
     # A peer whose own receiving key is worn asks for an update, with each of its own.
     peer.session.set_policy(records_hard=peer.session.receiving_sequence, period_s=0.0, spacing_s=0.0)
     asked = b"".join(peer.session.seal(b"", peer.now_ns) for _ in range(6))
     peer.session.set_policy(records_hard=1 << 24, period_s=1e9)
-    received = rig.engine.readers()[0].bytes_received
+    received = next(rig.engine.readers()).bytes_received
     peer.sock.sendall(asked)
     rig.until_received(received + len(asked))
-    assert rig.engine.readers()[0].key_updates == 0
+    assert next(rig.engine.readers()).key_updates == 0
     rig.push()
     peer.read_until(frame_count(2))
-    rig.until(lambda: rig.engine.readers()[0].key_updates == 1)
+    rig.until(lambda: next(rig.engine.readers()).key_updates == 1)
     assert len(asked) == 6 * (5 + 5 + 1 + 16)
 
 
@@ -304,7 +304,7 @@ def test_a_slow_tls_reader_gets_whole_pictures(make_rig: Callable[..., Rig]) -> 
     for _ in range(60):
         rig.push(key=True, size=150_000)
         rig.push(count=3, size=80_000)
-    rig.until(lambda: rig.engine.readers()[0].lag_ns > 50_000_000)
+    rig.until(lambda: next(rig.engine.readers()).lag_ns > 50_000_000)
     rig.push(key=True)
     elements = peer.read_until(
         lambda found: any(isinstance(e, RTPPacket) and b"frame%08d" % (rig.number - 1) in e.payload for e in found)
@@ -312,4 +312,4 @@ def test_a_slow_tls_reader_gets_whole_pictures(make_rig: Callable[..., Rig]) -> 
     packets = [element for element in elements if isinstance(element, RTPPacket)]
     assert holes(packets) > 0
     frames(packets)
-    assert rig.engine.readers()[0].frames_skipped > 0
+    assert next(rig.engine.readers()).frames_skipped > 0

@@ -80,7 +80,7 @@ def test_a_connection_that_nobody_took_back_is_closed_with_the_engine() -> None:
     rig = Rig()
     client, sock = rig.connect()
     rig.engine.release(client)
-    rig.until(lambda: rig.engine.readers() == [])
+    rig.until(lambda: list(rig.engine.readers()) == [])
     rig.engine.stop()
     rig.thread.join(5)
     del rig.thread, rig.engine, rig.stream
@@ -144,7 +144,7 @@ def test_a_slot_is_used_again(rig: Rig) -> None:
     for slot in (2, 1):
         rig.engine.close(before[slot])
         clients[slot][1].close()
-    rig.until(lambda: len(rig.engine.readers()) == 2)
+    rig.until(lambda: len(list(rig.engine.readers())) == 2)
     after = [rig.connect()[0] for _ in range(3)]
     assert [client & 0xFFFF for client in after] == [1, 2, 4]
     assert not set(before) & set(after)

@@ -140,7 +140,7 @@ def test_a_dead_peer_is_noticed(rig: Rig) -> None:
 
     def gone() -> bool:
         rig.push()
-        return len(rig.engine.readers()) == 1
+        return len(list(rig.engine.readers())) == 1
 
     rig.until(gone)
     closed = rig.event(Closed)
