@@ -33,7 +33,7 @@ def test_both_halves(benchmark: BenchmarkFixture) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     client, other = socket.socketpair()
     tls = TLSInfo(version="TLSv1.3", suite="TLS_AES_128_GCM_SHA256", certificate_fingerprint="0" * 64)
-    connection = Connection(handoff=1, peer=Endpoint("192.0.2.9", 40_000), local=Endpoint("192.0.2.7", 8322), tls=tls)
+    connection = Connection(handoff=1, peer=Endpoint("192.0.2.9", 40_000), tls=tls)
 
     def hand_over() -> Session:
         session = Session.from_secrets(
