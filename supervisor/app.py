@@ -25,7 +25,8 @@ from camfleet.core.rtsp import Authenticator, Lockout
 from . import StartError
 from .arbiter import Arbiter, ForkServer, Orders, SupervisorLock
 from .arbiter.report import camera_reports
-from .certs.self_signed import CERTIFICATE_NAME, PRIVATE_KEY_NAME, ensure_pair
+from .certs import ensure_pair
+from .certs.store import CERTIFICATE_NAME, PRIVATE_KEY_NAME
 from .config import ConfigurationError, Settings
 from .config.settings import Signature, signature
 from .credentials import REALM

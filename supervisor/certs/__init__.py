@@ -1,6 +1,18 @@
-"""The server's own certificate: made at the first start, found again at every other."""
+"""Certificates and keys: which there are (store), how they are made (issue, authority, provision)."""
 
 from .addresses import host_addresses, host_names
-from .self_signed import ensure_pair, issue
+from .authority import Authority
+from .provision import ensure_pair, renew
+from .store import Generation, LiveFiles, Store, StoreError
 
-__all__ = ["ensure_pair", "host_addresses", "host_names", "issue"]
+__all__ = [
+    "Authority",
+    "Generation",
+    "LiveFiles",
+    "Store",
+    "StoreError",
+    "ensure_pair",
+    "host_addresses",
+    "host_names",
+    "renew",
+]

@@ -19,25 +19,26 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
 from camfleet.supervisor import StartError
+from camfleet.supervisor.config import GLOBAL
 from camfleet.supervisor.examine import MAX_MATERIAL_SIZE, Description, Material, Pair
 
 from . import durable
 
-GLOBAL = "global"
+CERTIFICATE_NAME, PRIVATE_KEY_NAME = "ssl.ca", "ssl.key"
 KEPT_GENERATIONS = 20
 LOCK_TIMEOUT_S = 10.0  # others hold it for some milliseconds
 
 Origin = Literal["install", "files", "self-signed", "authority", "rollback"]
 
 _IDENTITY = re.compile(r"[A-Za-z0-9_]{1,32}")
-_NAMES = (("ssl.ca", "ssl.key"), ("ssl.alternate.ca", "ssl.alternate.key"))
+_NAMES = ((CERTIFICATE_NAME, PRIVATE_KEY_NAME), ("ssl.alternate.ca", "ssl.alternate.key"))
 _FILES = ("ssl.key", "ssl.ca", "ssl.alternate.key", "ssl.alternate.ca")  # in the order in which they are replaced
 _ABOUT = "about.json"
 _WRITING, _INSTALLING, _REMOVING = ".writing", ".installing", ".removing"
@@ -112,6 +113,13 @@ class Store:
         with self._errors():
             names = (path.name for path in (self.folder / "history").glob("*"))
             return sorted(name for name in names if _IDENTITY.fullmatch(name) and self._generations(name))
+
+    def current(self, identity: str) -> Generation | None:
+        """The newest generation, when it is what is live; None: somebody has put other files there, or none."""
+        with self._errors():
+            newest = self._newest(identity)
+            same = newest and _contents_of(newest) == _contents_of(self._live_folder(identity))
+            return self._about(newest) if newest and same else None
 
     def previous(self, identity: str) -> Generation | None:
         """The newest generation that is not what is live: the one to go back to."""
@@ -190,6 +198,20 @@ class Store:
 
     def generation_folder(self, identity: str, number: int) -> Path:
         return self._history(identity) / f"{number:06}"
+
+    def keep_pending(self, identity: str, make: Callable[[], bytes]) -> bytes:
+        """The key of the unanswered request; the one that `make` gives when there is none."""
+        path = self.pending(identity)
+        with self._writing(identity):
+            if not path.exists():
+                durable.make_folder(path.parent)
+                durable.replace(path, make(), durable.PRIVATE)
+            return _read(path)
+
+    def forget_pending(self, identity: str) -> None:
+        """It has been answered, and its key is in a generation."""
+        with self._writing(identity):
+            self.pending(identity).unlink(missing_ok=True)
 
     # ------------------------------------------------------------ inside
 

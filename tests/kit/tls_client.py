@@ -8,7 +8,8 @@ from typing import Protocol
 
 from camfleet.core.tls import Session
 from camfleet.core.wire.control import TLSInfo
-from camfleet.supervisor.certs import host_addresses, issue
+from camfleet.supervisor.certs import host_addresses
+from camfleet.supervisor.certs.issue import Subject, self_signed
 from camfleet.supervisor.tls import Driver, Policy, ServerContext, export
 from camfleet.supervisor.tls.context import DEFAULT_POLICY, PrivateKey
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,7 +26,8 @@ def write_pair(folder: Path, key: PrivateKey | None = None, name: str = "localho
     """A fresh self-signed pair as files."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     certificate, private_key = folder / "ssl.ca", folder / "ssl.key"
-    certificate.write_bytes(issue(key, [name], host_addresses(), datetime.now(UTC)).public_bytes(Encoding.PEM))
+    leaf = self_signed(key, Subject((name,), tuple(host_addresses())), datetime.now(UTC))
+    certificate.write_bytes(leaf.public_bytes(Encoding.PEM))
     private_key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return certificate, private_key
 
