@@ -10,11 +10,12 @@ import warnings
 from datetime import UTC, datetime
 
 import msgspec
+from cryptography.exceptions import InternalError
 from cryptography.hazmat.backends import default_backend
 from OpenSSL import SSL
 
-from .chain import load_all
 from .examination import examined
+from .formats import authorities
 from .report import Report
 from .sandbox import CPU_S, EXIT_MEMORY, MAX_REPORT_SIZE, MEMORY_BYTES, Order
 
@@ -32,12 +33,16 @@ def main() -> int:
         encoded = msgspec.msgpack.encode(report)
     except MemoryError:
         return EXIT_MEMORY
+    except InternalError as error:  # the library's word for what its own library could not do
+        if "malloc failure" in str(error):
+            return EXIT_MEMORY
+        raise
     sys.stdout.buffer.write(encoded)
     return 0
 
 
 def _answer(order: Order) -> Report:
-    return examined(order.material, order.purpose, load_all(order.trusted), datetime.now(UTC))
+    return examined(order.material, order.purpose, authorities(order.trusted), datetime.now(UTC))
 
 
 def _shut_in() -> None:

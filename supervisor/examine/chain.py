@@ -93,18 +93,6 @@ def _leaf(certificates: Sequence[x509.Certificate], keys: Iterable[PrivateKeyTyp
     return next((c for c in certificates if c.subject not in issuers), certificates[0])
 
 
-def load_all(pem: bytes) -> list[x509.Certificate]:
-    """Of a store of authorities: those that can be read."""
-    end = b"-----END CERTIFICATE-----"
-    found = []
-    for block in pem.split(end)[:-1]:
-        try:
-            found.append(x509.load_pem_x509_certificate(block + end))
-        except ValueError:
-            continue
-    return found
-
-
 def verify(chain: Chain, trusted: Sequence[x509.Certificate], now: datetime) -> tuple[int, str]:
     """As OpenSSL's clients do it, at the nearest time when the whole chain is valid: dates have a rule of their own.
 

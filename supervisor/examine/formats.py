@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
     pkcs12,
 )
+from OpenSSL import crypto
 
 from .report import Material
 
@@ -47,6 +48,9 @@ _KEY_DERIVATION = re.compile(
     rb"\x06(?:\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05[\x01-\x0c]|\x0a\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01[\x01-\x06])\x30"
 )
 _PKCS12_VERSION = b"\x02\x01\x03"  # no other form begins with version 3
+
+
+_UNREADABLE = (ValueError, x509.InvalidVersion)  # what the library raises for certificates that are none
 
 
 class UnusableError(Exception):
@@ -84,6 +88,20 @@ def read(material: Material) -> Found:
         raise UnusableError("format", f"the private key is missing{held}")
     for number, certificate in enumerate(found.certificates, 1):
         _read_all(certificate, number)
+    return found
+
+
+def authorities(pem: bytes) -> list[x509.Certificate]:
+    """Those of a store that can be read: of a system's 150, a few break the standard."""
+    end = b"-----END CERTIFICATE-----"
+    found = []
+    for block in pem.split(end)[:-1]:
+        try:
+            certificate = x509.load_pem_x509_certificate(block + end)
+            crypto.X509.from_cryptography(certificate)
+        except (*_UNREADABLE, crypto.Error):
+            continue
+        found.append(certificate)
     return found
 
 
@@ -143,10 +161,10 @@ class _Reader:
             return
         try:
             certificate = x509.load_der_x509_certificate(der)
-        except ValueError as error:
+        except _UNREADABLE:
             # SEQUENCE { SEQUENCE { [0] version 3: only a certificate
             if header and der[header:].startswith(b"\x30") and b"\xa0\x03\x02\x01\x02" in der[:16]:
-                raise UnusableError("format", _damaged(1, error)) from None
+                raise UnusableError("format", _damaged(1)) from None
         else:
             self._append(certificate)
             return
@@ -157,8 +175,8 @@ class _Reader:
     def _add_certificate(self, der: bytes) -> None:
         try:
             self._append(x509.load_der_x509_certificate(der))
-        except ValueError as error:
-            raise UnusableError("format", _damaged(len(self._found.certificates) + 1, error)) from None
+        except _UNREADABLE:
+            raise UnusableError("format", _damaged(len(self._found.certificates) + 1)) from None
 
     def _append(self, *certificates: x509.Certificate) -> None:
         self._found.certificates += certificates
@@ -170,7 +188,7 @@ class _Reader:
     def _add_pkcs7(self, der: bytes) -> bool:
         try:
             self._append(*pkcs7.load_der_pkcs7_certificates(der))
-        except (ValueError, UnsupportedAlgorithm):
+        except (*_UNREADABLE, UnsupportedAlgorithm):
             return False
         return True
 
@@ -180,7 +198,7 @@ class _Reader:
             try:
                 store = pkcs12.load_pkcs12(der, password)
                 break
-            except ValueError:
+            except _UNREADABLE:
                 continue
             except UnsupportedAlgorithm as error:
                 raise UnusableError(
@@ -265,23 +283,25 @@ def _decode(label: str, body: bytes) -> bytes:
         raise UnusableError("format", f"the PEM block {label} is not base64: the file is damaged") from None
 
 
-def _damaged(number: int, error: ValueError) -> str:
-    words = str(error).partition("ParseError")[0].rstrip(" :")
-    return f"certificate {number} is damaged ({words}): take a fresh copy of the file"
+def _damaged(number: int) -> str:
+    return (
+        f"certificate {number} is damaged or breaks RFC 5280: take a fresh copy, or ask its authority for another one"
+    )
 
 
 def _read_all(certificate: x509.Certificate, number: int) -> None:
-    """The library reads late: whatever it cannot read is found here, and nowhere else."""
+    """The library reads late, and OpenSSL in its own way: what they cannot read is found here, and nowhere else."""
     try:
         for value in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc", "extensions"):
             getattr(certificate, value)
         certificate.public_key()
+        crypto.X509.from_cryptography(certificate)
     except UnsupportedAlgorithm:
         raise UnusableError(
             "key", f"certificate {number} has a key of an unknown kind: use ECDSA P-256 or RSA"
         ) from None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise UnusableError("format", _damaged(number, ValueError(str(error)))) from None
+    except (*_UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, crypto.Error):
+        raise UnusableError("format", _damaged(number)) from None
 
 
 def _looks_like_a_key(body: bytes) -> bool:

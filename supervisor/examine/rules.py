@@ -190,6 +190,11 @@ def _key(case: Case) -> Result:
         )
     if key.curve.name not in _CURVES:
         return "block", f"TLS 1.3 has no signature for {kind}: use ECDSA P-256"
+    if public_bytes(key) not in case.leaf.tbs_certificate_bytes:  # RFC 5480 2.1.1, RFC 8446 4.2.8.2
+        return (
+            "block",
+            f"{kind}, but with its curve written out or its point compressed: clients refuse it; make a new one",
+        )
     if key.curve.name == "secp521r1":
         return "warning", f"{kind}: Chrome and others of its library refuse it; P-256 is known to all"
     return "pass", kind
