@@ -54,7 +54,8 @@ def _shut_in() -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 0),
     ):
-        resource.setrlimit(limit, (value, value))
+        # At the hard limit of processor time the signal is SIGKILL, which says nothing (setrlimit(2)).
+        resource.setrlimit(limit, (value, value + 1 if limit == resource.RLIMIT_CPU else value))
 
 
 if __name__ == "__main__":
