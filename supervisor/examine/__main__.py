@@ -25,7 +25,7 @@ def main() -> int:
     SSL.Context(SSL.TLS_SERVER_METHOD)  # reads its configuration file
     default_backend()  # imports itself on first use
     "\N{LATIN SMALL LETTER U WITH DIAERESIS}.example".encode("idna")
-    b"\xff\xfe".decode("utf-16") + b"".decode("utf-16-le") + b"".decode("utf-16-be")
+    b"".decode("utf-16-le") + b"".decode("utf-16-be")
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
     _shut_in()
     try:

@@ -6,7 +6,6 @@ Runs in the child process only (sandbox.py).
 
 import base64
 import binascii
-import codecs
 import contextlib
 import re
 from collections.abc import Iterator
@@ -32,7 +31,6 @@ MAX_ROUNDS = 5_000_000  # of a password's protection: a second of work. OpenSSL'
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _NOT_BASE64 = re.compile(rb"\s+")
-_PASSED_OVER = ("PARAMETERS", "X509 CRL")  # what tools put beside keys and certificates
 _STRANGERS = {
     "CERTIFICATE REQUEST": "a signing request: give the certificate that the authority sends back for it",
     "NEW CERTIFICATE REQUEST": "a signing request: give the certificate that the authority sends back for it",
@@ -123,8 +121,6 @@ class _Reader:
             self._read_der(data)
 
     def _read_block(self, label: str, body: bytes) -> None:
-        if label.endswith(_PASSED_OVER):
-            return
         if label in _STRANGERS:
             self._found.strangers[_STRANGERS[label]] = None
         elif label.endswith("PRIVATE KEY") and b"Proc-Type" in body:
@@ -194,18 +190,12 @@ class _Reader:
 
     def _add_pkcs12(self, der: bytes) -> None:
         _refuse_too_many_rounds(max(_rounds(der), _mac_rounds(der)))
-        for password in (self._password,) if self._password else (None, b""):  # two ways to have none
-            try:
-                store = pkcs12.load_pkcs12(der, password)
-                break
-            except _UNREADABLE:
-                continue
-            except UnsupportedAlgorithm as error:
-                raise UnusableError(
-                    "format", f"the PKCS#12 file uses what this system does not support: {error}"
-                ) from None
-        else:
-            raise UnusableError("password", self._refused_password("PKCS#12 file"))
+        try:
+            store = pkcs12.load_pkcs12(der, self._password or None)
+        except _UNREADABLE:
+            raise UnusableError("password", self._refused_password("PKCS#12 file")) from None
+        except UnsupportedAlgorithm as error:
+            raise UnusableError("format", f"the PKCS#12 file uses what this system does not support: {error}") from None
         if store.key is not None:
             self._add(store.key)
         if store.cert is not None:
@@ -251,12 +241,9 @@ class _Reader:
 
 def _as_ascii(data: bytes) -> bytes:
     """UTF-16 as Windows' editor saves it, with its mark or without, as ASCII; anything else as it is."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        coding = "utf-16"
-    elif b"-\x00-\x00-\x00-\x00-\x00B\x00" in data:
-        coding = "utf-16-be" if data.index(b"-\x00") % 2 else "utf-16-le"
-    else:
+    if b"-\x00-\x00-\x00-\x00-\x00B" not in data:
         return data
+    coding = "utf-16-be" if data.index(b"-\x00") % 2 else "utf-16-le"
     return data.decode(coding, errors="replace").encode("ascii", errors="replace")
 
 

@@ -135,7 +135,7 @@ SPOILT: list[tuple[str, bytes, bytes, str, str]] = [
     ("cut off in the first line", b"-----BEGIN CERTIF", PRIVATE_KEY, "format", "begins with a damaged line"),
     ("DER cut off", der(LEAF)[:-20], PRIVATE_KEY, "format", "certificate 1 is damaged"),
     ("key cut off", CERTIFICATES, der(KEY)[:-20], "format", "the private key is damaged"),
-    ("not base64", CERTIFICATES.replace(b"MII", b"MI*", 1), PRIVATE_KEY, "format", "CERTIFICATE is not base64"),
+    ("not base64", CERTIFICATES.replace(b"MII", b"****MII", 1), PRIVATE_KEY, "format", "CERTIFICATE is not base64"),
     ("second damaged", CERTIFICATES + block("CERTIFICATE", DAMAGED), PRIVATE_KEY, "format", "certificate 3 is damaged"),
     ("name damaged", DAMAGED, PRIVATE_KEY, "format", "certificate 1 is damaged"),
     ("names damaged", BAD_SAN, PRIVATE_KEY, "format", "certificate 1 is damaged"),

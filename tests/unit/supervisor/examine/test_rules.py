@@ -52,8 +52,9 @@ Case = tuple[Material, Purpose]
 Build = Callable[[], Case]
 
 
-def run(material: Material, purpose: Purpose = PURPOSE) -> Report:
-    return examined(material, purpose, authorities(purpose.trusted), NOW)
+def run(material: Material, purpose: Purpose = PURPOSE, store: bytes = b"") -> Report:
+    """`store`: the system's."""
+    return examined(material, purpose, authorities(purpose.trusted or store), NOW)
 
 
 def complaints(report: Report) -> dict[str, str]:
@@ -150,6 +151,13 @@ def self_signed(trusted: bool) -> Case:
     return material, for_(trusted=material.certificate if trusted else b"")
 
 
+def with_stranger() -> Material:
+    material = made()
+    return Material(
+        certificate=material.certificate + pem(authority("X").certificate), private_key=material.private_key
+    )
+
+
 def key_of(identity: str) -> Case:
     pair = run(made()).pair
     assert pair is not None
@@ -170,6 +178,8 @@ DEFECTS: list[tuple[str, Build, dict[str, str]]] = [
     ("other names", with_(names=("other.example.org",), addresses=()), {"names": "warning"}),
     ("no names", with_(names=(), addresses=()), {"names": "warning"}),
     ("address is enough", seen_by(names=("x",), addresses=("192.0.2.1",)), {}),
+    ("interface", lambda: (made(addresses=("fe80::1",)), for_(names=(), addresses=("fe80::1%eth0",))), {}),
+    ("capital letters", with_(names=("CAM.Example.org",)), {}),
     ("neither name nor address", seen_by(names=("x",), addresses=("192.0.2.2", "fe80::1%eth0")), {"names": "warning"}),
     ("server name", seen_by(server_name="ipc1.example.org"), {"names": "warning"}),
     ("server name by wildcard", lambda: (made(names=("*.example.org",)), for_(server_name="ipc1.example.org")), {}),
@@ -214,6 +224,7 @@ DEFECTS: list[tuple[str, Build, dict[str, str]]] = [
     ("other authority", seen_by(trusted=pem(authority("Other").certificate)), {"trust": "block"}),
     ("no authority in the file", seen_by(trusted=b"x"), {"trust": "block"}),
     ("intermediate is trusted", seen_by(trusted=pem(INTERMEDIATE.certificate)), {}),
+    ("a stranger among them", lambda: (with_stranger(), PURPOSE), {"chain": "warning"}),
     ("too long for clients", with_(names=("cam.example.org", *(f"{i}.{'x' * 60}.example" for i in range(1600)))),
      {"handshake TLS 1.2": "block", "handshake TLS 1.3": "block"}),
 ]  # fmt: skip
@@ -238,12 +249,37 @@ def test_defect(build: Build, expected: dict[str, str]) -> None:
         (with_(name="\x1b[31mred\nnext line"), "key belongs to certificate", "CN=\\x1b[31mred\\x0anext line"),
         (with_(names=tuple(f"n{i}.example.org" for i in range(900))), "names", "and 896 more"),
         (lambda: key_of("ipc1"), "key used elsewhere", "ipc1 has the same key"),
+        (with_(names=(), addresses=()), "names", "no subject alternative name"),
+        (seen_by(trusted=b""), "trust", "this system has no store"),
+        (lambda: (with_stranger(), PURPOSE), "chain", "do not belong to it: CN=X"),
     ],
 )
 def test_reasons_name_what_matters(build: Build, check: str, words: str) -> None:
     report = run(*build())
     assert words in reason(report, check)
     assert all(finding.reason.isprintable() for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ([Recipe().made(KEY)], "self-signed: clients that verify need this very certificate"),
+        (
+            [Recipe().made(KEY, INTERMEDIATE)],
+            "CN=Example CA is neither in the file nor among the authorities that this",
+        ),
+        ([Recipe().made(KEY, INTERMEDIATE), INTERMEDIATE.certificate], "CN=Example Root is neither in the file nor"),
+        (
+            [Recipe().made(KEY, INTERMEDIATE), INTERMEDIATE.certificate, ROOT.certificate],
+            "CN=Example Root is not among the authorities that this system trusts: clients that verify need its root",
+        ),
+    ],
+)
+def test_what_this_system_does_not_trust_its_clients_may(chain: list[x509.Certificate], words: str) -> None:
+    material = Material(certificate=pem(*chain), private_key=pem(KEY))
+    report = run(material, for_(trusted=b""), pem(authority("Other").certificate))
+    assert complaints(report) == {"trust": "warning"}
+    assert words in reason(report, "trust")
 
 
 def test_a_missing_intermediate_is_warned_of_and_where_to_get_it() -> None:
