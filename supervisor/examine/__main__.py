@@ -3,6 +3,7 @@
 Everything that opens files (imports, codecs, the library's own start) happens before the limits.
 """
 
+import codecs
 import os
 import resource
 import sys
@@ -24,8 +25,8 @@ def main() -> int:
     warnings.simplefilter("ignore")  # of weak or deprecated things: that is for the findings to say
     SSL.Context(SSL.TLS_SERVER_METHOD)  # reads its configuration file
     default_backend()  # imports itself on first use
-    "\N{LATIN SMALL LETTER U WITH DIAERESIS}.example".encode("idna")
-    b"".decode("utf-16-le") + b"".decode("utf-16-be")
+    for codec in ("idna", "punycode", "utf-16-le", "utf-16-be"):
+        codecs.lookup(codec)
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
     _shut_in()
     try:
