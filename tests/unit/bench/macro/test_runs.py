@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from camfleet.bench.macro.limit import Limit, given_up, limit, next_count
-from camfleet.bench.macro.runs import Case, Spread, costs, judged, ratios, spread
+from camfleet.bench.macro.runs import MANY, Case, Spread, costs, judged, ramp_s, ratios, spread
 
 from tests.kit.bench_runs import run
 
@@ -138,3 +138,8 @@ def test_two_failures_without_a_larger_success_are_enough() -> None:
     assert not given_up([*once, run(400, disturbance="others")], CASE)
     elsewhere = [run(server="gst", server_limit="late"), run(tls=False, server_limit="late")]
     assert not given_up([*once, *elsewhere], CASE)
+
+
+def test_many_readers_come_more_slowly() -> None:
+    assert ramp_s(MANY - 1) < 4
+    assert ramp_s(MANY) == pytest.approx(10)
