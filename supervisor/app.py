@@ -26,7 +26,7 @@ from . import StartError
 from .arbiter import Arbiter, ForkServer, Orders, SupervisorLock
 from .arbiter.report import camera_reports
 from .certs import ensure_pair
-from .certs.store import CERTIFICATE_NAME, PRIVATE_KEY_NAME
+from .certs.files import CERTIFICATE_NAME, PRIVATE_KEY_NAME
 from .config import ConfigurationError, Settings
 from .config.settings import Signature, signature
 from .credentials import REALM

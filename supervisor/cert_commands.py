@@ -10,25 +10,27 @@ import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from . import StartError
-from .config import GLOBAL, load
+from .config import GLOBAL, IdentitySettings, Settings, load
 from .examine import MAX_MATERIAL_SIZE, Material, Purpose, Report, examine
 from .state import StateFolder, default_state_dir
 from .status import table
 
 if TYPE_CHECKING:
+    from .certs.store import Store
+
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 REASON_WIDTH = 88
 
 
-def add(commands: "Subcommands", where: argparse.ArgumentParser) -> None:
+def add(commands: "Subcommands", where: argparse.ArgumentParser) -> "Subcommands":
     """The group `cert`. `where`: the options that name configuration and state folder."""
-    group = commands.add_parser("cert", help="certificates: check, ...")
+    group = commands.add_parser("cert", help="certificates: check, install, show, go back, make")
     cert = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     validate = cert.add_parser("validate", parents=[where], help="say whether a certificate and its key can be served")
@@ -36,6 +38,7 @@ def add(commands: "Subcommands", where: argparse.ArgumentParser) -> None:
     validate.add_argument("--ca", type=Path, metavar="FILE", help="the authority of your clients; else this system's")
     validate.add_argument("--json", action="store_true", help="for scripts")
     validate.set_defaults(command=_validate)
+    return cert
 
 
 def add_pair(parser: argparse.ArgumentParser) -> None:
@@ -90,15 +93,45 @@ def _validate(options: argparse.Namespace) -> int:
     return int(report.verdict == "block")
 
 
-def _purpose(options: argparse.Namespace) -> Purpose:
-    """Whom the pair is for, and how clients call it. Raises ConfigurationError, StartError."""
-    from .certs.purpose import purpose_of
+class Place(NamedTuple):
+    """What a command works on."""
+
+    settings: Settings
+    state: StateFolder
+    store: "Store"
+
+    def identity(self, name: str) -> IdentitySettings:
+        """Raises StartError."""
+        found = self.settings.tls.identity(name)
+        if found.name != name:
+            cameras = ", ".join(camera.id for camera in self.settings.cameras)
+            raise StartError(f'there is no camera "{name}"; there are {cameras}')
+        return found
+
+    def server_runs(self) -> bool:
+        """Raises StartError when that cannot be known."""
+        from .arbiter.lock import SUPERVISOR_LOCK, holder
+
+        path = self.state.path / SUPERVISOR_LOCK
+        try:
+            return holder(path) is not None
+        except OSError as error:
+            raise StartError(f"{path}: {error.strerror}; ask as the user that the server runs as") from None
+
+
+def place(options: argparse.Namespace) -> Place:
+    """Raises ConfigurationError."""
+    from .certs.files import configured_files
     from .certs.store import Store
 
     settings = load(options.config)
-    identity = settings.tls.identity(options.identity)
-    if identity.name != options.identity:
-        cameras = ", ".join(camera.id for camera in settings.cameras)
-        raise StartError(f'there is no camera "{options.identity}"; there are {cameras}')
-    folder = options.state_dir or settings.state_dir or default_state_dir(os.environ, os.geteuid())
-    return purpose_of(identity, Store(StateFolder(folder).certs))
+    state = StateFolder(options.state_dir or settings.state_dir or default_state_dir(os.environ, os.geteuid()))
+    return Place(settings, state, Store(state.certs, configured_files(settings.tls.identities, state.certs)))
+
+
+def _purpose(options: argparse.Namespace) -> Purpose:
+    """Whom the pair is for, and how clients call it. Raises ConfigurationError, StartError."""
+    from .certs.purpose import purpose_of
+
+    here = place(options)
+    return purpose_of(here.identity(options.identity), here.store)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from camfleet.core import log
 
-from . import StartError, cert_commands
+from . import StartError, cert_changes, cert_commands, cert_create, cert_views
 from .config import ConfigurationError, Settings, load
 from .credentials import generate_password, user_spec
 from .greeting import greeting
@@ -78,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for scripts")
     status.set_defaults(command=_status)
 
-    cert_commands.add(commands, where)
+    cert = cert_commands.add(commands, where)
+    cert_changes.add(cert, where)
+    cert_create.add(cert, where)
+    cert_views.add(cert, where)
 
     password = commands.add_parser("password", parents=[where], help="give the generated user a new password")
     password.add_argument("user", nargs="?", metavar="USER")

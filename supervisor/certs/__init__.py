@@ -2,8 +2,9 @@
 
 from .addresses import host_addresses, host_names
 from .authority import Authority
+from .files import LiveFiles, StoreError
 from .provision import ensure_pair, renew
-from .store import Generation, LiveFiles, Store, StoreError
+from .store import Generation, Store
 
 __all__ = [
     "Authority",

@@ -13,12 +13,11 @@ from camfleet.supervisor.examine import Description, Material
 from camfleet.supervisor.tls.context import CertificateError, PrivateKey, load_key
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from . import durable, issue
 from .addresses import IPAddress
+from .files import StoreError
 from .issue import KeyType, Network, Subject
-from .store import StoreError
 
 ROOT_NAME, KEY_NAME = "root.crt", "root.key"
 
@@ -55,7 +54,7 @@ class Authority:
                 durable.remove_folder(writing)  # of one that was cut off
             durable.make_folder(writing)
             durable.write(writing / KEY_NAME, issue.key_pem(key), durable.PRIVATE)
-            durable.write(writing / ROOT_NAME, root.public_bytes(Encoding.PEM), durable.PUBLIC)
+            durable.write(writing / ROOT_NAME, issue.certificate_pem(root), durable.PUBLIC)
             durable.sync_folder(writing)
             durable.rename(writing, self._folder)  # fails when another one has been faster
         except OSError as error:
@@ -79,7 +78,7 @@ class Authority:
     @property
     def root_pem(self) -> bytes:
         """For clients."""
-        return self.root.public_bytes(Encoding.PEM)
+        return issue.certificate_pem(self.root)
 
     @property
     def root_fingerprint(self) -> str:
@@ -99,7 +98,7 @@ class Authority:
             raise StoreError("a certificate needs a name; give one with --name")
         key = issue.new_key(key_type)
         certificate = issue.issued(key.public_key(), subject, root, self._key(), now, days)
-        return Material(certificate=certificate.public_bytes(Encoding.PEM), private_key=issue.key_pem(key))
+        return Material(certificate=issue.certificate_pem(certificate), private_key=issue.key_pem(key))
 
     def permitted(self, subject: Subject) -> Subject:
         """Without the names that the authority may not issue for."""

@@ -66,6 +66,14 @@ def dns_name(text: str) -> str:
     return name
 
 
+def without_loopback(subject: Subject) -> Subject:
+    """What an authority may be asked for: "localhost" is everybody's."""
+    return Subject(
+        tuple(name for name in subject.names if name != "localhost"),
+        tuple(each for each in subject.addresses if not each.is_loopback and not each.is_link_local),
+    )
+
+
 def new_key(key_type: KeyType) -> PrivateKey:
     if key_type == "rsa":
         return rsa.generate_private_key(65537, _RSA_SIZE)
@@ -75,6 +83,10 @@ def new_key(key_type: KeyType) -> PrivateKey:
 def key_pem(key: PrivateKey) -> bytes:
     """PKCS#8, not encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def certificate_pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def self_signed(key: PrivateKey, subject: Subject, now: datetime, days: int = SELF_SIGNED_DAYS) -> x509.Certificate:

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from . import issue
 from .addresses import host_addresses, host_names
 from .authority import Authority
+from .files import CERTIFICATE_NAME, PRIVATE_KEY_NAME, LiveFiles, StoreError
 from .issue import KeyType, Subject
-from .store import CERTIFICATE_NAME, PRIVATE_KEY_NAME, Generation, LiveFiles, Store, StoreError
+from .store import Generation, Store
 
 
 def host_subject() -> Subject:
@@ -39,7 +40,7 @@ def ensure_pair(folder: Path) -> tuple[Path, Path]:
         return files
     key = load_key(files.private_key) if files.private_key.exists() else issue.new_key("ecdsa")
     certificate = issue.self_signed(key, host_subject(), datetime.now(UTC))
-    material = Material(certificate=certificate.public_bytes(Encoding.PEM), private_key=issue.key_pem(key))
+    material = Material(certificate=issue.certificate_pem(certificate), private_key=issue.key_pem(key))
     store.install(GLOBAL, [vetted(material, GLOBAL)], "self-signed")
     return files
 

@@ -17,42 +17,27 @@ import contextlib
 import fcntl
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
-from camfleet.supervisor import StartError
 from camfleet.supervisor.config import GLOBAL
-from camfleet.supervisor.examine import MAX_MATERIAL_SIZE, Description, Material, Pair
+from camfleet.supervisor.examine import Description, Material, Pair
 
 from . import durable
+from .files import FILES, NAMES, Contents, LiveFiles, StoreError, contents_of, laid_out, mode, read_file
 
-CERTIFICATE_NAME, PRIVATE_KEY_NAME = "ssl.ca", "ssl.key"
 KEPT_GENERATIONS = 20
 LOCK_TIMEOUT_S = 10.0  # others hold it for some milliseconds
 
 Origin = Literal["install", "files", "self-signed", "authority", "rollback"]
 
 _IDENTITY = re.compile(r"[A-Za-z0-9_]{1,32}")
-_NAMES = ((CERTIFICATE_NAME, PRIVATE_KEY_NAME), ("ssl.alternate.ca", "ssl.alternate.key"))
-_FILES = ("ssl.key", "ssl.ca", "ssl.alternate.key", "ssl.alternate.ca")  # in the order in which they are replaced
 _ABOUT = "about.json"
 _WRITING, _INSTALLING, _REMOVING = ".writing", ".installing", ".removing"
-
-Contents = dict[str, bytes]  # file name to its bytes
-
-
-class StoreError(StartError):
-    """What the folder of certificates does not allow, in the operator's words."""
-
-
-class LiveFiles(NamedTuple):
-    certificate: Path
-    private_key: Path
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,23 +55,24 @@ class Store:
     def __init__(self, folder: Path, configured: Mapping[str, Sequence[LiveFiles]] = MappingProxyType({})) -> None:
         """`folder` exists; `configured`: identities whose live files are elsewhere, managed by somebody else."""
         self.folder = folder
-        self._configured = configured
+        self.configured = configured
 
     # ------------------------------------------------------------ questions
 
     def live(self, identity: str) -> list[LiveFiles]:
         """The primary pair, then the one of the other key type; empty: none of its own."""
-        if identity in self._configured:
-            return list(self._configured[identity])
+        if identity in self.configured:
+            return list(self.configured[identity])
         folder = self._live_folder(identity)
-        files = [LiveFiles(folder / certificate, folder / private_key) for certificate, private_key in _NAMES]
-        if not files[0].certificate.exists():
-            return []
-        return [each for each in files if each.certificate.exists()]
+        files = [LiveFiles(folder / certificate, folder / private_key) for certificate, private_key in NAMES]
+        with self._errors():
+            if not files[0].certificate.exists():
+                return []
+            return [each for each in files if each.certificate.exists()]
 
     def read(self, files: LiveFiles) -> Material:
         with self._errors():
-            return Material(certificate=_read(files.certificate), private_key=_read(files.private_key))
+            return Material(certificate=read_file(files.certificate), private_key=read_file(files.private_key))
 
     def history(self, identity: str) -> list[Generation]:
         """The oldest first."""
@@ -97,12 +83,11 @@ class Store:
         """Of a generation; empty when it was never examined."""
         with self._errors():
             folder = self._generation(identity, number)
-            return [
-                Pair(
-                    chain=_read(folder / certificate), private_key=_read(folder / private_key), description=description
-                )
-                for (certificate, private_key), description in zip(_NAMES, self._about(folder).pairs, strict=False)
-            ]
+            found = []
+            for names, description in zip(NAMES, self._about(folder).pairs, strict=False):
+                chain, private_key = (read_file(folder / name) for name in names)
+                found.append(Pair(chain=chain, private_key=private_key, description=description))
+            return found
 
     def newest_good(self, identity: str) -> Generation | None:
         """What to start with when the live files cannot be served."""
@@ -118,15 +103,15 @@ class Store:
         """The newest generation, when it is what is live; None: somebody has put other files there, or none."""
         with self._errors():
             newest = self._newest(identity)
-            same = newest and _contents_of(newest) == _contents_of(self._live_folder(identity))
+            same = newest and contents_of(newest) == self._live_contents(identity)
             return self._about(newest) if newest and same else None
 
     def previous(self, identity: str) -> Generation | None:
         """The newest generation that is not what is live: the one to go back to."""
         with self._errors():
-            live = _contents_of(self._live_folder(identity))
+            live = self._live_contents(identity)
             folders = reversed(self._generations(identity))
-            return next((self._about(folder) for folder in folders if _contents_of(folder) != live), None)
+            return next((self._about(folder) for folder in folders if contents_of(folder) != live), None)
 
     def pending(self, identity: str) -> Path:
         """Where the key of an unanswered signing request is."""
@@ -136,12 +121,12 @@ class Store:
 
     def install(self, identity: str, pairs: Sequence[Pair], origin: Origin) -> Generation:
         """Make these the live pairs. What was live is in the history before; an error leaves it live."""
-        contents = _contents(pairs)
+        contents = laid_out(pairs)
         with self._writing(identity):
             self._refuse_foreign_files(identity)
             live = self._live_folder(identity)
-            before, newest = _contents_of(live), self._newest(identity)
-            if newest and before == contents == _contents_of(newest):
+            before, newest = contents_of(live), self._newest(identity)
+            if newest and before == contents == contents_of(newest):
                 return self._about(newest)
             self._keep_unknown(identity, before, contents)
             staged, generation = self._stage(identity, contents, origin, [pair.description for pair in pairs])
@@ -150,17 +135,17 @@ class Store:
                 durable.rename(staged, installing)
                 _switch(live, installing)
             except OSError:
-                if _contents_of(live) == before:
+                if contents_of(live) == before:
                     _discard(live, staged if staged.exists() else installing)
                 raise
             return generation
 
     def archive(self, identity: str, pairs: Sequence[Pair], origin: Origin) -> Generation | None:
         """Keep what somebody else has put there and is now served; None: it is the newest generation already."""
-        contents = _contents(pairs)
+        contents = laid_out(pairs)
         with self._writing(identity):
             newest = self._newest(identity)
-            if newest and contents == _contents_of(newest):
+            if newest and contents == contents_of(newest):
                 return None
             return self._file(identity, contents, origin, [pair.description for pair in pairs])
 
@@ -184,10 +169,10 @@ class Store:
         with self._writing(camera):
             self._refuse_foreign_files(camera)
             live = self._live_folder(camera)
-            self._keep_unknown(camera, _contents_of(live), {})
+            self._keep_unknown(camera, contents_of(live), {})
             (live / "ssl.ca").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # without ssl.ca the others are not looked at
-                for name in _FILES:
+                for name in FILES:
                     (live / name).unlink(missing_ok=True)
                 durable.sync_folder(live)
 
@@ -206,7 +191,7 @@ class Store:
             if not path.exists():
                 durable.make_folder(path.parent)
                 durable.replace(path, make(), durable.PRIVATE)
-            return _read(path)
+            return read_file(path)
 
     def forget_pending(self, identity: str) -> None:
         """It has been answered, and its key is in a generation."""
@@ -217,6 +202,15 @@ class Store:
 
     def _live_folder(self, identity: str) -> Path:
         return self.folder if identity == GLOBAL else self.folder / "cameras" / _checked(identity)
+
+    def _live_contents(self, identity: str) -> Contents:
+        """Wherever they are."""
+        if identity not in self.configured:
+            return contents_of(self._live_folder(identity))
+        contents: Contents = {}
+        for (certificate, private_key), files in zip(NAMES, self.configured[identity], strict=False):
+            contents |= {certificate: read_file(files.certificate), private_key: read_file(files.private_key)}
+        return contents
 
     def _history(self, identity: str) -> Path:
         return self.folder / "history" / _checked(identity)
@@ -236,7 +230,7 @@ class Store:
 
     def _about(self, folder: Path) -> Generation:
         try:
-            return msgspec.json.decode(_read(folder / _ABOUT), type=Generation)
+            return msgspec.json.decode(read_file(folder / _ABOUT), type=Generation)
         except (FileNotFoundError, msgspec.DecodeError):  # somebody has been here
             modified = folder.stat().st_mtime
             return Generation(number=int(folder.name), installed_unix_s=modified, origin="files", pairs=[])
@@ -283,10 +277,10 @@ class Store:
 
     def _refuse_foreign_files(self, identity: str) -> None:
         """A link is somebody's arrangement (certbot, a secrets mount): a rename would end it without a word."""
-        if identity in self._configured:
-            certificate = self._configured[identity][0].certificate
+        if identity in self.configured:
+            certificate = self.configured[identity][0].certificate
             raise StoreError(f"{identity} has its certificate from {certificate}, by the configuration")
-        for path in (self._live_folder(identity) / name for name in _FILES):
+        for path in (self._live_folder(identity) / name for name in FILES):
             if path.is_symlink():
                 raise StoreError(
                     f"{path} is a link to {path.readlink()}: this certificate is managed by somebody else. Nothing "
@@ -298,7 +292,7 @@ class Store:
     def _keep_unknown(self, identity: str, live: Contents, coming: Contents) -> None:
         """Files that were put there by hand while no server ran: no key is lost, even of a pair that is no good."""
         newest = self._newest(identity)
-        known = {*coming.values(), *(_contents_of(newest).values() if newest else ())}
+        known = {*coming.values(), *(contents_of(newest).values() if newest else ())}
         if not known.issuperset(live.values()):
             self._file(identity, live, "files", [])
 
@@ -319,7 +313,7 @@ class Store:
         try:
             durable.make_folder(folder)
             for name, data in contents.items():
-                durable.write(folder / name, data, _mode(name))
+                durable.write(folder / name, data, mode(name))
             durable.write(folder / _ABOUT, msgspec.json.format(msgspec.json.encode(about)), durable.PRIVATE)
             durable.sync_folder(folder)
         except OSError:
@@ -335,12 +329,12 @@ class Store:
                 durable.remove_folder(folder)
             elif folder.suffix == _INSTALLING:
                 newest = self._newest(identity)
-                ours = [_contents_of(folder), _contents_of(newest) if newest else {}]
-                if all(data in (each.get(name) for each in ours) for name, data in _contents_of(live).items()):
+                ours = [contents_of(folder), contents_of(newest) if newest else {}]
+                if all(data in (each.get(name) for each in ours) for name, data in contents_of(live).items()):
                     _switch(live, folder)
                 else:  # somebody has put files of his own there since
                     durable.rename(folder, folder.with_suffix(""))
-        for name in _FILES:
+        for name in FILES:
             (live / f"{name}.new").unlink(missing_ok=True)
 
     def _prune(self, identity: str) -> None:
@@ -354,46 +348,15 @@ def _checked(identity: str) -> str:
     return identity
 
 
-def _mode(name: str) -> int:
-    return durable.PRIVATE if name.endswith(".key") else durable.PUBLIC
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe of this name would wait for ever
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StoreError(f"{path} is not a regular file")
-        data = file.read(MAX_MATERIAL_SIZE + 1)
-    if len(data) > MAX_MATERIAL_SIZE:
-        raise StoreError(f"{path} has more than {MAX_MATERIAL_SIZE} bytes; this is no certificate and no key")
-    return data
-
-
-def _contents(pairs: Sequence[Pair]) -> Contents:
-    """What is to stand in the files, in the order in which they are replaced."""
-    kinds = [pair.description.key.split()[0] for pair in pairs]
-    if not 1 <= len(pairs) <= len(_NAMES) or len(set(kinds)) != len(kinds):
-        raise ValueError(f"one pair, or two of different key types, not {kinds}")
-    contents = {}
-    for (certificate, private_key), pair in zip(_NAMES, pairs, strict=False):
-        contents[private_key] = pair.private_key
-        contents[certificate] = pair.chain
-    return contents
-
-
-def _contents_of(folder: Path) -> Contents:
-    return {name: _read(folder / name) for name in _FILES if (folder / name).exists()}
-
-
 def _switch(live: Path, installing: Path) -> None:
     """Make the files of a generation live and give it its name, at whatever step this was cut off before."""
-    contents = _contents_of(installing)
+    contents = contents_of(installing)
     durable.make_folder(live)
     for name, data in contents.items():  # a full disk shows here, before anything is replaced
-        durable.write(live / f"{name}.new", data, _mode(name))
+        durable.write(live / f"{name}.new", data, mode(name))
     for name in contents:
         (live / f"{name}.new").rename(live / name)
-    for name in reversed([name for name in _FILES if name not in contents]):  # a certificate before its key
+    for name in reversed([name for name in FILES if name not in contents]):  # a certificate before its key
         (live / name).unlink(missing_ok=True)
     durable.sync_folder(live)
     installing.rename(installing.with_suffix(""))
@@ -403,7 +366,7 @@ def _switch(live: Path, installing: Path) -> None:
 
 def _discard(live: Path, generation: Path) -> None:
     """After an error that has changed nothing; where even this fails, `recover` does it."""
-    for name in _FILES:
+    for name in FILES:
         with contextlib.suppress(OSError):
             (live / f"{name}.new").unlink(missing_ok=True)
     with contextlib.suppress(OSError):

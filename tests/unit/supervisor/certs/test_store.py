@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from camfleet.supervisor.certs import store as module
-from camfleet.supervisor.certs.store import KEPT_GENERATIONS, LiveFiles, Store, StoreError
+from camfleet.supervisor.certs.files import LiveFiles, StoreError
+from camfleet.supervisor.certs.store import KEPT_GENERATIONS, Store
 from camfleet.supervisor.examine import MAX_MATERIAL_SIZE, Pair
 
 from tests.kit.faults import Steps, failing_at_each_step, killed_at_each_step
