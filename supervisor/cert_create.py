@@ -1,6 +1,7 @@
 """`camfleet cert create self-signed | request | authority | issued`, `cert root`: certificates that are made here."""
 
 import argparse
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,10 +84,9 @@ def _request(options: argparse.Namespace) -> int:
         subject = issue.without_loopback(subject)
     request = provision.signing_request(here.store, identity.name, subject, options.key)
     _put(request, options.out)
-    whose = "" if identity.name == GLOBAL else f" --for {identity.name}"
     print(
         f"The private key waits in {here.store.pending(identity.name)}. When the authority has answered:\n"
-        f"camfleet cert install{whose} CERTIFICATE",
+        f"camfleet cert install CERTIFICATE{_again(options)}",
         file=sys.stderr,
     )
     return 0
@@ -101,7 +101,8 @@ def _authority(options: argparse.Namespace) -> int:
     host = host_names()[-1]  # the fullest
     authority.create(host, options.name, datetime.now(UTC), key_type=options.key, days=options.days)
     print(f"{authority.root.subject.rfc4514_string()}, SHA-256 {authority.root_fingerprint}")
-    print("For clients:       camfleet cert root --out root.crt\nFor this server:   camfleet cert create issued")
+    print(f"For clients:      camfleet cert root --out root.crt{_again(options)}")
+    print(f"For this server:  camfleet cert create issued{_again(options)}")
     return 0
 
 
@@ -133,6 +134,13 @@ def _subject(options: argparse.Namespace, identity: IdentitySettings) -> "Subjec
     own = [name for name in (identity.server_name, identity.address) if name]
     host = provision.host_subject()
     return issue.parse_subject([*own, *host.names, *map(str, host.addresses)])
+
+
+def _again(options: argparse.Namespace) -> str:
+    """The options that say which server, and whose certificate, for another command."""
+    given = {"--config": options.config, "--state-dir": options.state_dir}
+    given["--for"] = None if vars(options).get("identity", GLOBAL) == GLOBAL else options.identity
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
 
 
 def _put(data: bytes, out: Path | None) -> None:

@@ -19,8 +19,8 @@ from .store import Generation, Store
 
 
 def host_subject() -> Subject:
-    """All by which this machine may be called."""
-    return Subject(tuple(host_names()), tuple(host_addresses()))
+    """All by which this machine may be called, its full name first."""
+    return Subject(tuple(reversed(host_names())), tuple(host_addresses()))
 
 
 def ensure_pair(folder: Path) -> tuple[Path, Path]:
