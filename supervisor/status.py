@@ -50,9 +50,28 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker_pss_bytes: int = 0  # 0: the kernel does not tell
 
 
+class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One certificate in service, or files that cannot be; two of an identity with both key types."""
+
+    identity: str  # "global", or a camera's id
+    generation: int = 0  # 0: in no history
+    subject: str = ""
+    issuer: str = ""
+    names: list[str] = []
+    not_after_unix_s: int = 0
+    days_left: int = 0  # until the first of its chain ends; negative when it has
+    fingerprint: str = ""  # SHA-256, hex
+    key: str = ""  # "ECDSA P-256" | "RSA 2048"
+    files: list[str] = []  # certificate, private key
+    state: str  # "live" | "expired" | "refused: ...": other files are there now, and cannot be served
+    sessions_on_older: int = 0  # that play, of this identity
+    problem: str = ""
+
+
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     supervisor: SupervisorStatus
     cameras: list[CameraStatus]
+    certificates: list[CertificateStatus] = []
 
 
 def parse(data: bytes) -> StatusReport:
