@@ -13,6 +13,7 @@ from camfleet.core.wire.control import Configure, HandBack, Message
 
 from .clockmap import unix_offset_ns
 from .feed import encodes
+from .malloc import keep_no_large_blocks
 from .pipeline import StreamPipeline
 from .session import LiveStream, Registry
 
@@ -42,6 +43,8 @@ class LiveCamera:
             key_update_records=order.camera.key_update_records,
             key_update_spacing_s=order.camera.key_update_spacing_s,
         )
+        if not any(encodes(spec) for spec in order.camera.streams):
+            keep_no_large_blocks()
         offset_ns = unix_offset_ns()
         self._streams = {spec.id: self._stream(order.camera, spec, offset_ns) for spec in order.camera.streams}
         self.registry = Registry(

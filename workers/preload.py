@@ -6,6 +6,7 @@ belongs to a thread that it does not have, and may hang in it.
 
 import asyncio
 import gc
+import hmac
 import importlib
 import pkgutil
 import sys
@@ -20,6 +21,7 @@ SWITCH_INTERVAL_S = 0.0001
 # The interpreter rewrites a function's code in place when it has run some times (PEP 659). An event loop that has begun
 # and ended here saves each worker 0.4 MB of pages that it would copy for that.
 REHEARSALS = 10
+LATE_IMPORT = "av.subtitles.stream"  # PyAV's own, when it opens its first file
 
 
 def preload() -> None:
@@ -28,6 +30,12 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
+    importlib.import_module(LATE_IMPORT)
+    for algorithm in ("md5", "sha256"):
+        hmac.digest(b"key", b"", algorithm)  # libcrypto looks for its implementations once: 0.4 MB
+    if sys.version_info < (3, 12):
+        # The names that the imports have left in the cache of methods are written to when a worker's push them out.
+        sys._clear_type_cache()
     for _ in range(REHEARSALS):
         asyncio.run(asyncio.sleep(0))
     threads = len(list(Path("/proc/self/task").iterdir()))

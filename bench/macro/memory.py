@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ READERS = 100, 900
 READERS_PER_S = 60
 CAMERAS = 100
 PLAY_S = 60
+SETTLE_S = 10  # of playing: the window of frames is full
 THIN_BPS = 300_000  # for the readers: what the stream itself keeps must not hide what they do
 
 
@@ -70,6 +72,7 @@ def of_cameras(film: Path, folder: Path) -> list[int]:
     """PSS of the workers while each has a reader."""
     core = sorted(os.sched_getaffinity(0))[-1]
     with camfleet(film, folder, core, False, CAMERAS) as server, playing(server, folder, CAMERAS, CAMERAS):
+        time.sleep(SETTLE_S)
         return [each["worker_pss_bytes"] for each in status(folder)["cameras"]]
 
 

@@ -118,7 +118,7 @@ cdef void show_blocks(Engine *engine, Audience *audience, int64_t now_ns) noexce
 # ---------------------------------------------------------------- commands
 
 cdef void add_stream(Engine *engine, Subscription *subscription) noexcept nogil:
-    cdef Audience *audience = audience_new(subscription, 2 * engine.max_lag_ns, engine.pages_from)
+    cdef Audience *audience = audience_new(subscription, engine.max_lag_ns, engine.pages_from)
     if audience != NULL:
         audience.next = engine.audiences
         engine.audiences = audience

@@ -24,7 +24,7 @@ class HandoffRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     @staticmethod
     def unpack(data: bytes) -> "HandoffRecord":
         """Raises msgspec.ValidationError or DecodeError on anything but one record of this version."""
-        record = msgspec.msgpack.decode(data, type=HandoffRecord)
+        record = _decoder.decode(data)
         if record.version != HANDOFF_VERSION:
             raise msgspec.ValidationError(f"hand-off version {record.version}, this build speaks {HANDOFF_VERSION}")
         return record
@@ -32,3 +32,6 @@ class HandoffRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     def __repr__(self) -> str:
         """Without the secrets: records end up in tracebacks."""
         return f"HandoffRecord(handoff={self.handoff}, tls={bool(self.session)}, unread={len(self.unread)} bytes)"
+
+
+_decoder = msgspec.msgpack.Decoder(HandoffRecord)

@@ -18,7 +18,7 @@ SECONDS = float(os.environ.get("CAMFLEET_CHURN_S", "45"))
 SEED = 3
 CROWD = 12  # at a time
 GROWTH_MAX = 1_000_000  # private bytes of a process, from the first rest to the last
-BLOCKS_MAX = 150  # 4 s and a group of pictures: what the window keeps
+BLOCKS_MAX = 100  # 2 s and a group of pictures: what the window keeps
 
 
 class Rest(NamedTuple):

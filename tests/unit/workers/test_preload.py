@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.kit.clips import write_clip
 
 SCRIPT = """
 import gc, json, os, sys
@@ -45,6 +48,21 @@ def test_a_child_has_everything_a_worker_needs_frozen_and_without_threads() -> N
     }
     assert wanted <= set(modules)
     assert not [name for name in modules if name.startswith(("camfleet.supervisor", "OpenSSL", "cryptography"))]
+
+
+def test_a_worker_imports_nothing_more_to_play_a_film(tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "film.mp4")
+    script = f"""
+import sys
+import camfleet.workers.preload
+from camfleet.workers.sources import FilePassThrough
+before = set(sys.modules)
+source = FilePassThrough({str(film)!r}, 0)
+assert source.read(source.due_ns, False)
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize(
