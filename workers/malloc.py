@@ -9,7 +9,7 @@ MMAP_THRESHOLD = 128 * 1024  # the default; once it is set it stays
 
 
 def keep_no_large_blocks() -> None:
-    """For a worker that encodes nothing. FFmpeg decodes a picture to know a file; by itself malloc takes that for a habit
+    """For a worker that encodes nothing. FFmpeg decodes a picture to know a file; malloc takes that for a habit
     and keeps 3 MB for the next.
     """
     if hasattr(_libc, "mallopt"):

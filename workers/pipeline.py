@@ -8,7 +8,6 @@
 The sink stays the same over all restarts and capture times only grow: readers see one RTP stream with a pause in it.
 """
 
-import gc
 import threading
 import time
 from collections.abc import Callable
@@ -133,7 +132,6 @@ class StreamPipeline:
                 except Exception:  # a defect of ours must not take the camera's other streams with it
                     log.exception("pipeline_broken", stream=self._title)
                     self._fail("internal error, see the log")
-                gc.collect()  # a feed ends in cycles: few objects for Python, 0.4 MB of FFmpeg's and of the file
                 give_back()
 
     def _has_ended(self) -> bool:

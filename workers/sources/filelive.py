@@ -3,7 +3,7 @@
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from itertools import islice
 
@@ -89,9 +89,11 @@ class FilePassThrough:
             self._ahead.extend(islice(self._schedule, READ_AHEAD))
 
     def close(self) -> None:
+        self._schedule.close()  # it refers to this object, which would wait for the collector with all that it holds
+        self._ahead.clear()
         self._file.close()
 
-    def _scheduled(self) -> Iterator[tuple[int, AccessUnit | None]]:
+    def _scheduled(self) -> Generator[tuple[int, AccessUnit | None], None, None]:
         """(when to send, what)."""
         started, searched = False, 0
         for packet in self._file.packets():
@@ -181,9 +183,10 @@ class FilePictures:
         return self._shown
 
     def close(self) -> None:
+        self._schedule.close()
         self._file.close()
 
-    def _scheduled(self) -> Iterator[tuple[int, VideoFrame]]:
+    def _scheduled(self) -> Generator[tuple[int, VideoFrame], None, None]:
         """(when to show, what), in the order of showing."""
         since_picture = 0
         for packet in self._file.packets():

@@ -1,6 +1,8 @@
 """Files are driven by hand: the test asks each feed when it is due, and comes at that time."""
 
+import gc
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -440,3 +442,21 @@ def test_a_picture_held_for_long_is_scaled_once(tmp_path: Path) -> None:
     source = FilePictures(str(write_clip(tmp_path / "clip.mp4", fps=1)), 320, 180, START_NS - 1)
     assert source.picture(0, START_NS) is source.picture(1, START_NS + 33 * MS)
     source.close()
+
+
+@pytest.mark.parametrize(
+    "open_source", [lambda path: FilePassThrough(path, 0), lambda path: FilePictures(path, 64, 36, 0)]
+)
+def test_a_closed_source_is_gone_without_the_collector(
+    tmp_path: Path, open_source: Callable[[str], FilePassThrough | FilePictures]
+) -> None:
+    """A camera opens its file again for the next reader: what is left of the last time must not add up."""
+    source = open_source(str(write_clip(tmp_path / "film.mp4")))
+    gone = weakref.ref(source)
+    gc.disable()
+    try:
+        source.close()
+        del source
+        assert gone() is None
+    finally:
+        gc.enable()
