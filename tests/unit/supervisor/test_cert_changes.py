@@ -591,6 +591,7 @@ def test_show_with_a_server(
     Server(monkeypatch, rows)
     (one,) = json.loads(cert("show --json")[1])
     assert (one["state"], one["sessions_on_older"]) == (state, older)
+    assert one["generation"] == (7 if rows[0].fingerprint == prints("a")[0] else 1), "the server knows better"
     out = cert("show")[1]
     assert out.splitlines()[0] == f"global, generation {one['generation']}, {state}"
     assert f"  sessions     {older} still use an older certificate\n" in out

@@ -1,0 +1,31 @@
+"""What the documents tell people to type is what the program understands."""
+
+import re
+import shlex
+
+import pytest
+from camfleet.supervisor import cli
+
+from tests.rules.sources import ROOT
+
+DOCUMENTS = ("README.md", "docs/certificates.md")
+_COMMAND = re.compile(r"^(?: {4})?(camfleet (?!bench).*)$|`(camfleet (?!bench)[^`]*)`", re.MULTILINE)
+
+
+def commands(text: str) -> list[list[str]]:
+    """In blocks and within lines; `A | B` and `[--option]` describe, they are not typed. `bench` has a parser of its own."""
+    found = [block or inline for block, inline in _COMMAND.findall(text)]
+    return [shlex.split(each, comments=True) for each in found if not re.search(r" \| |\[", each)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands(document: str) -> None:
+    for words in commands((ROOT / document).read_text()):
+        cli._parser().parse_args(words[1:])
+
+
+def test_there_are_some() -> None:
+    assert ["camfleet", "serve", "--config", "camfleet.toml"] in commands((ROOT / "README.md").read_text())
+    found = commands((ROOT / "docs/certificates.md").read_text())
+    assert len(found) > 15
+    assert ["camfleet", "cert", "install", "rsa.crt", "rsa.key", "--beside"] in found
