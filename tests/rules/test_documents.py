@@ -9,11 +9,12 @@ from camfleet.supervisor import cli
 from tests.rules.sources import ROOT
 
 DOCUMENTS = ("README.md", "docs/certificates.md")
-_COMMAND = re.compile(r"^(?: {4})?(camfleet (?!bench).*)$|`(camfleet (?!bench)[^`]*)`", re.MULTILINE)
+_WORDS = "serve|check|status|cert|password|encoders"
+_COMMAND = re.compile(rf"^(?: {{4}})?(camfleet (?:{_WORDS})\b.*)$|`(camfleet (?:{_WORDS})\b[^`]*)`", re.MULTILINE)
 
 
 def commands(text: str) -> list[list[str]]:
-    """In blocks and within lines; `A | B` and `[--option]` describe, they are not typed. `bench` has a parser of its own."""
+    """In blocks and within lines; `A | B` and `[--option]` describe, nobody types them. `bench` has a parser of its own."""
     found = [block or inline for block, inline in _COMMAND.findall(text)]
     return [shlex.split(each, comments=True) for each in found if not re.search(r" \| |\[", each)]
 
