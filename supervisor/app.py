@@ -14,7 +14,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -25,16 +25,14 @@ from camfleet.core.rtsp import Authenticator, Lockout
 from . import StartError
 from .arbiter import Arbiter, ForkServer, Orders, SupervisorLock
 from .arbiter.report import camera_reports
-from .certs import ensure_pair
-from .certs.files import CERTIFICATE_NAME, PRIVATE_KEY_NAME
-from .config import ConfigurationError, Settings
+from .certs.live import LiveCertificates
+from .config import ConfigurationError, Settings, TLSSettings
 from .config.settings import Signature, signature
 from .credentials import REALM
 from .listen import BindError, Budget, Door, Journal, Listener, bind
 from .route import Router
 from .state import StateFolder
 from .status import StatusReport, SupervisorStatus
-from .tls import CertificateError, Directory, ServerContext
 
 log = Log("app")
 
@@ -50,7 +48,6 @@ START_ONLY = (
     "limits.lockout_s",
 )
 
-DEFAULT = (Path(CERTIFICATE_NAME), Path(PRIVATE_KEY_NAME))
 Port = tuple[str, int, bool]  # host, port, secure
 
 
@@ -64,7 +61,9 @@ async def serve(
     forkserver = ForkServer()
     try:
         forkserver.start()
-        server = Server(settings, state, forkserver)
+        certificates = LiveCertificates(state.certs)
+        certificates.commit(await certificates.prepare(_tls(settings), time.time()))
+        server = Server(settings, state, forkserver, certificates)
         try:
             await server.run(on_ready, reload)
         finally:
@@ -78,9 +77,12 @@ async def serve(
 class Server:
     """Everything that a configuration says, running."""
 
-    def __init__(self, settings: Settings, state: StateFolder, forkserver: ForkServer) -> None:
+    def __init__(
+        self, settings: Settings, state: StateFolder, forkserver: ForkServer, certificates: LiveCertificates
+    ) -> None:
         self._settings = settings
         self._state = state
+        self._certificates = certificates
         self._began_ns = time.monotonic_ns()
         limits = settings.limits
         nonce_key = secrets.token_bytes(32)
@@ -94,18 +96,23 @@ class Server:
         self._accepting: dict[Port, list[asyncio.Task[None]]] = {}
         try:
             self._served = self._look(settings)  # the files by which it runs
-            directory = _directory(settings, state)
             self._bind(_ports(settings))
-        except (BindError, CertificateError, OSError) as error:
+        except BindError as error:
             self._close_ports(self._listeners)
             raise StartError(str(error)) from None
         self._arbiter = Arbiter(
             state.run, forkserver, _orders(settings), budget=self._budget, lockout=self._lockout, nonce_key=nonce_key
         )
         self._arbiter.report = self._report
-        self._router = Router(self._arbiter, self._authenticator, self._lockout, limits, self._journal)
+        self._router = Router(
+            self._arbiter, self._authenticator, self._lockout, limits, self._journal, certificates.policy
+        )
         self._door = Door(
-            self._router.serve, self._budget, self._journal, directory, handshake_timeout_s=limits.handshake_timeout_s
+            self._router.serve,
+            self._budget,
+            self._journal,
+            certificates.directory,
+            handshake_timeout_s=limits.handshake_timeout_s,
         )
 
     async def run(self, on_ready: Callable[[], None], reload: Callable[[], Settings]) -> None:
@@ -151,23 +158,27 @@ class Server:
             if told or (now != self._served and now == seen):
                 hang_up.clear()
                 self._served = now
-                try:
-                    await self._reload(reload)
-                except Exception:  # a mistake of ours; the cameras go on
-                    log.exception("reload_failed")
+                await self._guarded(self._reload(reload))
+            await self._guarded(self._certificates.look(time.time()))
+            self._door.directory = self._certificates.directory
             seen = now
+
+    async def _guarded(self, change: Awaitable[None]) -> None:
+        try:
+            await change
+        except Exception:  # a mistake of ours; the cameras go on
+            log.exception("reload_failed")
 
     def _look(self, settings: Settings) -> dict[Path, Signature]:
         """All files of a configuration as they were before they were read: a change while we read is not missed."""
-        others = (self._state.user_file, *_pair(settings, self._state))
-        return {**settings.files, **{path: signature(path) for path in others}}
+        return {**settings.files, self._state.user_file: signature(self._state.user_file)}
 
     async def _reload(self, reload: Callable[[], Settings]) -> None:
         """All of it, or nothing of it."""
         try:
             settings = reload()
             files = self._look(settings)
-            directory = _directory(settings, self._state)
+            certificates = await self._certificates.prepare(_tls(settings), time.time())
             wanted = _ports(settings)
             leaving = [port for port in self._listeners if port not in wanted]
             added = self._bind((port for port in wanted if port not in self._listeners), leaving)
@@ -175,7 +186,7 @@ class Server:
             for problem in error.problems:
                 log.error("reload_refused", reason=str(problem))
             return
-        except (StartError, CertificateError, BindError, OSError) as error:
+        except (StartError, BindError, OSError) as error:
             log.error("reload_refused", reason=str(error))
             return
         late = [name for name in START_ONLY if _setting(settings, name) != _setting(self._settings, name)]
@@ -185,7 +196,8 @@ class Server:
         self._served = {path: self._served.get(path, now) for path, now in files.items()}
         self._budget.limits = self._router.limits = settings.limits
         self._authenticator.set_users(settings.users)
-        self._door.directory = directory
+        self._certificates.commit(certificates)
+        self._door.directory = self._certificates.directory
         self._accept(added)
         await self._stop_accepting(leaving)
         self._close_ports(leaving)
@@ -240,7 +252,10 @@ class Server:
         )
         # In a thread: the kernel needs some milliseconds for the memory of each worker.
         cameras = await asyncio.to_thread(camera_reports, self._arbiter.registry, answers, self._settings)
-        return msgspec.json.encode(StatusReport(supervisor=supervisor, cameras=cameras))
+        certificates = self._certificates.status(
+            (reader for camera in cameras for reader in camera.readers), time.time()
+        )
+        return msgspec.json.encode(StatusReport(supervisor=supervisor, cameras=cameras, certificates=certificates))
 
 
 def _orders(settings: Settings) -> Orders:
@@ -264,17 +279,6 @@ def _ports(settings: Settings) -> list[Port]:
     return [(host, number, secure) for number, secure in numbers if number for host in settings.hosts]
 
 
-def _pair(settings: Settings, state: StateFolder) -> tuple[Path, Path]:
-    """The certificate to serve and its private key, made when they are needed and there are none."""
-    certificate, private_key = next(iter(settings.tls.identities[0].files), DEFAULT)
-    if (certificate, private_key) == DEFAULT and settings.rtsps != "off":
-        return ensure_pair(state.certs)
-    return state.certs / certificate, state.certs / private_key
-
-
-def _directory(settings: Settings, state: StateFolder) -> Directory | None:
+def _tls(settings: Settings) -> TLSSettings | None:
     """None: no TLS."""
-    if settings.rtsps == "off":
-        return None
-    certificate, private_key = _pair(settings, state)
-    return Directory(ServerContext([(certificate.read_bytes(), private_key.read_bytes())]))
+    return None if settings.rtsps == "off" else settings.tls

@@ -114,7 +114,8 @@ def render(report: StatusReport) -> str:
             reader.user,
             reader.state,
             reader.transport,
-            f"{reader.tls_version} {reader.tls_suite}".strip() or "plain",
+            f"{reader.tls_version} {reader.tls_suite} {reader.tls_group}".strip() or "plain",
+            reader.certificate or "-",
             size(reader.bytes_sent),
             str(reader.frames_skipped),
             duration(reader.age_s),
@@ -122,12 +123,29 @@ def render(report: StatusReport) -> str:
         for camera in report.cameras
         for reader in camera.readers
     ]
+    certificates = [
+        (
+            each.identity,
+            each.key or "-",
+            each.subject or "-",
+            str(each.days_left) if each.fingerprint else "-",
+            str(each.generation or "-"),
+            str(each.sessions_on_older),
+            each.fingerprint[:16] or "-",
+            each.state,
+        )
+        for each in report.certificates
+    ]
     parts = [
         f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}",
         table("CAMERA STATE WORKER> RESTARTS> READERS> NAME", cameras),
         table("STREAM STATE PICTURE FPS> BITRATE> LATENCY> ENCODER URL", streams),
-        table("READS PEER USER STATE TRANSPORT TLS SENT> SKIPPED> AGE>", readers) if readers else "no readers",
+        table("READS PEER USER STATE TRANSPORT TLS CERTIFICATE SENT> SKIPPED> AGE>", readers)
+        if readers
+        else "no readers",
     ]
+    if certificates:
+        parts.append(table("CERTIFICATE KEY SUBJECT DAYS> GENERATION> OLDER> FINGERPRINT STATE", certificates))
     return "\n\n".join(parts)
 
 

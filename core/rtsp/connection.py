@@ -48,6 +48,7 @@ class ServerConnection:
 
     `streams`: stream id -> source kind ("testlive"), the first is the default one. `camera` None: the supervisor's
     use, every URL that names a camera is OtherCamera. `address`: the peer's host, `secure`: inside TLS.
+    `client_user`: who the peer is by its certificate.
 
     The caller's loop: `receive_data`, then `next_event` until it returns None, then `data_to_send`; the last two again
     after each answer. When `should_close`, close after what `data_to_send` gave.
@@ -81,6 +82,7 @@ class ServerConnection:
         lockout: Lockout,
         address: str,
         secure: bool,
+        client_user: str = "",
         session_timeout_s: int = 60,
         first_request_timeout_s: float = 10,
         server: str | None = "camfleet",
@@ -92,7 +94,7 @@ class ServerConnection:
         self._message_timeout_ns = int(first_request_timeout_s * NS_PER_S)
         self._server = server
 
-        self._login = Login(authenticator, lockout, address, secure)
+        self._login = Login(authenticator, lockout, address, secure, client_user)
         self._reader = Reader()
         self._output = b""
         self._pending: _Pending | None = None

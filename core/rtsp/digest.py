@@ -66,6 +66,9 @@ class Authenticator:
     def set_users(self, users: Sequence[UserSpec]) -> None:
         self._users = {user.name.encode(): user for user in users}
 
+    def knows(self, name: str) -> bool:
+        return name.encode() in self._users
+
     def challenges(self, address: str, now_ns: int, *, secure: bool, stale: bool = False) -> list[str]:
         """Values of WWW-Authenticate, one header line each, what FFmpeg needs first.
 

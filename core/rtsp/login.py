@@ -13,15 +13,29 @@ _VERIFIED_ALWAYS = ("DESCRIBE", "SETUP", "PLAY")
 
 
 class Login:
-    """Of one connection from `address`; `secure`: inside TLS, where Basic is as good as Digest."""
+    """Of one connection from `address`; `secure`: inside TLS, where Basic is as good as Digest. `client_user`: who it
+    is by a client certificate that has been verified; while there is such a user, no password is asked for."""
 
-    __slots__ = ("_address", "_authenticator", "_counter", "_lockout", "_secure", "failed", "locked_out", "user")
+    __slots__ = (
+        "_address",
+        "_authenticator",
+        "_client_user",
+        "_counter",
+        "_lockout",
+        "_secure",
+        "failed",
+        "locked_out",
+        "user",
+    )
 
-    def __init__(self, authenticator: Authenticator, lockout: Lockout, address: str, secure: bool) -> None:
+    def __init__(
+        self, authenticator: Authenticator, lockout: Lockout, address: str, secure: bool, client_user: str = ""
+    ) -> None:
         self._authenticator = authenticator
         self._lockout = lockout
         self._address = address
         self._secure = secure
+        self._client_user = client_user
         self._counter = NonceCounter()
         self.user: str | None = None  # who logged in last
         self.failed: str | None = None  # who failed to, until somebody takes it
@@ -33,7 +47,10 @@ class Login:
             return
         authorization = request.headers.get("Authorization")
         if authorization is None:
-            raise self._unauthorized(now_ns)
+            if not self._client_user or not self._authenticator.knows(self._client_user):
+                raise self._unauthorized(now_ns)
+            self.user = self._client_user
+            return
         credentials = parse_authorization(authorization)
         if isinstance(credentials, BasicCredentials) and not self._secure:
             raise self._unauthorized(now_ns)  # never offered, never looked at

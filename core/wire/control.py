@@ -68,6 +68,22 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peer: Endpoint
     tls: TLSInfo | None = None
 
+    @property
+    def client_authority(self) -> str:
+        """Of its certificate; empty: it has shown none."""
+        return self.tls.client_authority if self.tls else ""
+
+    @property
+    def client_user(self) -> str:
+        return self.tls.client_user if self.tls else ""
+
+    def where_trusted(self, authority: str) -> "Connection":
+        """As one for which this authority, and no other, may speak: a certificate of another one proves nothing."""
+        if self.client_authority == authority:
+            return self
+        tls = self.tls and msgspec.structs.replace(self.tls, client_user="", client_authority="")
+        return msgspec.structs.replace(self, tls=tls)
+
 
 # ---------------------------------------------------------------- worker to supervisor
 
@@ -149,6 +165,8 @@ class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     transport: str  # "tcp"
     tls_version: str  # "" when plain
     tls_suite: str
+    tls_group: str = ""  # "X25519MLKEM768"
+    certificate: str = ""  # whose it was shown: "global", or a camera's id
     certificate_fingerprint: str
     bytes_sent: int
     frames_skipped: int

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 from camfleet.core.log import Log
 from camfleet.core.tls import Session
 from camfleet.core.wire import HandoffRecord
@@ -46,7 +47,7 @@ class Returned(NamedTuple):
 
 @dataclass(slots=True)
 class _Held:
-    connection: Connection
+    connection: Connection  # as we know it; the worker hears less where it trusts another authority
     camera: str
     lease: Lease
     answer: asyncio.Future[Adopted | Refused] | None = None  # what hand_over waits for, and then nothing
@@ -135,7 +136,8 @@ class Handoffs:
             worker.channel.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
             raise HandOverError("the worker does not read the bus")
         answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
-        self._held[connection.handoff] = _Held(connection, worker.camera, channel.lease, answer)
+        known = connection if connection.tls is channel.tls else msgspec.structs.replace(connection, tls=channel.tls)
+        self._held[connection.handoff] = _Held(known, worker.camera, channel.lease, answer)
         return answer
 
     # ------------------------------------------------------------ what workers say
@@ -154,7 +156,8 @@ class Handoffs:
                 self.news(worker, LoggedIn(handoff=handoff))  # perhaps: no limit shall be reached by what was lost
             else:
                 lease = self._budget.restore(connection.peer.host)
-                self._held[handoff] = _Held(connection, worker.camera, lease)
+                # Who the client is by its certificate was for another supervisor to know, and is not the worker's word.
+                self._held[handoff] = _Held(connection.where_trusted(""), worker.camera, lease)
 
     def news(self, worker: Worker, message: Message) -> bool:
         """Adopted, LoggedIn, Refused, Ended, HandBack; False when the worker does not hold such a connection."""

@@ -70,6 +70,12 @@ class Store:
                 return []
             return [each for each in files if each.certificate.exists()]
 
+    def paths(self, identity: str) -> list[Path]:
+        """Every file that is live, or would be if it were there."""
+        if identity in self.configured:
+            return [path for files in self.configured[identity] for path in files]
+        return [self._live_folder(identity) / name for name in FILES]
+
     def read(self, files: LiveFiles) -> Material:
         with self._errors():
             return Material(certificate=read_file(files.certificate), private_key=read_file(files.private_key))

@@ -6,18 +6,20 @@ A connection that a worker gives back, because its client asks for another camer
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 from camfleet.core.log import LineLimit, Log
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
-from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
+from camfleet.core.rtsp.errors import FORBIDDEN, NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
 from camfleet.core.wire.control import Connection, Endpoint
 from camfleet.supervisor.arbiter import Arbiter, HandOverError
 from camfleet.supervisor.arbiter.handoff import Returned
 from camfleet.supervisor.arbiter.registry import Worker
-from camfleet.supervisor.config import Limits
+from camfleet.supervisor.config import GLOBAL, Limits
 from camfleet.supervisor.listen import Channel, Journal
 from camfleet.supervisor.listen.channel import SessionBrokenError
 from camfleet.supervisor.listen.door import TurnedAwayError
+from camfleet.supervisor.tls import Policy
 
 from .first_request import first_request
 
@@ -26,15 +28,26 @@ log = Log("route")
 # For a worker that is just being started again: it needs a tenth of that.
 WORKER_TIMEOUT_S = 3.0
 
+# The handshake comes before the request: a camera's own authority is asked for only where its certificate is shown.
+_NO_CLIENT_CERTIFICATE = "needs a client certificate of its authority; call its own rtsps_port, server_name or address"
+
 
 class Router:
-    """`limits` may be replaced at any time; it counts for connections that come later."""
+    """`limits` may be replaced at any time; it counts for connections that come later. `client_policy`: what a camera
+    asks of its clients' certificates."""
 
     def __init__(
-        self, arbiter: Arbiter, authenticator: Authenticator, lockout: Lockout, limits: Limits, journal: Journal
+        self,
+        arbiter: Arbiter,
+        authenticator: Authenticator,
+        lockout: Lockout,
+        limits: Limits,
+        journal: Journal,
+        client_policy: Callable[[str], Policy],
     ) -> None:
         self.limits = limits
         self._journal = journal
+        self._client_policy = client_policy
         self._lines = LineLimit()
         self._arbiter = arbiter
         self._authenticator = authenticator
@@ -78,6 +91,7 @@ class Router:
             lockout=self._lockout,
             address=channel.peer.host,
             secure=channel.tls is not None,
+            client_user=connection.where_trusted(self._client_policy(GLOBAL).authority).client_user,
             first_request_timeout_s=self.limits.first_request_timeout_s,
             now_ns=now_ns,
         )
@@ -94,8 +108,12 @@ class Router:
             return
         if request is None:
             return
+        policy = self._client_policy(request.camera)
+        connection = connection.where_trusted(policy.authority)
         status, reason = SERVICE_UNAVAILABLE, "the worker does not come up"
-        if len(self._arbiter.handoffs) >= self.limits.sessions:
+        if policy.client_certificates == "required" and not connection.client_authority:
+            status, reason = FORBIDDEN, _NO_CLIENT_CERTIFICATE
+        elif len(self._arbiter.handoffs) >= self.limits.sessions:
             status, reason = NOT_ENOUGH_BANDWIDTH, f"limits.sessions = {self.limits.sessions}"
         elif await self._hand_over(connection, channel, request.camera, request.received):
             return

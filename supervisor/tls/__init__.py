@@ -1,6 +1,6 @@
 """The TLS handshake, and only that: as soon as it is complete the session moves into camfleet.core.tls."""
 
-from .context import CertificateError, Policy, ServerContext
+from .context import CertificateError, Policy, ServerContext, load_authorities
 from .directory import Directory, Entry
 from .export import export
 from .handshake import Driver, HandshakeError
@@ -15,5 +15,6 @@ __all__ = [
     "Policy",
     "ServerContext",
     "export",
+    "load_authorities",
     "rehearse",
 ]

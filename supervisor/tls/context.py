@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from camfleet.supervisor import StartError
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -34,7 +35,7 @@ KeyType = Literal["ECDSA", "RSA"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
-class CertificateError(Exception):
+class CertificateError(StartError):
     """A certificate and key that cannot be served; the text says what is wrong with them."""
 
 
@@ -168,14 +169,18 @@ def _context(policy: Policy) -> SSL.Context:
     return context
 
 
-def _ask_for_client_certificates(context: SSL.Context, policy: Policy) -> None:
+def load_authorities(client_ca: bytes) -> list[x509.Certificate]:
+    """Who signs client certificates. Raises CertificateError."""
     try:
-        authorities = x509.load_pem_x509_certificates(policy.client_ca)
+        return x509.load_pem_x509_certificates(client_ca)
     except ValueError:
-        raise CertificateError("client_ca holds no certificate in PEM form") from None
+        raise CertificateError("there is no certificate in PEM form") from None
+
+
+def _ask_for_client_certificates(context: SSL.Context, policy: Policy) -> None:
     store = context.get_cert_store()
     assert store is not None
-    for authority in authorities:
+    for authority in load_authorities(policy.client_ca):
         store.add_cert(crypto.X509.from_cryptography(authority))
         context.add_client_ca(authority)
     # An issuing authority may stand in the file without its root.

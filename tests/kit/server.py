@@ -166,6 +166,11 @@ class Server:
     def connect(self, camera: str = "ipc1", *, tls: bool = True) -> RTSPClient:
         return RTSPClient.connect(self.url(camera, tls=tls))
 
+    def shown(self) -> bytes:
+        """The certificate that a new client gets, DER."""
+        with self.connect() as client:
+            return client.peer_certificate()
+
     def raw_connection(self, *, tls_port: bool) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.rtsps_port if tls_port else self.rtsp_port), timeout=5.0)
 

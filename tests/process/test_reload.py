@@ -9,6 +9,7 @@ from camfleet.supervisor.app import FILE_CHECK_INTERVAL_S
 
 from tests.kit.rtsp_client import RTSPClient
 from tests.kit.server import PASSWORD, Server, free_ports
+from tests.kit.tls_client import write_pair
 from tests.kit.wait import wait_for
 
 
@@ -137,8 +138,15 @@ def test_other_files_are_read_once(server: Server) -> None:
     looks = server.status()["supervisor"]["uptime_s"] + 3 * FILE_CHECK_INTERVAL_S
     wait_for(lambda: server.status()["supervisor"]["uptime_s"] > looks, 10.0)
     assert answers(server) == 1
-    os.utime(certs / "new.pem")
-    wait_for(lambda: answers(server) == 2, 6.0, "the new certificate is not watched")
+    for name in ("new.pem", "new.key"):  # touched, and not changed
+        os.utime(certs / name)
+    with server.connect("ipc1") as client:
+        before = client.peer_certificate()
+    certificate, private_key = write_pair(certs, name="other.example.org")
+    certificate.replace(certs / "new.pem")
+    private_key.replace(certs / "new.key")
+    wait_for(lambda: server.shown() != before, 6.0, "the new certificate is not watched")
+    assert answers(server) == 1
 
 
 def test_a_port_that_is_taken_leaves_the_old_ones_open(server: Server) -> None:

@@ -75,10 +75,6 @@ class Registry:
 
     def adopt(self, handoff: Handoff, now_ns: int) -> None:
         """Go on with a connection; the descriptor is taken or closed."""
-        with self.fanout:
-            self._adopt(handoff, now_ns)
-
-    def _adopt(self, handoff: Handoff, now_ns: int) -> None:
         connection = handoff.connection
         rtsp = ServerConnection(
             camera=self._spec.id,
@@ -87,6 +83,7 @@ class Registry:
             lockout=self.lockout,
             address=connection.peer.host,
             secure=bool(handoff.record.session),
+            client_user=connection.client_user,
             session_timeout_s=self._spec.session_timeout_s,
             first_request_timeout_s=self._spec.request_timeout_s,
             now_ns=now_ns,
@@ -110,11 +107,10 @@ class Registry:
 
     def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
         """Engine events to the sessions that they are for; one that fails costs its own client only."""
-        with self.fanout:
-            for event in events:
-                session = self._sessions.get(event.client)
-                if session is not None:
-                    self._guard(session, self._take, event, session, now_ns)
+        for event in events:
+            session = self._sessions.get(event.client)
+            if session is not None:
+                self._guard(session, self._take, event, session, now_ns)
 
     def stream_changed(self, now_ns: int) -> None:
         """A pipeline has another state or description."""
@@ -256,6 +252,8 @@ def _reader_status(session: RTSPSession, stream: str, counters: ReaderCounters, 
         transport="tcp",
         tls_version=tls.version if tls else "",
         tls_suite=tls.suite if tls else "",
+        tls_group=tls.group if tls else "",
+        certificate=tls.certificate if tls else "",
         certificate_fingerprint=tls.certificate_fingerprint if tls else "",
         bytes_sent=counters.bytes_sent,
         frames_skipped=counters.frames_skipped,

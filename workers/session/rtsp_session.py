@@ -119,7 +119,8 @@ class RTSPSession:
         self._rtsp.accept_play(ready.sequence, ready.rtp_timestamp, "npt=now-")
         self.paused = False
         self._camera.fanout.play(self.client, self._rtsp.data_to_send())
-        log.info("playing", **self._who(), stream=self._rtsp.stream)
+        tls = self.connection.tls
+        log.info("playing", **self._who(), stream=self._rtsp.stream, certificate=tls.certificate if tls else "")
         self._advance(now_ns)
 
     def stream_changed(self, now_ns: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from camfleet.supervisor import app
 from camfleet.supervisor.app import Server
 from camfleet.supervisor.arbiter import ForkServer
+from camfleet.supervisor.certs.live import LiveCertificates
 from camfleet.supervisor.config import ConfigurationError, Settings, load
 from camfleet.supervisor.listen import Listener
 from camfleet.supervisor.state import StateFolder
@@ -30,7 +31,7 @@ async def test_a_port_is_closed_when_nobody_accepts_there_any_more(
     state.prepare()
     before, after = free_ports(2)
     settings = msgspec.structs.replace(load(None), hosts=("127.0.0.1",), rtsp_port=before, rtsps="off", rtsps_port=0)
-    server = Server(settings, state, ForkServer())
+    server = Server(settings, state, ForkServer(), LiveCertificates(state.certs))
     server._accept(server._listeners)
     await asyncio.sleep(0.01)
     await server._reload(lambda: msgspec.structs.replace(settings, rtsp_port=after, cameras=()))
@@ -53,7 +54,7 @@ async def test_a_file_that_changes_after_it_was_read_is_noticed(
     settings = msgspec.structs.replace(load(file), rtsp_port=0, rtsps="off", rtsps_port=0)
     with (tmp_path / changed).open("a") as opened:
         opened.write("\n")
-    server = Server(settings, state, ForkServer())
+    server = Server(settings, state, ForkServer(), LiveCertificates(state.certs))
     asked = asyncio.Event()
 
     def reload() -> Settings:

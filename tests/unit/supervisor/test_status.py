@@ -3,6 +3,7 @@ import pytest
 from camfleet.core.wire.control import ReaderStatus
 from camfleet.supervisor.status import (
     CameraStatus,
+    CertificateStatus,
     StatusReport,
     StreamStatus,
     SupervisorStatus,
@@ -34,12 +35,27 @@ READER = ReaderStatus(
     transport="tcp",
     tls_version="TLSv1.3",
     tls_suite="TLS_AES_128_GCM_SHA256",
+    tls_group="X25519MLKEM768",
+    certificate="ipc1",
     certificate_fingerprint="ab" * 32,
     bytes_sent=12_345_678,
     frames_skipped=3,
     age_s=42.9,
 )
-PLAIN = msgspec.structs.replace(READER, peer="[2001:db8::9]:5", tls_version="", tls_suite="", user="\x1b[31m")
+PLAIN = msgspec.structs.replace(
+    READER, peer="[2001:db8::9]:5", tls_version="", tls_suite="", tls_group="", certificate="", user="\x1b[31m"
+)
+CERTIFICATE = CertificateStatus(
+    identity="global",
+    generation=3,
+    subject="CN=camfleet",
+    days_left=-2,
+    fingerprint="ab" * 32,
+    key="ECDSA P-256",
+    state="expired",
+    sessions_on_older=12,
+)
+REFUSED = CertificateStatus(identity="ipc1", state="refused: no key", problem="no key")
 REPORT = StatusReport(
     supervisor=SupervisorStatus(pid=4711, version="0.1.0", uptime_s=7980),
     cameras=[
@@ -54,6 +70,7 @@ REPORT = StatusReport(
         ),
         CameraStatus(id="longname2", state="restarting", worker_pid=0, restarts=12, streams=[], readers=[]),
     ],
+    certificates=[CERTIFICATE, REFUSED],
 )
 
 TABLES = """\
@@ -66,9 +83,13 @@ longname2  restarting       -        12        0
 STREAM        STATE    PICTURE         FPS    BITRATE        LATENCY  ENCODER  URL
 ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  0.3 / 12.5 ms  libx264  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
 
-READS         PEER             USER    STATE    TRANSPORT  TLS                                SENT  SKIPPED   AGE
-ipc1-stream1  192.0.2.9:40112  viewer  playing  tcp        TLSv1.3 TLS_AES_128_GCM_SHA256  12.3 MB        3  42 s
-ipc1-stream1  [2001:db8::9]:5  ?[31m   playing  tcp        plain                           12.3 MB        3  42 s"""
+READS         PEER             USER    STATE    TRANSPORT  TLS                                            CERTIFICATE     SENT  SKIPPED   AGE
+ipc1-stream1  192.0.2.9:40112  viewer  playing  tcp        TLSv1.3 TLS_AES_128_GCM_SHA256 X25519MLKEM768  ipc1         12.3 MB        3  42 s
+ipc1-stream1  [2001:db8::9]:5  ?[31m   playing  tcp        plain                                          -            12.3 MB        3  42 s
+
+CERTIFICATE  KEY          SUBJECT      DAYS  GENERATION  OLDER  FINGERPRINT       STATE
+global       ECDSA P-256  CN=camfleet    -2           3     12  abababababababab  expired
+ipc1         -            -               -           -      0  -                 refused: no key"""  # noqa: E501  # as on a wide screen
 
 
 def test_the_tables() -> None:
@@ -86,12 +107,12 @@ def test_an_idle_stream_has_no_picture() -> None:
         STREAM, state="idle", codec="", width=0, height=0, fps=0.0, bitrate_bps=0, encoder="", latency_p99_ms=0.0
     )
     camera = msgspec.structs.replace(REPORT.cameras[0], streams=[idle], readers=[])
-    text = render(msgspec.structs.replace(REPORT, cameras=[camera]))
+    text = render(msgspec.structs.replace(REPORT, cameras=[camera], certificates=[]))
     assert text.splitlines()[-3].split() == ["ipc1-stream1", "idle", "-", "-", "-", "-", "-", STREAM.url]
 
 
 def test_an_idle_server() -> None:
-    text = render(msgspec.structs.replace(REPORT, cameras=[]))
+    text = render(msgspec.structs.replace(REPORT, cameras=[], certificates=[]))
     assert text.splitlines()[-1] == "no readers"
 
 

@@ -555,6 +555,18 @@ def test_who_has_lost_his_credentials_is_sent_away_and_others_stay(users: list[U
     assert statuses(nobody.ask("DESCRIBE", login="viewer:secret")) == [401]
 
 
+def test_a_client_certificate_is_a_login() -> None:
+    """While there is such a user; what it was verified by is the supervisor's business."""
+    camera = Camera()
+    tls = TLSInfo(version="TLSv1.3", suite="", client_user="viewer", client_authority="A")
+    known, stranger = camera.client(handoff=1, tls=tls), camera.client(handoff=2)
+    assert statuses(known.ask("DESCRIBE", login="")) == [200]
+    assert statuses(stranger.ask("DESCRIBE", login="")) == [401]
+    assert LoggedIn(handoff=1) in camera.news
+    camera.registry.set_users([user("other", "word")])
+    assert camera.engine.take() == [("close", known.id, b"")]
+
+
 def test_a_failed_login_is_news_and_a_lock_from_elsewhere_is_honoured() -> None:
     camera = Camera()
     client = camera.client()
@@ -662,13 +674,3 @@ def test_stats_of_a_plain_reader() -> None:
     camera.client(tls=None).play()
     (shown,) = camera.registry.stats(1, camera.now_ns).readers
     assert (shown.tls_version, shown.tls_suite, shown.certificate_fingerprint) == ("", "", "")
-
-
-def test_the_engine_is_woken_once_for_all_that_one_turn_asks_of_it() -> None:
-    camera = Camera()
-    clients = [camera.client(request("OPTIONS"), handoff) for handoff in (1, 2)]
-    assert [command[0] for command in camera.engine.take()] == ["adopt", "send"] * 2
-    assert camera.engine.turns == [2, 2]
-    asked = [Received(client.id, request("OPTIONS", cseq=2)) for client in clients]
-    camera.registry.dispatch(asked, camera.now_ns)
-    assert camera.engine.turns[2:] == [2]

@@ -519,3 +519,39 @@ def test_session_ids_are_not_guessable() -> None:
         ids.add(client.session)
     assert len(ids) == 100
     assert len({session[:16] for session in ids}) == 100
+
+
+class TestClientCertificate:
+    """Who is known by a verified client certificate."""
+
+    def test_no_password_is_asked_for(self) -> None:
+        client = Client(connection(client_user="viewer", secure=True))
+        for method, fields in (("DESCRIBE", ()), ("SETUP", (f"Transport: {TCP}",)), ("PLAY", ()), ("TEARDOWN", ())):
+            assert client.raw(method, URL, *fields).status == 200
+        assert client.server.user == "viewer"
+
+    def test_a_name_that_is_no_users_needs_a_password(self) -> None:
+        client = Client(connection(client_user="stranger", secure=True))
+        assert client.raw("DESCRIBE").status == 401
+        assert client.ask("DESCRIBE").status == 200
+        assert client.server.user == "viewer"
+
+    def test_credentials_count_when_there_are_any(self) -> None:
+        client = Client(connection(client_user="viewer", secure=True), "guard", "other")
+        client.nonce = nonce_of(Client(connection()).raw("DESCRIBE"))
+        assert client.ask("DESCRIBE").status == 200
+        assert client.server.user == "guard"
+        client.password = "wrong"
+        assert client.ask("DESCRIBE").status == 401
+        assert kinds(client.events)[-1] == "LoginFailed"
+
+    def test_who_is_no_user_any_more(self) -> None:
+        known = authenticator()
+        client = Client(connection(authenticator=known, client_user="viewer", secure=True))
+        assert client.raw("DESCRIBE").status == 200
+        known.set_users(())
+        assert client.raw("DESCRIBE").status == 401
+
+    def test_an_unknown_camera_is_unknown_at_once(self) -> None:
+        client = Client(connection(camera=None, streams={}, client_user="viewer", secure=True))
+        assert client.raw("DESCRIBE").status == 404

@@ -6,6 +6,7 @@ import os
 import socket
 from typing import Self
 
+import msgspec
 import pytest
 from camfleet.core.net import fdpass
 from camfleet.core.tls import Session
@@ -21,6 +22,7 @@ from camfleet.core.wire.control import (
     Message,
     Pong,
     Refused,
+    TLSInfo,
 )
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.supervisor.arbiter import handoff as room
@@ -277,6 +279,44 @@ async def test_a_hand_back_is_joined_in_either_order(record_first: bool) -> None
         assert open_descriptors() == before + 1
         await channel.close()
         assert rig.budget.connections == 0
+
+
+async def test_what_one_camera_may_not_know_of_a_client_is_not_forgotten() -> None:
+    """The worker hears less than we know; when the connection comes back, we know it again."""
+    verified = TLSInfo(version="TLSv1.3", suite="", client_user="viewer", client_authority="A")
+    with Rig() as rig:
+        connection, channel = rig.client(1)
+        channel.tls = verified
+        told = msgspec.structs.replace(connection, tls=verified).where_trusted("B")
+        task = asyncio.create_task(rig.handoffs.hand_over(rig.workers["ipc1"], told, b"DESCRIBE", channel))
+        await asyncio.sleep(0)
+        _, descriptor = fdpass.receive(rig.worker_sockets["ipc1"])
+        held = socket.socket(fileno=descriptor)
+        rig.sockets.append(held)
+        (adopt,) = rig.bus.sent
+        assert isinstance(adopt, Adopt)
+        assert (adopt.connection.client_user, adopt.connection.client_authority) == ("", "")
+        rig.handoffs.news(rig.workers["ipc1"], Adopted(handoff=1))
+        await task
+        rig.record(1, held)
+        assert rig.handoffs.news(rig.workers["ipc1"], hand_back(1))
+        ((connection, channel),) = rig.returned
+        assert connection.tls == channel.tls == verified
+
+
+async def test_a_worker_cannot_vouch_for_a_clients_certificate() -> None:
+    """Of connections that are found again after our own restart, nobody else knows who it was."""
+    claimed = TLSInfo(version="TLSv1.3", suite="", client_user="admin", client_authority="A")
+    with Rig() as rig:
+        found = Connection(handoff=1, peer=Endpoint("192.0.2.1", 1), tls=claimed)
+        rig.handoffs.restore(rig.workers["ipc1"], [found])
+        _, channel = rig.client(1)
+        rig.record(1, channel.sock)
+        assert rig.handoffs.news(rig.workers["ipc1"], hand_back(1))
+        ((connection, _),) = rig.returned
+        assert (connection.client_user, connection.client_authority) == ("", "")
+        assert connection.tls is not None
+        assert connection.tls.version == "TLSv1.3"
 
 
 async def test_a_finished_hand_back_does_not_haunt_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from camfleet.core.log import Log
 from camfleet.core.rtsp import Lockout
 from camfleet.core.wire import CameraSpec
-from camfleet.core.wire.control import Connection
+from camfleet.core.wire.control import Connection, TLSInfo
 from camfleet.supervisor.arbiter import Arbiter, HandOverError
 from camfleet.supervisor.arbiter.handoff import Returned
 from camfleet.supervisor.arbiter.registry import Registry, Worker
@@ -20,6 +20,7 @@ from camfleet.supervisor.listen import Budget, Channel, Journal
 from camfleet.supervisor.listen.tcp import endpoint
 from camfleet.supervisor.route import Router
 from camfleet.supervisor.route import router as room
+from camfleet.supervisor.tls import Policy
 
 from tests.kit.rtsp import authenticator, digest, parse_replies, request
 from tests.kit.supervisor import until
@@ -57,12 +58,15 @@ class Rig:
         self.budget = Budget(Limits())
         self.journal = Journal(Log("listen"))
         self.lockouts: list[tuple[str, str]] = []
+        self.policies = {"global": Policy(), "ipc1": Policy()}
         arbiter = SimpleNamespace(
             registry=self.registry,
             handoffs=self.handoffs,
             spread_lockout=lambda address, user: self.lockouts.append((address, user)),
         )
-        self.router = Router(cast(Arbiter, arbiter), authenticator(), Lockout(), Limits(), self.journal)
+        self.router = Router(
+            cast(Arbiter, arbiter), authenticator(), Lockout(), Limits(), self.journal, self.policies.__getitem__
+        )
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.client = socket.create_connection(listener.getsockname(), timeout=5)
             sock, _ = listener.accept()
@@ -236,3 +240,59 @@ async def test_the_end_of_the_router_ends_what_has_come_back() -> None:
         rig.client.close()
         await rig.router.close()
         assert rig.budget.connections == 0
+
+
+REQUIRED = Policy(client_certificates="required", client_ca=b"A")
+OPTIONAL = Policy(client_certificates="optional", client_ca=b"A")
+OTHER = Policy(client_certificates="optional", client_ca=b"B")
+NOBODY = ("", "")
+
+
+def verified(policy: Policy) -> TLSInfo:
+    return TLSInfo(
+        version="TLSv1.3",
+        suite="",
+        client_user="viewer" if policy.authority else "",
+        client_authority=policy.authority,
+    )
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+@pytest.mark.parametrize(
+    ("policy", "tls", "seen"),
+    [
+        (Policy(), None, NOBODY),
+        (Policy(), verified(Policy()), NOBODY),
+        (Policy(), verified(OTHER), NOBODY),  # verified, but not for this camera
+        (OPTIONAL, None, NOBODY),
+        (OPTIONAL, verified(Policy()), NOBODY),
+        (OPTIONAL, verified(OTHER), NOBODY),
+        (OPTIONAL, verified(REQUIRED), ("viewer", REQUIRED.authority)),
+        (REQUIRED, None, None),
+        (REQUIRED, verified(Policy()), None),
+        (REQUIRED, verified(OTHER), None),
+        (REQUIRED, verified(OPTIONAL), ("viewer", REQUIRED.authority)),
+    ],
+)
+async def test_client_certificates(
+    policy: Policy, tls: TLSInfo | None, seen: tuple[str, str] | None, comes_back: bool
+) -> None:
+    """Each camera believes its own authority, wherever the connection came in; one that requires it takes no other."""
+    with Rig() as rig:
+        rig.worker.ready.set()
+        rig.policies["ipc1"] = policy
+        rig.channel.tls = tls
+        if comes_back:
+            rig.handoffs.returned(Returned(Connection(handoff=7, peer=rig.channel.peer, tls=tls), rig.channel))
+            await until(lambda: rig.handoffs.taken or rig.channel.sock.fileno() < 0)
+        else:
+            await rig.serve()
+        if seen is None:
+            assert rig.handoffs.taken == []
+            rig.client.setblocking(True)
+            (reply,) = parse_replies(rig.client.recv(65_536))
+            assert reply.status == 403
+            assert rig.journal.counts == {"403": 1}
+        else:
+            ((_, connection, _),) = rig.handoffs.taken
+            assert (connection.client_user, connection.client_authority) == seen

@@ -143,5 +143,5 @@ def test_authorities_are_equal_where_they_prove_the_same() -> None:
 
 
 def test_a_file_without_a_certificate(pair: Pair) -> None:
-    with pytest.raises(CertificateError, match="client_ca holds no certificate"):
+    with pytest.raises(CertificateError, match="there is no certificate in PEM form"):
         ServerContext([pair], Policy(client_certificates="optional", client_ca=b"nothing"))
