@@ -14,7 +14,7 @@ _COMMAND = re.compile(rf"^(?: {{4}})?(camfleet (?:{_WORDS})\b.*)$|`(camfleet (?:
 
 
 def commands(text: str) -> list[list[str]]:
-    """In blocks and within lines; `A | B` and `[--option]` describe, nobody types them. `bench` has a parser of its own."""
+    """In blocks and within lines; `A | B` and `[--option]` describe, nobody types them. `bench` has its own parser."""
     found = [block or inline for block, inline in _COMMAND.findall(text)]
     return [shlex.split(each, comments=True) for each in found if not re.search(r" \| |\[", each)]
 
