@@ -252,9 +252,8 @@ class Server:
         )
         # In a thread: the kernel needs some milliseconds for the memory of each worker.
         cameras = await asyncio.to_thread(camera_reports, self._arbiter.registry, answers, self._settings)
-        certificates = self._certificates.status(
-            (reader for camera in cameras for reader in camera.readers), time.time()
-        )
+        sessions = [connection.tls for connection in self._arbiter.handoffs.connections() if connection.tls]
+        certificates = self._certificates.status(sessions, time.time())
         return msgspec.json.encode(StatusReport(supervisor=supervisor, cameras=cameras, certificates=certificates))
 
 

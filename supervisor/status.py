@@ -40,7 +40,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker_pid: int  # 0: none
     restarts: int
     streams: list[StreamStatus]
-    readers: list[ReaderStatus]
+    readers: msgspec.Raw  # of list[ReaderStatus]: the worker's own words
     answered: bool = True  # False: streams and readers are not known now
     connections: int = 0
     live_objects: dict[str, int] = {}  # of the engine, by kind
@@ -79,16 +79,22 @@ def parse(data: bytes) -> StatusReport:
     return msgspec.json.decode(data, type=StatusReport)
 
 
+def parse_readers(camera: CameraStatus) -> list[ReaderStatus]:
+    """Raises msgspec.DecodeError or ValidationError when they are none."""
+    return msgspec.json.decode(camera.readers, type=list[ReaderStatus])
+
+
 def render(report: StatusReport) -> str:
     """The report as tables for people."""
     server = report.supervisor
+    readers_of = {camera.id: parse_readers(camera) for camera in report.cameras}
     cameras = [
         (
             camera.id,
             camera.state,
             str(camera.worker_pid or "-"),
             str(camera.restarts),
-            str(len(camera.readers)),
+            str(len(readers_of[camera.id])),
             camera.name,
         )
         for camera in report.cameras
@@ -121,7 +127,7 @@ def render(report: StatusReport) -> str:
             duration(reader.age_s),
         )
         for camera in report.cameras
-        for reader in camera.readers
+        for reader in readers_of[camera.id]
     ]
     certificates = [
         (

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from camfleet.core import log as logs
+from camfleet.core.memory import LARGE_SIZE, give_back
 from camfleet.core.tls.aead import gcm_library
 from camfleet.core.wire import WIRE_VERSION, HandoffRecord, control
 
@@ -115,7 +116,10 @@ class Worker:
             case control.Ping():
                 self._news(control.Pong(id=message.id))
             case control.StatsRequest() if self._camera is not None:
-                self._news(self._camera.registry.stats(message.id, now_ns))
+                stats = self._camera.registry.stats(message.id, now_ns)
+                self._news(stats)
+                if len(stats.readers) >= LARGE_SIZE:
+                    give_back()
             case control.LockedOut() if self._camera is not None:
                 self._camera.registry.lockout.lock(message.address, message.user, message.seconds, now_ns)
             case control.Stop():

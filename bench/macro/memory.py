@@ -1,7 +1,8 @@
 """What a reader and a camera keep of the memory: `make bench-memory`.
 
 Private bytes of the worker and of the supervisor, by which they grow from 100 readers to 900 that play at the same
-time; PSS of the workers of 100 cameras, each passing a file of 4 Mb/s through to one reader.
+time and of which the status has been asked; PSS of the workers of 100 cameras, each passing a file of 4 Mb/s through to
+one reader.
 """
 
 import contextlib
@@ -29,8 +30,9 @@ THIN_BPS = 300_000  # for the readers: what the stream itself keeps must not hid
 
 
 def private_bytes(pid: int) -> int:
+    """What it has written and shares with nobody. Clean pages are of files: they come and go as the kernel likes."""
     smaps = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(size) for size in re.findall(r"^Private_\w+: +(\d+) kB$", smaps, re.MULTILINE)) * 1024
+    return sum(int(size) for size in re.findall(r"^Private_Dirty: +(\d+) kB$", smaps, re.MULTILINE)) * 1024
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -39,10 +41,12 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def playing(server: Server, folder: Path, readers: int, in_all: int) -> Iterator[None]:
+def playing(
+    server: Server, folder: Path, readers: int, in_all: int, readers_per_s: int = READERS_PER_S
+) -> Iterator[None]:
     """So many readers more, until the end of the context."""
     command = [sys.executable, "-m", "camfleet.supervisor", "bench", *server.urls, "--readers", str(readers)]
-    command += ["--ramp", str(readers / READERS_PER_S), "--seconds", str(PLAY_S)]
+    command += ["--ramp", str(readers / readers_per_s), "--seconds", str(PLAY_S)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
     try:
         wait_until(lambda: count_playing(folder) == in_all, process)
@@ -56,14 +60,16 @@ def count_playing(folder: Path) -> int:
     return sum(reader["state"] == "playing" for each in status(folder)["cameras"] for reader in each["readers"])
 
 
-def of_a_reader(film: Path, folder: Path, tls: bool) -> tuple[float, float]:
+def of_a_reader(
+    film: Path, folder: Path, tls: bool, readers: tuple[int, int] = READERS, readers_per_s: int = READERS_PER_S
+) -> tuple[float, float]:
     """Bytes in the worker, bytes in the supervisor."""
-    first, last = READERS
+    first, last = readers
     core = sorted(os.sched_getaffinity(0))[-1]
-    with camfleet(film, folder, core, tls, 1) as server, playing(server, folder, first, first):
+    with camfleet(film, folder, core, tls, 1) as server, playing(server, folder, first, first, readers_per_s):
         pids = status(folder)["cameras"][0]["worker_pid"], status(folder)["supervisor"]["pid"]
         before = [private_bytes(pid) for pid in pids]
-        with playing(server, folder, last - first, last):
+        with playing(server, folder, last - first, last, readers_per_s):
             grown = [private_bytes(pid) - size for pid, size in zip(pids, before, strict=True)]
     return grown[0] / (last - first), grown[1] / (last - first)
 

@@ -58,10 +58,10 @@ class ServerConnection:
         "_alive_ns",
         "_camera",
         "_closing",
+        "_first_request_timeout_s",
         "_greeted",
         "_incomplete_since_ns",
         "_login",
-        "_message_timeout_ns",
         "_now_ns",
         "_output",
         "_pending",
@@ -91,7 +91,7 @@ class ServerConnection:
         self._camera = camera
         self._streams = streams
         self._session_timeout_s = session_timeout_s
-        self._message_timeout_ns = int(first_request_timeout_s * NS_PER_S)
+        self._first_request_timeout_s = first_request_timeout_s
         self._server = server
 
         self._login = Login(authenticator, lockout, address, secure, client_user)
@@ -191,7 +191,7 @@ class ServerConnection:
             return None
         deadlines = [self._alive_ns + (self._session_timeout_s + SESSION_GRACE_S) * NS_PER_S]
         if self._incomplete_since_ns is not None:
-            deadlines.append(self._incomplete_since_ns + self._message_timeout_ns)
+            deadlines.append(self._incomplete_since_ns + int(self._first_request_timeout_s * NS_PER_S))
         if self.user is None:
             deadlines.append(self._start_ns + LOGIN_TIMEOUT_S * NS_PER_S)
         return min(deadlines)

@@ -30,16 +30,16 @@ class StaleNonceError(Exception):
 class NonceCounter:
     """Replay check of one connection (RFC 7616 3.4): the pair of nonce time and `nc` only rises."""
 
-    __slots__ = ("_highest",)
+    __slots__ = ("_nc", "_time")
 
     def __init__(self) -> None:
-        self._highest = (0, 0)
+        self._time = self._nc = 0  # the highest
 
     def advance(self, nonce_time: int, nc: int) -> bool:
         """False: a replay."""
-        if (nonce_time, nc) <= self._highest:
+        if (nonce_time, nc) <= (self._time, self._nc):
             return False
-        self._highest = (nonce_time, nc)
+        self._time, self._nc = nonce_time, nc
         return True
 
 

@@ -156,7 +156,7 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """As `camfleet status --json` shows it: of thousands, nothing is made into something else on the way."""
+    """As `camfleet status --json` shows it."""
 
     peer: str  # "192.0.2.9:40112" | "[2001:db8::1]:40112"
     user: str
@@ -178,7 +178,7 @@ class Stats(Message, frozen=True, kw_only=True):
     id: int
     camera: str
     streams: list[StreamStats]
-    readers: list[ReaderStatus]
+    readers: bytes  # JSON text of a list of ReaderStatus: as there may be thousands, status passes it on unread
     connections: int
     live_objects: dict[str, int] = {}  # of the engine: what must not grow
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camfleet.core.log import Log
+from camfleet.core.memory import LARGE_SIZE, give_back
 from camfleet.core.rtsp import Lockout
 from camfleet.core.wire import CameraSpec, UserSpec
 from camfleet.core.wire.control import (
@@ -351,7 +352,10 @@ class Arbiter:
         if request.version != WIRE_VERSION or self.report is None:
             self._bus.drop(peer, f"StatusRequest of version {request.version}")
             return
-        self._bus.send(peer, Status(json=await self.report()))
+        text = await self.report()
+        self._bus.send(peer, Status(json=text))
+        if len(text) >= LARGE_SIZE:
+            give_back()
 
     # ------------------------------------------------------------ time
 

@@ -86,6 +86,9 @@ class Handoffs:
     def __len__(self) -> int:
         return len(self._held)
 
+    def connections(self) -> list[Connection]:
+        return [held.connection for held in self._held.values()]
+
     async def hand_over(self, worker: Worker, connection: Connection, received: bytes, channel: Channel) -> None:
         """Give `channel` to a ready worker, with the plaintext that it shall read first; our copy is then closed.
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import Stats, StreamStats
 from camfleet.supervisor.config import Settings
@@ -64,7 +65,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                     _stream(stream, stream_url(*place, spec, stream), measured.get(stream.id, UNKNOWN))
                     for stream in spec.streams
                 ],
-                readers=answer.readers if answer else [],
+                readers=msgspec.Raw(answer.readers if answer else b"[]"),
             )
         )
     return reports

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from camfleet.core.log import Log
-from camfleet.core.wire.control import ReaderStatus
+from camfleet.core.wire.control import TLSInfo
 from camfleet.supervisor.config import GLOBAL, IdentitySettings, TLSSettings
 from camfleet.supervisor.examine import Pair
 from camfleet.supervisor.status import CertificateStatus
@@ -110,9 +110,9 @@ class LiveCertificates:
         served = [(each.name, pair.description) for each in watched.values() for pair in each.pairs]
         self._expiry.look(served, now_s)
 
-    def status(self, readers: Iterable[ReaderStatus], now_s: float) -> list[CertificateStatus]:
+    def status(self, sessions: Iterable[TLSInfo], now_s: float) -> list[CertificateStatus]:
         """One for each certificate."""
-        shown = [(reader.certificate, reader.certificate_fingerprint) for reader in readers]
+        shown = [(session.certificate, session.certificate_fingerprint) for session in sessions]
         rows = []
         for each in self._now.watched.values():
             current = {pair.description.fingerprint for pair in each.pairs}

@@ -1,7 +1,6 @@
 """The way in: accept, limits, first bytes, handshake; what comes through is a Channel."""
 
 import asyncio
-import ctypes
 import functools
 import socket
 import time
@@ -9,6 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from camfleet.core.log import Log
+from camfleet.core.memory import give_back
 from camfleet.core.tls.session import HEADER_SIZE
 from camfleet.core.wire.control import Endpoint
 from camfleet.supervisor.tls import Directory, Driver, HandshakeError, ServerContext, export
@@ -20,7 +20,6 @@ from .journal import Journal
 from .tcp import Listener, endpoint
 
 _log = Log("listen")
-_libc = ctypes.CDLL(None)
 _CROWD = 64
 
 
@@ -73,11 +72,11 @@ class Door:
             task.add_done_callback(self._gone)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
-        """A handshake takes 60 KB, and what a crowd of them took the allocator would keep for the next one."""
+        """A handshake takes 60 KB."""
         self._tasks.discard(task)
         if self._crowd >= _CROWD and len(self._tasks) < self._crowd // 8:
             self._crowd = 0
-            _libc.malloc_trim(0)
+            give_back()
 
     async def close(self) -> None:
         """End every connection that is still on this side."""

@@ -8,10 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import zmq
 from camfleet.core.net import fdpass
 from camfleet.core.wire import HandoffRecord
-from camfleet.core.wire.control import Adopt, Connection, Endpoint, Message, TLSInfo, decode, encode
+from camfleet.core.wire.control import (
+    Adopt,
+    Connection,
+    Endpoint,
+    Message,
+    ReaderStatus,
+    Stats,
+    TLSInfo,
+    decode,
+    encode,
+)
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 
 M = TypeVar("M", bound=Message)
@@ -34,6 +45,10 @@ def open_descriptors() -> int:
 
 def connection(handoff: int, tls: TLSInfo | None = None) -> Connection:
     return Connection(handoff=handoff, peer=Endpoint("192.0.2.1", 40000), tls=tls)
+
+
+def readers_of(stats: Stats) -> list[ReaderStatus]:
+    return msgspec.json.decode(stats.readers, type=list[ReaderStatus])
 
 
 class FakeSupervisor:

@@ -5,11 +5,12 @@ CAMFLEET_CHURN_S=1800 is the promised length (`make soak-churn`).
 
 import os
 import random
-import re
 import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from camfleet.bench.macro.memory import private_bytes
 
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
@@ -29,11 +30,6 @@ class Rest(NamedTuple):
     clients: int
     items: int
     blocks: int
-
-
-def private_bytes(pid: int) -> int:
-    smaps = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(size) for size in re.findall(r"^Private_\w+: +(\d+) kB$", smaps, re.MULTILINE)) * 1024
 
 
 def descriptors(pid: int) -> int:

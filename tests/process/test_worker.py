@@ -42,7 +42,7 @@ from camfleet.core.wire.handoff import HANDOFF_VERSION
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import RTCPPacket, holes
 from tests.kit.rtsp import digest, request
-from tests.kit.supervisor import FakeSupervisor, connection
+from tests.kit.supervisor import FakeSupervisor, connection, readers_of
 from tests.kit.worker import CAMERA, PROBE, URL, Player, WorkerProcess, adopted, configure, probe, start
 
 RTCP_SENDER_REPORT, RTCP_BYE = 200, 203
@@ -182,7 +182,7 @@ def test_an_adopted_connection_plays(supervisor: FakeSupervisor) -> None:
         assert holes(player.packets) == 0
         supervisor.send(StatsRequest(id=5))
         stats = supervisor.expect(Stats)
-        (reader,) = stats.readers
+        (reader,) = readers_of(stats)
         assert (reader.user, reader.state, reader.tls_version) == ("viewer", "playing", "")
         assert stats.streams[0].state == "running"
         assert player.ask("TEARDOWN").status == 200

@@ -54,13 +54,13 @@ class Camera(Protocol):
 class RTSPSession:
     __slots__ = (
         "_camera",
-        "_channels",
         "_deadline_ns",
         "_describing",
         "_input_ended",
         "_is_stranger",
         "_preparations",
         "_received_before",
+        "_rtp_channel",
         "_rtsp",
         "_told_boundary",
         "_told_consumed",
@@ -90,7 +90,7 @@ class RTSPSession:
         self._told_boundary = False
         self._waiting: Describe | Play | OtherCamera | None = None
         self._deadline_ns: int | None = None
-        self._channels = (0, 1)
+        self._rtp_channel = 0
         self._preparations = 0
         self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
         self._watching: LiveStream | None = None
@@ -201,12 +201,12 @@ class RTSPSession:
             self.close()
             return
         data = self._rtsp.data_to_send()
-        # What was read before the adoption is not the engine's; while that is being parsed, nothing of it is.
-        consumed = max(0, self._rtsp.consumed - self._received_before)
+        consumed = self._rtsp.consumed
         at_boundary = self._rtsp.at_boundary and self._waiting is None
         if (consumed, at_boundary) != (self._told_consumed, self._told_boundary):
             self._told_consumed, self._told_boundary = consumed, at_boundary
-            self._camera.fanout.consumed(self.client, consumed, at_boundary, data)
+            # What was read before the adoption is not the engine's; while that is being parsed, nothing of it is.
+            self._camera.fanout.consumed(self.client, max(0, consumed - self._received_before), at_boundary, data)
         elif data:
             self._camera.fanout.send(self.client, data)
 
@@ -255,15 +255,15 @@ class RTSPSession:
             log.warning("refused", **self._who(), reason="the camera has its maximum of sessions")
             self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
             return
-        self._channels = event.transport.channels
-        self._rtsp.accept_setup(self._channels, self._camera.stream(event.stream).media.ssrc)
+        self._rtp_channel = event.transport.channels[0]
+        self._rtsp.accept_setup(event.transport.channels, self._camera.stream(event.stream).media.ssrc)
 
     def _play(self, event: Play, now_ns: int) -> None:
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
         self._watching = self._camera.stream(event.stream)
         self._watching.pipeline.want()
         self._preparations += 1
-        self._camera.fanout.prepare(self.client, self._watching.media, *self._channels)
+        self._camera.fanout.prepare(self.client, self._watching.media, self._rtp_channel, self._rtp_channel + 1)
 
     def _wait(self, event: Describe | Play | OtherCamera, deadline_ns: int | None) -> None:
         self._waiting = event

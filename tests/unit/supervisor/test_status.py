@@ -56,6 +56,7 @@ CERTIFICATE = CertificateStatus(
     sessions_on_older=12,
 )
 REFUSED = CertificateStatus(identity="ipc1", state="refused: no key", problem="no key")
+NOBODY = msgspec.Raw(b"[]")
 REPORT = StatusReport(
     supervisor=SupervisorStatus(pid=4711, version="0.1.0", uptime_s=7980),
     cameras=[
@@ -66,9 +67,9 @@ REPORT = StatusReport(
             worker_pid=4720,
             restarts=1,
             streams=[STREAM],
-            readers=[READER, PLAIN],
+            readers=msgspec.Raw(msgspec.json.encode([READER, PLAIN])),
         ),
-        CameraStatus(id="longname2", state="restarting", worker_pid=0, restarts=12, streams=[], readers=[]),
+        CameraStatus(id="longname2", state="restarting", worker_pid=0, restarts=12, streams=[], readers=NOBODY),
     ],
     certificates=[CERTIFICATE, REFUSED],
 )
@@ -106,7 +107,7 @@ def test_an_idle_stream_has_no_picture() -> None:
     idle = msgspec.structs.replace(
         STREAM, state="idle", codec="", width=0, height=0, fps=0.0, bitrate_bps=0, encoder="", latency_p99_ms=0.0
     )
-    camera = msgspec.structs.replace(REPORT.cameras[0], streams=[idle], readers=[])
+    camera = msgspec.structs.replace(REPORT.cameras[0], streams=[idle], readers=NOBODY)
     text = render(msgspec.structs.replace(REPORT, cameras=[camera], certificates=[]))
     assert text.splitlines()[-3].split() == ["ipc1-stream1", "idle", "-", "-", "-", "-", "-", STREAM.url]
 

@@ -1,154 +1,27 @@
 """workers/session with a fake engine and virtual time: what each request makes the engine and the pipeline do."""
 
-import base64
 import logging
 import os
 import re
-from typing import Any, cast
 
 import pytest
-from camfleet.core.net.fanout import Closed, FanOut, Ready, Received, Released
-from camfleet.core.ring.stream import MediaStream
-from camfleet.core.wire import CameraSpec, HandoffRecord, StreamSpec, TestLive, UserSpec, VideoSpec
+from camfleet.core.net.fanout import Closed, Ready, Received, Released
+from camfleet.core.wire import HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
     Adopted,
     Ended,
     HandBack,
     LoggedIn,
     LoginFailed,
-    Message,
     Refused,
-    TLSInfo,
 )
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.workers.adopt import Handoff
-from camfleet.workers.pipeline import StreamPipeline
-from camfleet.workers.session import LiveStream, Registry
 from camfleet.workers.session.rtsp_session import DESCRIBE_TIMEOUT_NS, PLAY_TIMEOUT_NS, RTSPSession
 
-from tests.kit.fakes import FakeEngine, FakeMedia, FakePipeline
+from tests.kit.live_camera import TLS, URL, Camera, S, reply, request, session_of, statuses
 from tests.kit.rtsp import user
-from tests.kit.supervisor import connection
-
-S = 1_000_000_000
-URL = "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
-TLS = TLSInfo(version="TLSv1.3", suite="TLS_AES_128_GCM_SHA256", certificate_fingerprint="ab" * 32)
-
-
-def request(method: str, url: str = URL, *headers: str, cseq: int = 1, login: str = "viewer:secret") -> bytes:
-    lines = [f"{method} {url} RTSP/1.0", f"CSeq: {cseq}", *headers]
-    if login:
-        lines.append(f"Authorization: Basic {base64.b64encode(login.encode()).decode()}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-TRANSPORT = "RTP/AVP/TCP;unicast;interleaved=0-1"
-
-
-class Camera:
-    """A Registry between a fake engine and fake pipelines; `now_ns` is the time."""
-
-    def __init__(self, max_sessions: int = 1000) -> None:
-        self.now_ns = 1000 * S
-        self.engine = FakeEngine()
-        self.pipelines = {"stream1": FakePipeline(), "stream2": FakePipeline()}
-        self.media = {"stream1": FakeMedia(0xA1), "stream2": FakeMedia(0xA2)}
-        self.news: list[Message] = []
-        self.handed_back: list[tuple[HandBack, HandoffRecord, int]] = []
-        self.spec = CameraSpec(
-            id="ipc1",
-            name="Lobby",
-            max_sessions=max_sessions,
-            streams=tuple(StreamSpec(id=name, source=TestLive(), video=VideoSpec()) for name in self.media),
-        )
-        self.registry = Registry(
-            self.spec,
-            cast(FanOut, self.engine),
-            {
-                spec.id: LiveStream(
-                    spec,
-                    self.spec.name,
-                    cast(MediaStream, self.media[spec.id]),
-                    cast(StreamPipeline, self.pipelines[spec.id]),
-                    unix_time_s=lambda: 1_800_000_000.0,
-                )
-                for spec in self.spec.streams
-            },
-            [user("viewer", "secret"), user("other", "word")],
-            b"k" * 32,
-            news=self.news.append,
-            hand_back=lambda *arguments: self.handed_back.append(arguments),
-        )
-
-    def client(
-        self, received: bytes = b"", handoff: int = 77, exported: bytes = b"exported", tls: TLSInfo | None = TLS
-    ) -> "Client":
-        descriptor = os.open("/dev/null", os.O_RDONLY)
-        os.close(descriptor)  # a number: the fake engine touches none
-        who = connection(handoff, tls=tls)
-        record = HandoffRecord(HANDOFF_VERSION, handoff, exported, b"unread")
-        before = set(self.engine.alive_ns)
-        self.registry.adopt(Handoff(who, received, record, descriptor), self.now_ns)
-        (client,) = set(self.engine.alive_ns) - before
-        return Client(self, client)
-
-
-class Client:
-    def __init__(self, camera: Camera, client: int) -> None:
-        self.camera = camera
-        self.id = client
-        self._cseq = 100
-        self.session = ""  # the header line
-
-    def send(self, data: bytes) -> list[tuple[Any, ...]]:
-        """Received by the engine; returns the commands to it."""
-        self.camera.registry.dispatch([Received(self.id, data)], self.camera.now_ns)
-        return self.camera.engine.take()
-
-    def ask(self, method: str, url: str = URL, *headers: str, login: str = "viewer:secret") -> list[tuple[Any, ...]]:
-        self._cseq += 1
-        return self.send(request(method, url, *headers, cseq=self._cseq, login=login))
-
-    def set_up(self, stream: str = "stream1") -> list[tuple[Any, ...]]:
-        commands = self.ask("SETUP", f"rtsps://192.0.2.7/ipc1-{stream}/testlive/trackID=0", f"Transport: {TRANSPORT}")
-        if statuses(commands) == [200]:
-            self.session = session_of(commands)
-        return commands
-
-    def play(self) -> list[tuple[Any, ...]]:
-        """SETUP, PLAY and Ready: the client plays."""
-        self.set_up()
-        commands = self.ask("PLAY", URL, self.session)
-        assert commands[-1][0] == "prepare"
-        return self.ready()
-
-    def ready(
-        self, sequence: int = 4711, rtp_timestamp: int = 90_000, preparation: int | None = None
-    ) -> list[tuple[Any, ...]]:
-        """To the last PLAY, if no other `preparation` is given."""
-        preparation = preparation or self.camera.engine.preparations[self.id]
-        self.camera.registry.dispatch([Ready(self.id, sequence, rtp_timestamp, preparation)], self.camera.now_ns)
-        return self.camera.engine.take()
-
-
-def statuses(commands: list[tuple[Any, ...]]) -> list[int]:
-    """Of all replies among the commands, in order."""
-    text = b"".join(command[2] for command in commands if command[0] in ("send", "play", "close") and len(command) > 2)
-    return [int(status) for status in re.findall(rb"^RTSP/1.0 ([0-9]{3}) ", text, re.MULTILINE)]
-
-
-def reply(commands: list[tuple[Any, ...]]) -> str:
-    """The text of the only reply."""
-    (text,) = [command[2] for command in commands if command[0] in ("send", "play") and command[2]]
-    return cast(bytes, text).decode()
-
-
-def session_of(commands: list[tuple[Any, ...]]) -> str:
-    """The Session header line of the only reply, without the time-out."""
-    match = re.search(r"Session: \w+", reply(commands))
-    assert match is not None
-    return match[0]
-
+from tests.kit.supervisor import connection, readers_of
 
 # ---------------------------------------------------------------- adoption
 
@@ -399,7 +272,7 @@ def test_play_is_answered_with_the_first_packet_of_this_reader_and_the_media_fol
     assert "seq=4711" in text
     assert "rtptime=123456" in text
     assert "Range: npt=now-" in text
-    assert camera.registry.stats(1, camera.now_ns).readers[0].state == "playing"
+    assert readers_of(camera.registry.stats(1, camera.now_ns))[0].state == "playing"
 
 
 def test_answers_keep_their_order_around_play() -> None:
@@ -482,11 +355,11 @@ def test_pause_and_play_again() -> None:
     assert [command[0] for command in commands] == ["pause", "send"]
     assert statuses(commands) == [200]
     assert camera.pipelines["stream1"].wanted == 0
-    assert camera.registry.stats(1, camera.now_ns).readers[0].state == "paused"
+    assert readers_of(camera.registry.stats(1, camera.now_ns))[0].state == "paused"
     assert client.ask("PLAY", URL, client.session)[-1][0] == "prepare"
     assert statuses(client.ready()) == [200]
     assert camera.pipelines["stream1"].wanted == 1
-    assert camera.registry.stats(1, camera.now_ns).readers[0].state == "playing"
+    assert readers_of(camera.registry.stats(1, camera.now_ns))[0].state == "playing"
 
 
 def test_teardown_says_bye_first_and_the_connection_stays() -> None:
@@ -497,7 +370,7 @@ def test_teardown_says_bye_first_and_the_connection_stays() -> None:
     assert [command[0] for command in commands] == ["end", "send"]
     assert statuses(commands) == [200]
     assert camera.pipelines["stream1"].wanted == 0
-    assert camera.registry.stats(1, camera.now_ns).readers == []
+    assert readers_of(camera.registry.stats(1, camera.now_ns)) == []
     assert statuses(client.play()) == [200]
 
 
@@ -661,7 +534,7 @@ def test_stats_measure_the_stream_and_list_who_has_a_session() -> None:
     assert (first.width, first.height, first.codec, first.encoder, first.frames) == (1280, 720, "h264", "libx264", 250)
     assert (first.latency_p50_ms, first.latency_p99_ms) == (0.262, 12.5)
     assert (second.fps, second.bitrate_bps) == (0.0, 0)
-    (shown,) = stats.readers
+    (shown,) = readers_of(stats)
     assert (shown.peer, shown.tls_version, shown.tls_suite) == ("192.0.2.1:40000", TLS.version, TLS.suite)
     assert shown.certificate_fingerprint == TLS.certificate_fingerprint
     assert (shown.user, shown.stream, shown.state, shown.transport) == ("viewer", "stream1", "playing", "tcp")
@@ -671,6 +544,6 @@ def test_stats_measure_the_stream_and_list_who_has_a_session() -> None:
 
 def test_stats_of_a_plain_reader() -> None:
     camera = Camera()
-    camera.client(tls=None).play()
-    (shown,) = camera.registry.stats(1, camera.now_ns).readers
+    camera.client(who=connection(77)).play()
+    (shown,) = readers_of(camera.registry.stats(1, camera.now_ns))
     assert (shown.tls_version, shown.tls_suite, shown.certificate_fingerprint) == ("", "", "")

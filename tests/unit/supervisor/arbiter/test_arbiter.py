@@ -254,7 +254,7 @@ async def test_who_is_not_the_cameras_process_is_not_its_worker(
         assert await stranger.is_silent()
         assert rig.state() == "starting"
         worker = await rig.ready()
-        stranger.say(Stats(id=1, camera="ipc1", streams=[], readers=[], connections=9))
+        stranger.say(Stats(id=1, camera="ipc1", streams=[], readers=b"[]", connections=9))
         worker.say(Pong(id=1))
         assert await stranger.is_silent()
         assert "news_failed" not in caplog.text
@@ -388,9 +388,9 @@ async def test_statistics_of_those_who_answer(tmp_path: Path, monkeypatch: pytes
         asking = asyncio.create_task(rig.arbiter.stats())
         request = await one.hears(StatsRequest)
         assert isinstance(request, StatsRequest)
-        two.say(Stats(id=request.id + 1, camera="ipc2", streams=[], readers=[], connections=1))  # not what was asked
-        two.say(Stats(id=request.id, camera="ipc1", streams=[], readers=[], connections=2))  # not its camera
-        one.say(Stats(id=request.id, camera="ipc1", streams=[], readers=[], connections=3))
+        two.say(Stats(id=request.id + 1, camera="ipc2", streams=[], readers=b"[]", connections=1))  # not what was asked
+        two.say(Stats(id=request.id, camera="ipc1", streams=[], readers=b"[]", connections=2))  # not its camera
+        one.say(Stats(id=request.id, camera="ipc1", streams=[], readers=b"[]", connections=3))
         answers = await asking
         assert {camera: stats.connections for camera, stats in answers.items()} == {"ipc1": 3}
 

@@ -13,6 +13,7 @@ from camfleet.supervisor.arbiter.process import Process
 from camfleet.supervisor.arbiter.registry import Registry, Worker
 from camfleet.supervisor.arbiter.report import camera_reports
 from camfleet.supervisor.config import load
+from camfleet.supervisor.status import parse_readers
 
 STREAM = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320, height=180))
 CAMERA = CameraSpec(id="ipc1", name="Lobby", streams=(STREAM,), max_sessions=7)
@@ -61,7 +62,14 @@ def stats() -> Stats:
         latency_p50_ms=0.25,
         latency_p99_ms=12.5,
     )
-    return Stats(id=1, camera="ipc1", streams=[stream], readers=[READER], connections=3, live_objects={"clients": 3})
+    return Stats(
+        id=1,
+        camera="ipc1",
+        streams=[stream],
+        readers=msgspec.json.encode([READER]),
+        connections=3,
+        live_objects={"clients": 3},
+    )
 
 
 def test_a_camera_whose_worker_answers() -> None:
@@ -75,7 +83,7 @@ def test_a_camera_whose_worker_answers() -> None:
     assert stream.url == "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
     assert (stream.state, stream.fps, stream.bitrate_bps, stream.encoder) == ("running", 24.99, 299_000, "libx264")
     assert (stream.latency_p50_ms, stream.latency_p99_ms) == (0.25, 12.5)
-    assert report.readers == [READER]
+    assert parse_readers(report) == [READER]
 
 
 @pytest.mark.parametrize(("video", "picture"), [(STREAM.video, ("h264", 320, 180)), (None, ("", 0, 0))])
@@ -98,7 +106,8 @@ def test_a_camera_whose_worker_does_not_answer() -> None:
     assert worker is not None
     worker.last_heard_ns = time.monotonic_ns() - 4_000_000_000
     (report,) = camera_reports(found, {}, SETTINGS)
-    assert (report.state, report.answered, report.readers, report.worker_pid) == ("silent", False, [], os.getpid())
+    assert (report.state, report.answered, report.worker_pid) == ("silent", False, os.getpid())
+    assert parse_readers(report) == []
     (stream,) = report.streams
     assert (stream.state, stream.codec, stream.width, stream.height, stream.fps) == ("unknown", "h264", 320, 180, 0.0)
 

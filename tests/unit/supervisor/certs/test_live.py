@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from camfleet.core.wire.control import Endpoint, ReaderStatus
+from camfleet.core.wire.control import Endpoint, TLSInfo
 from camfleet.supervisor.certs import Authority, Store, StoreError, live, provision, watch
 from camfleet.supervisor.certs.live import RENEWAL_INTERVAL_S, LiveCertificates
 from camfleet.supervisor.certs.watch import GRACE_S
@@ -92,8 +92,8 @@ class Rig:
         assert self.live.directory is not None
         return self.live.directory.choose(Endpoint(host, port), server_name)
 
-    def row(self, identity: str = "global", readers: Sequence[ReaderStatus] = ()) -> dict[str, Any]:
-        rows = self.live.status(readers, self.now_s)
+    def row(self, identity: str = "global", sessions: Sequence[TLSInfo] = ()) -> dict[str, Any]:
+        rows = self.live.status(sessions, self.now_s)
         return msgspec.to_builtins(next(row for row in rows if row.identity == identity))  # type: ignore[no-any-return]  # a dictionary
 
 
@@ -440,32 +440,19 @@ async def test_two_key_types_are_two_rows(tmp_path: Path) -> None:
     assert set(rig.context().fingerprints) == {"ECDSA", "RSA"}
 
 
-def reader(certificate: str, fingerprint: str) -> ReaderStatus:
-    return ReaderStatus(
-        peer="192.0.2.9:1",
-        user="viewer",
-        stream="stream1",
-        state="playing",
-        transport="tcp",
-        tls_version="TLSv1.3",
-        tls_suite="",
-        certificate=certificate,
-        certificate_fingerprint=fingerprint,
-        bytes_sent=0,
-        frames_skipped=0,
-        age_s=0,
-    )
+def session(certificate: str, fingerprint: str) -> TLSInfo:
+    return TLSInfo(version="TLSv1.3", suite="", certificate=certificate, certificate_fingerprint=fingerprint)
 
 
 async def test_sessions_on_older_ones(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "certs")
     rig.put(old := ecdsa_pair())
     await rig.start()
-    readers = [reader("global", fingerprint(old)), reader("", ""), reader("ipc1", "ab" * 32)]
-    assert rig.row(readers=readers)["sessions_on_older"] == 0
+    sessions = [session("global", fingerprint(old)), session("ipc1", "ab" * 32)]
+    assert rig.row(sessions=sessions)["sessions_on_older"] == 0
     rig.put(ecdsa_pair())
     await rig.look()
-    assert rig.row(readers=readers)["sessions_on_older"] == 1
+    assert rig.row(sessions=sessions)["sessions_on_older"] == 1
 
 
 @pytest.mark.parametrize("expired", ["serve", "refuse"])
