@@ -8,12 +8,7 @@ from typing import Any, cast
 from camfleet.core.net.fanout import FanOut, Ready, Received
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import CameraSpec, HandoffRecord, StreamSpec, TestLive, VideoSpec
-from camfleet.core.wire.control import (
-    Connection,
-    HandBack,
-    Message,
-    TLSInfo,
-)
+from camfleet.core.wire.control import Adopt, HandBack, Message, TLSInfo, decode, encode
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.pipeline import StreamPipeline
@@ -78,14 +73,15 @@ class Camera:
         received: bytes = b"",
         handoff: int = 77,
         exported: bytes = b"exported",
-        who: Connection | None = None,
+        tls: TLSInfo | None = TLS,
     ) -> "Client":
         descriptor = os.open("/dev/null", os.O_RDONLY)
         os.close(descriptor)  # a number: the fake engine touches none
-        who = who or connection(handoff, tls=TLS)
-        record = HandoffRecord(HANDOFF_VERSION, who.handoff, exported, b"unread")
+        adopt = decode(encode(Adopt(connection=connection(handoff, tls=tls), received=received)))  # nothing is shared
+        assert isinstance(adopt, Adopt)
+        record = HandoffRecord(HANDOFF_VERSION, handoff, exported, b"unread")
         before = set(self.engine.alive_ns)
-        self.registry.adopt(Handoff(who, received, record, descriptor), self.now_ns)
+        self.registry.adopt(Handoff(adopt.connection, adopt.received, record, descriptor), self.now_ns)
         (client,) = set(self.engine.alive_ns) - before
         return Client(self, client)
 

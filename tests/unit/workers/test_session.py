@@ -14,6 +14,7 @@ from camfleet.core.wire.control import (
     LoggedIn,
     LoginFailed,
     Refused,
+    TLSInfo,
 )
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.workers.adopt import Handoff
@@ -544,6 +545,6 @@ def test_stats_measure_the_stream_and_list_who_has_a_session() -> None:
 
 def test_stats_of_a_plain_reader() -> None:
     camera = Camera()
-    camera.client(who=connection(77)).play()
+    camera.client(tls=None).play()
     (shown,) = readers_of(camera.registry.stats(1, camera.now_ns))
     assert (shown.tls_version, shown.tls_suite, shown.certificate_fingerprint) == ("", "", "")

@@ -3,10 +3,7 @@
 import gc
 import tracemalloc
 
-from camfleet.core.wire.control import Adopt, decode, encode
-
 from tests.kit.live_camera import Camera
-from tests.kit.supervisor import connection
 
 
 def test_what_is_kept_of_a_reader_that_plays() -> None:
@@ -15,10 +12,7 @@ def test_what_is_kept_of_a_reader_that_plays() -> None:
 
     def come(first: int, count: int) -> None:
         for handoff in range(first, first + count):
-            adopt = Adopt(connection=connection(2**62 + handoff), received=b"")
-            order = decode(encode(adopt))  # as it comes: no string is shared
-            assert isinstance(order, Adopt)
-            camera.client(who=order.connection).play()
+            camera.client(handoff=2**62 + handoff, tls=None).play()
         camera.news.clear()
 
     come(0, 20)

@@ -415,6 +415,7 @@ async def test_the_connections_of_an_adopted_worker_are_counted_once() -> None:
         connections = [Connection(handoff=n, peer=Endpoint(ADDRESS, n)) for n in range(3)]
         rig.handoffs.restore(rig.workers["ipc1"], connections)
         rig.handoffs.restore(rig.workers["ipc1"], connections)
+        assert rig.handoffs.connections() == connections
         assert (len(rig.handoffs), rig.budget.connections) == (3, 3)
         rig.handoffs.lost("ipc1")
         assert (len(rig.handoffs), rig.budget.connections) == (0, 0)
