@@ -8,7 +8,7 @@ from dataclasses import dataclass
 MAX_NAME_SIZE = 64
 # Possessive, so that no run of blanks is tried twice.
 _PARAMETER = re.compile(
-    r'[ \t,]*+([A-Za-z0-9_*-]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^ \t,"]*+))[ \t]*+(?:,|$)', re.DOTALL
+    r'[ \t,]*+([A-Za-z0-9_*-]++)[ \t]*+=[ \t]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^ \t,"]*+))[ \t]*+(?:,|$)', re.DOTALL
 )
 _ESCAPE = re.compile(r"\\(.)")
 
