@@ -40,12 +40,16 @@ def build(tree: Path, site: Path) -> None:
 
 
 def measure(tree: Path, *sites: Path) -> Times:
-    """Seconds of each benchmark's fastest round. `sites` are looked into before the environment."""
+    """Seconds of each benchmark's fastest round; failures are printed and left out. `sites` are looked into before the
+    environment."""
     with tempfile.NamedTemporaryFile(suffix=".json") as result:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, sites), str(tree)])}
         command = [sys.executable, "-m", "pytest", *OPTIONS, f"--benchmark-json={result.name}", "bench/micro"]
-        subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, check=True)
-        return {each["fullname"]: each["stats"]["min"] for each in json.load(result)["benchmarks"]}
+        ended = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        if ended.returncode:
+            print(ended.stdout)
+        found = json.loads(result.read() or b'{"benchmarks": []}')
+        return {each["fullname"]: each["stats"]["min"] for each in found["benchmarks"]}
 
 
 def fastest(runs: list[Times]) -> Times:

@@ -9,6 +9,12 @@ from camfleet.core.net.queue cimport EVENT_CLOSED, Item, item_in
 from camfleet.core.ring.block cimport block_release
 from camfleet.core.tls.session cimport session_wipe
 
+cdef extern from *:
+    """
+    #define ASSERT_FITS(part, whole) _Static_assert(sizeof *(part) <= sizeof *(whole), #part " does not fit in " #whole)
+    """
+    void ASSERT_FITS(const Item *part, const Client *whole) noexcept nogil
+
 cdef int64_t live = 0
 
 
@@ -44,6 +50,7 @@ cdef void client_free(Client *client) noexcept nogil:
 cdef Item *client_farewell(Client *client) noexcept nogil:
     cdef Client was = client[0]
     cdef Item *event
+    ASSERT_FITS(event, client)
     let_go(client)
     event = item_in(client, EVENT_CLOSED, was.id, 0)
     event.reason = was.reason

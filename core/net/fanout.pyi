@@ -84,7 +84,7 @@ class FanOut:
     ) -> None:
         """A reader is closed when its peer took nothing for `stall_timeout_s`, and gives up frames when it has not
         been up to date for `max_lag_s`. A stream with `pages_from` plain readers keeps its frames as pages for sendfile
-        too. Raises OSError when the process has no descriptors left."""
+        too, where the kernel gives no huge pages for them. Raises OSError when the process has no descriptors left."""
 
     @property
     def event_fd(self) -> int:

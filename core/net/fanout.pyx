@@ -3,7 +3,7 @@
 import os
 from collections import namedtuple
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -21,6 +21,7 @@ from camfleet.core.ring.stream cimport MediaStream, Subscription
 from camfleet.core.tls.move cimport session_import
 from camfleet.core.tls.session cimport TLSSession
 
+from camfleet.core.net import huge_pages
 from camfleet.core.tls.session import alert_name
 
 Received = namedtuple("Received", "client data")
@@ -103,7 +104,7 @@ cdef class FanOut:
             raise OSError("no epoll instance or eventfd: is the limit of open files reached?")
         self.engine.stall_timeout_ns = <int64_t> (stall_timeout_s * 1e9)
         self.engine.max_lag_ns = <int64_t> (max_lag_s * 1e9)
-        self.engine.pages_from = pages_from
+        self.engine.pages_from = INT64_MAX if huge_pages.possible() else pages_from
         self.key_update_records = key_update_records
         self.key_update_spacing_ns = <int64_t> (key_update_spacing_s * 1e9)
         self.streams = []

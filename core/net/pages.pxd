@@ -1,6 +1,7 @@
 # The newest frame blocks of a stream in a memory file: sendfile hands its pages to the kernel, where send would copy the
 # bytes once more for each plain reader (docs/decisions/0013). Each block begins a page, and no byte is written twice:
-# sockets may still hold a page when its block is long gone. Owned by one fan-out thread.
+# sockets may still hold a page when its block is long gone. Owned by one fan-out thread. Not to be used where the file
+# may get huge pages (core/net/huge_pages.py).
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -12,7 +13,7 @@ cdef enum:
 
 cdef struct PageFile:
     int descriptor
-    bint refused              # the kernel did not want to: no memory, no descriptors, a sandbox
+    bint refused              # the kernel did not want to, or not to take pages back: no memory, a sandbox
     int64_t begin             # bytes before are given back
     int64_t end               # where the next block goes
     uint64_t newest           # position in the window of the last block pushed

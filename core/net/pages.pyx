@@ -21,6 +21,13 @@ cdef void pages_free(PageFile *pages) noexcept nogil:
         close(pages.descriptor)
 
 
+cdef void refuse(PageFile *pages) noexcept nogil:
+    """From now on no block is in pages. Those that sockets still hold live on without the file."""
+    pages_free(pages)
+    pages_init(pages)
+    pages.refused = True
+
+
 cdef bint write_block(PageFile *pages, const FrameBlock *block) noexcept nogil:
     if pages.descriptor < 0:
         pages.descriptor = memfd_create("camfleet frames", MFD_CLOEXEC)
@@ -38,11 +45,16 @@ cdef void pages_push(PageFile *pages, uint64_t position, const FrameBlock *block
     if write_block(pages, block):
         pages.end += (block.size + page_size - 1) // page_size * page_size
     else:
-        pages.refused = True
+        refuse(pages)
 
 
 cdef void pages_trim(PageFile *pages, uint64_t position) noexcept nogil:
     cdef int64_t begin = pages.starts[position & (WINDOW_SLOTS - 1)]
-    if begin > pages.begin:
-        fallocate(pages.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pages.begin, begin - pages.begin)
+    if begin <= pages.begin:
+        return
+    if fallocate(
+        pages.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pages.begin, begin - pages.begin
+    ) == 0:
         pages.begin = begin
+    else:
+        refuse(pages)               # it would grow as long as the stream runs

@@ -50,7 +50,10 @@ cdef int aead_init(AEAD *aead, Algorithm algorithm, bint sealing) noexcept nogil
     aead.algorithm = algorithm
     aead.sealing = sealing
     if algorithm != CHACHA20_POLY1305 and ipsec_mb != NULL and prefer_ipsec_mb:
-        return STATUS_OK if posix_memalign(&aead.gcm, CACHE_LINE, ipsec_mb_key_size()) == 0 else ERROR_MEMORY
+        if posix_memalign(&aead.gcm, CACHE_LINE, ipsec_mb_key_size()) == 0:
+            return STATUS_OK
+        aead.gcm = NULL             # undefined on failure, and freed by aead_free
+        return ERROR_MEMORY
     aead.cipher = EVP_CIPHER_CTX_new()
     if aead.cipher == NULL:
         ERR_clear_error()

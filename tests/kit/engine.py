@@ -31,16 +31,23 @@ def tcp_pair(receive_buffer: int | None = None) -> tuple[socket.socket, socket.s
 class Rig:
     """The engine with one stream; frames are pushed by the test, so that time is the test's."""
 
-    def __init__(self, join: str = "force", **options: Any) -> None:
+    def __init__(self, join: str = "force", before: Callable[[], None] | None = None, **options: Any) -> None:
+        """`before` is called in the engine's thread, ahead of it."""
         self.engine = FanOut(**options)
         self.stream = MediaStream(ntp_offset_ns=10**18, cname=b"camfleet@test", join=join, ssrc=0xCAFE, sequence=65_530)
         self.engine.add_stream(self.stream)
-        self.thread = threading.Thread(target=self.engine.run, name="fan-out")
+        self.thread = threading.Thread(target=self._run, args=(self.engine, before), name="fan-out")
         self.thread.start()
         self.kept: list[Event] = []
         self.number = 0
         self.began_ns = time.monotonic_ns()
         self.sockets: list[socket.socket] = []
+
+    @staticmethod
+    def _run(engine: FanOut, before: Callable[[], None] | None) -> None:
+        if before:
+            before()
+        engine.run()
 
     def close(self) -> None:
         """Safe to call twice."""

@@ -17,4 +17,5 @@ READERS_PER_S = 150
 def test_a_reader_costs_little_memory(folder: Path, tls: bool, readers: tuple[int, int], most: int) -> None:
     film = write_clip(folder / "film.mp4", pictures=60)
     worker, supervisor = memory.of_a_reader(film, folder, tls, readers, READERS_PER_S)
+    assert worker > 0, "no reader costs nothing"
     assert worker + supervisor < most, f"{worker:.0f} bytes in the worker, {supervisor:.0f} in the supervisor"

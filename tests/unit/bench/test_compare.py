@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from camfleet.bench.compare import base_commit, fastest, report
+from camfleet.bench.compare import base_commit, fastest, measure, report
 
 
 def test_the_fastest_of_all_rounds_counts() -> None:
@@ -45,3 +45,17 @@ def test_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("third", "fourth"):
         git("commit", "-q", "--allow-empty", "-m", name)
     assert base_commit() == commits[1]
+
+
+def test_a_benchmark_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is shown, and the others count."""
+    folder = tmp_path / "bench" / "micro"
+    folder.mkdir(parents=True)
+    (folder / "test_two.py").write_text(
+        "def test_a(benchmark): benchmark(int)\ndef test_b(benchmark): assert 0, 'broken'\n"
+    )
+    assert list(measure(tmp_path)) == ["bench/micro/test_two.py::test_a"]
+    assert "AssertionError: broken" in capsys.readouterr().out
+    (folder / "test_two.py").write_text("syntax error")
+    assert measure(tmp_path) == {}
+    assert "SyntaxError" in capsys.readouterr().out
