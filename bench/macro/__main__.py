@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from . import clip, results, table
 from .cores import Cores
 from .fleet import Fleet
@@ -71,6 +73,7 @@ class Bench:
         self.folder = folder
         self.deadline_s = time.monotonic() + options.minutes * 60
         self.runs: list[Run] = results.load(options.out) if options.add else []
+        self.commit = results.commit()
         self.first_round = max((run.round for run in self.runs), default=-1) + 1
 
     def run(self) -> None:
@@ -112,6 +115,7 @@ class Bench:
             if time.monotonic() + ramp_s(case.readers) + seconds + STOP_S > self.deadline_s:
                 return
             run = measure(case, number, fleet.server(case), options.cores, seconds, options.others)
+            run = msgspec.structs.replace(run, commit=self.commit, date=time.strftime("%Y-%m-%d"))
             self.runs.append(run)
             print(table.line(run), file=sys.stderr, flush=True)
             if run.server_limit:

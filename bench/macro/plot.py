@@ -51,7 +51,7 @@ def step(most: int) -> int:
 
 def curve(runs: Sequence[Run], name: str, most: int, number: int) -> Iterator[str]:
     """The median of each count with a bar from the lowest to the highest run; above the panel its name and
-    the most readers that it held, with a + when more were not tried."""
+    the most readers that it held, with a + when no count is known that is too many."""
     colour = COLOURS[name]
     found = {run.case: costs(runs, run.case) for run in sorted(runs, key=lambda run: run.case.readers)}
     points = [(case.readers, cost) for case, cost in found.items() if cost]
@@ -70,6 +70,6 @@ def curve(runs: Sequence[Run], name: str, most: int, number: int) -> Iterator[st
         for readers, cost in points:
             x, y = place(readers, cost.median).split()
             yield f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>'
-    held, missed, _ = limit(runs)
+    held, missed, *_ = limit(runs)
     label = f"{NAMES[name]}: {held:,}{'' if missed else '+'}"
     yield f'<text x="{PANEL * number * 0.3:.1f}" y="-15" fill="{colour}" font-weight="600">{label}</text>'

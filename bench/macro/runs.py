@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from .clip import FPS
 from .cores import Cores, Watch
 from .servers import Server, pinned
 
@@ -17,6 +18,8 @@ MANY = 1000  # readers from which on they come ...
 MANY_PER_S = 100  # ... so slowly: each costs milliseconds, and the server is busy with media
 STOP_S = 5.0  # what else a run takes
 LATE_MS = 100.0  # the 99th percentile of the delay from capture to arrival: over it a run has late frames
+ENOUGH = 0.99  # of the frames that the readers should get
+SILENT_MS = 1000.0  # without a frame: a reader that plays no more
 CLIENT_TIMEOUT_S = 120
 
 
@@ -55,6 +58,8 @@ class Run(msgspec.Struct, frozen=True):
     server_limit: str  # why the server did not hold so many readers
     client_limit: str  # why the figures are the client's
     disturbance: str  # why they are of the machine's other work
+    commit: str = ""  # that was measured; empty when it is not known
+    date: str = ""
 
     @property
     def counts(self) -> bool:
@@ -62,8 +67,13 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Why it does not count: the first that makes the others doubtful."""
-        return self.disturbance or self.client_limit or self.server_limit
+        """Why it does not count."""
+        return self.spoiled or self.server_limit
+
+    @property
+    def spoiled(self) -> str:
+        """Why it says nothing of the server, neither way: the first that makes the other doubtful."""
+        return self.disturbance or self.client_limit
 
 
 def ramp_s(readers: int) -> float:
@@ -95,14 +105,15 @@ def judged(case: Case, number: int, figures: dict[str, Any], other_cores: float,
         other_cores=other_cores,
         delay_p50_ms=delay.get("p50", 0.0),
         delay_p99_ms=delay.get("p99", 0.0),
-        server_limit=server_limit(figures),
+        server_limit=server_limit(case, figures),
         client_limit="; ".join(tool["bottlenecks"]),
         disturbance=f"other processes used {other_cores:.2f} of the two cores" if other_cores > tolerated else "",
     )
 
 
-def server_limit(figures: dict[str, Any]) -> str:
-    """A reader that failed, a packet or a frame that is missing, frames that come late. Empty: it holds."""
+def server_limit(case: Case, figures: dict[str, Any]) -> str:
+    """A reader that failed or fell silent, a packet or a frame that is missing, frames that come late. Empty: it
+    holds."""
     reasons, gaps, delay = figures["readers"]["reasons"], figures["gaps"], figures["delay_ms"]
     found = [f"{count} readers failed ({reason})" for reason, count in reasons.items()]
     words = {
@@ -112,6 +123,14 @@ def server_limit(figures: dict[str, Any]) -> str:
         "malformed": "packets malformed",
     }
     found += [f"{gaps[name]} {text}" for name, text in words.items() if gaps[name]]
+    seconds = figures["seconds"]
+    frames = figures["frames_per_s"] * seconds
+    due = case.readers * (FPS * seconds - 1)  # one frame of each reader may lie just outside the window
+    if frames < ENOUGH * due:
+        found.append(f"{frames:.0f} frames instead of {due:.0f}")
+    silence = figures["longest_without_frame_ms"]
+    if silence and silence["max"] > SILENT_MS:
+        found.append(f"{silence['max'] / 1000:.1f} s without a frame")
     if not delay:
         found.append("no frame of a known time")
     elif delay["p99"] > LATE_MS:
@@ -130,18 +149,22 @@ class Spread(msgspec.Struct, frozen=True):
     median: float
     low: float
     high: float
+    runs: int
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    return Spread(statistics.median(values), min(values), max(values)) if values else None
+    return Spread(statistics.median(values), min(values), max(values), len(values)) if values else None
+
+
+def counting(runs: Sequence[Run], case: Case) -> list[Run]:
+    return [run for run in runs if run.case == case and run.counts]
 
 
 def costs(runs: Sequence[Run], case: Case) -> Spread | None:
-    return spread([run.cpu_us for run in runs if run.case == case and run.counts])
+    return spread([run.cpu_us for run in counting(runs, case)])
 
 
 def ratios(runs: Sequence[Run], case: Case, base: Case) -> Spread | None:
     """Of `case` to `base`, each within its round: what the machine does to both cancels out."""
-    bases = {run.round: run.cpu_us for run in runs if run.case == base and run.counts and run.cpu_us}
-    counting = [run for run in runs if run.case == case and run.counts and run.round in bases]
-    return spread([run.cpu_us / bases[run.round] for run in counting])
+    bases = {run.round: run.cpu_us for run in counting(runs, base) if run.cpu_us}
+    return spread([run.cpu_us / bases[run.round] for run in counting(runs, case) if run.round in bases])

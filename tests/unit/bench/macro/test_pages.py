@@ -1,5 +1,6 @@
 """Tables, plot and files made of runs."""
 
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 from camfleet.bench.macro import results
 from camfleet.bench.macro.plot import HEIGHT, PANEL, svg
 from camfleet.bench.macro.runs import Case, Run
-from camfleet.bench.macro.table import cases, costs_table, left_out, limits_table, line
+from camfleet.bench.macro.table import cases, costs_table, delays_table, limits_table, line, not_held, spoiled
+from msgspec import json, to_builtins
+from msgspec.structs import replace
 
 from tests.kit.bench_runs import run
 
@@ -27,9 +30,33 @@ def test_costs_and_ratios_as_a_table() -> None:
     assert list(costs_table(RUNS)) == [
         "|  | readers | floor | camfleet | gst-rtsp-server | camfleet : floor | gst-rtsp-server : camfleet |",
         "|---|---|---|---|---|---|---|",
-        "| RTSP | 50 | - | 750 (750-750) | 6,000 (6,000-6,000) | - | 8.00 (8.00-8.00) |",
-        "| RTSPS | 400 | 400 (400-400) | 500 (480-520) | - | 1.25 (1.20-1.30) | - |",
-        "| RTSPS | 10 x 20 | - | 900 (900-900) | - | - | - |",
+        "| RTSP | 50 | - | 750 (750-750), n=1 | 6,000 (6,000-6,000), n=1 | - | 8.00 (8.00-8.00), n=1 |",
+        "| RTSPS | 400 | 400 (400-400), n=3 | 500 (480-520), n=3 | 0 of 1 rounds | 1.25 (1.20-1.30), n=3 | - |",
+        "| RTSPS | 10 x 20 | - | 900 (900-900), n=1 | - | - | - |",
+    ]
+
+
+def test_a_cost_says_of_how_many_rounds_it_is() -> None:
+    failed = run(400, server_limit="late")
+    spoiled_ones = [run(400, client_limit="busy"), run(400, server_limit="late", disturbance="others")]
+    for runs, cell in (
+        ([run(400), run(400), failed, *spoiled_ones], "500 (500-500), 2 of 3 rounds"),
+        ([run(400), *spoiled_ones], "500 (500-500), n=1"),
+        ([failed, failed], "0 of 2 rounds"),
+        (spoiled_ones, "-"),
+    ):
+        assert list(costs_table(runs))[2:] == [f"| RTSPS | 400 | {cell} |"]
+
+
+def test_delays_and_shares_of_the_core_as_a_table() -> None:
+    slow = run(1000, 950.0, p99_ms=30.0)
+    assert list(delays_table([*RUNS, slow])) == [
+        "|  | readers | floor | camfleet | gst-rtsp-server |",
+        "|---|---|---|---|---|",
+        "| RTSP | 50 | - | 4.0 / 12.0, 4% | 4.0 / 12.0, 30% |",
+        "| RTSPS | 400 | 4.0 / 12.0, 16% | 4.0 / 12.0, 20% | - |",
+        "| RTSPS | 1000 | - | 4.0 / 21.0, 70% | - |",
+        "| RTSPS | 10 x 20 | - | 4.0 / 12.0, 18% | - |",
     ]
 
 
@@ -44,15 +71,17 @@ def test_limits_as_a_table() -> None:
         "| RTSP | camfleet | 50 | not tried |  |",
         "| RTSP | gst-rtsp-server | 50 | not tried |  |",
         "| RTSPS | floor | 400 | not tried |  |",
-        "| RTSPS | camfleet | 1,000 | 1,200 | thread 1 used 97% of a processor |",
+        "| RTSPS | camfleet | 1,000 | client was the limit from 1,200 |  |",
         "| RTSPS | gst-rtsp-server | 0 | 400 | 12 packets missing |",
     ]
 
 
 def test_runs_that_do_not_count_are_told() -> None:
-    assert list(left_out(RUNS)) == [
-        "- RTSPS, 400, gst-rtsp-server: 12 packets missing",
+    both = run(800, server_limit="late", disturbance="others")
+    assert not_held([*RUNS, both]) == ["- RTSPS, 400, gst-rtsp-server: 12 packets missing"]
+    assert spoiled([*RUNS, both]) == [
         "- RTSPS, 1200, camfleet: thread 1 used 97% of a processor",
+        "- RTSPS, 800, camfleet: others",
     ]
 
 
@@ -91,7 +120,7 @@ def test_the_plot_shows_the_medians_of_what_counts() -> None:
     assert len({place[0] for place in circles}) == 2
     assert len(list(plain.iter(f"{space}circle"))) == 2
     texts = [text.text for text in secure.iter(f"{space}text")]
-    assert "camfleet: 1,000" in texts
+    assert "camfleet: 1,000+" in texts
     assert "floor: 400+" in texts
     assert "gst-rtsp-server: 0" in texts
 
@@ -100,8 +129,51 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     results.write(tmp_path / "results", RUNS)
     assert results.load(tmp_path / "results") == RUNS
     page = (tmp_path / "results" / "side-by-side.md").read_text()
-    assert "| RTSPS | 400 | 400 (400-400) | 500 (480-520) | - | 1.25 (1.20-1.30) | - |" in page
-    assert "- RTSPS, 400, gst-rtsp-server: 12 packets missing" in page
+    assert (
+        "| RTSPS | 400 | 400 (400-400), n=3 | 500 (480-520), n=3 | 0 of 1 rounds | 1.25 (1.20-1.30), n=3 | - |" in page
+    )
+    held, _, neither_way = page.partition("## Runs that do not count, neither way")
+    assert "- RTSPS, 400, gst-rtsp-server: 12 packets missing" in held
+    assert "- RTSPS, 1200, camfleet: thread 1" in neither_way
     assert "OpenSSL" in page
     assert "{" not in page
     ElementTree.parse(tmp_path / "results" / "side-by-side.svg")
+
+
+def test_the_page_says_which_commit_was_measured_and_when() -> None:
+    measured = [replace(each, commit="ab3d94b", date="2026-11-22") for each in RUNS]
+    text = f"Runs: {len(RUNS)} of ab3d94b (2026-11-22)"
+    assert results.origin(measured) == f"{text}."
+    later = replace(RUNS[0], commit="ab3d94b", date="2026-11-23")
+    assert results.origin([*measured, later]) == f"{text}; 1 of ab3d94b (2026-11-23)."
+    other = replace(later, commit="ab3d94b-dirty")
+    warning = "**They are not all of one commit.**"
+    assert results.origin([*measured, other]) == f"{text}; 1 of ab3d94b-dirty (2026-11-23). {warning}"
+
+
+def test_runs_of_before_they_said_their_commit_are_shown_as_such(tmp_path: Path) -> None:
+    before = [{key: value for key, value in to_builtins(RUNS[0]).items() if key not in ("commit", "date")}]
+    (tmp_path / "side-by-side.json").write_bytes(json.encode(before))
+    loaded = results.load(tmp_path)
+    assert loaded == RUNS[:1]
+    results.write(tmp_path, [*loaded, replace(RUNS[1], commit="ab3d94b", date="2026-11-22")])
+    page = (tmp_path / "side-by-side.md").read_text()
+    assert "Runs: 1 of an unknown commit (no date); 1 of ab3d94b (2026-11-22). **They are" in page
+
+
+def test_results_alone_do_not_make_a_commit_dirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert results.commit() == ""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    code, page = tmp_path / "code.py", tmp_path / "bench" / "results" / "side-by-side.md"
+    page.parent.mkdir(parents=True)
+    code.touch()
+    page.touch()
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    clean = results.commit()
+    assert len(clean) >= 7
+    page.write_text("new")
+    assert results.commit() == clean
+    code.write_text("new")
+    assert results.commit() == f"{clean}-dirty"
