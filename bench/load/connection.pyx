@@ -1,7 +1,7 @@
 """Client connections over libssl or plain sockets; see connection.pxd."""
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove, memset, strerror
 from posix.unistd cimport close

@@ -10,12 +10,10 @@ cdef extern from "openssl/ssl.h" nogil:
     ctypedef struct SSL_METHOD:
         pass
     enum:
-        SSL_ERROR_SSL
         SSL_ERROR_WANT_READ
         SSL_ERROR_WANT_WRITE
         SSL_ERROR_SYSCALL
         SSL_ERROR_ZERO_RETURN
-        SSL_VERIFY_NONE
         SSL_VERIFY_PEER
         SSL_MODE_RELEASE_BUFFERS
         SSL_MODE_ENABLE_PARTIAL_WRITE
@@ -42,7 +40,6 @@ cdef extern from "openssl/ssl.h" nogil:
     void *SSL_get_app_data(const SSL *ssl)
     void SSL_set_read_ahead(SSL *ssl, int yes)
     int SSL_connect(SSL *ssl)
-    int SSL_version(const SSL *ssl)
     int SSL_has_pending(const SSL *ssl)
     int SSL_key_update(SSL *ssl, int type)
     const SSL_CIPHER *SSL_get_current_cipher(const SSL *ssl)

@@ -139,6 +139,8 @@ cdef class Floor:
         reader.rest_size = 0
         if self.tls:
             reader.cipher = EVP_CIPHER_CTX_new()
+            if reader.cipher == NULL:
+                raise MemoryError
             memcpy(reader.iv, <const uint8_t *>iv, IV_SIZE)
             if EVP_CipherInit_ex(reader.cipher, EVP_aes_128_gcm(), NULL, <const uint8_t *>key, NULL, 1) != 1:
                 EVP_CIPHER_CTX_free(reader.cipher)

@@ -6,7 +6,6 @@ one reader.
 """
 
 import contextlib
-import json
 import os
 import re
 import statistics
@@ -16,10 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from . import clip
-from .servers import Server, camfleet, wait_until
+from .servers import Server, camfleet, status, wait_until
 
 READERS = 100, 900
 READERS_PER_S = 60
@@ -33,11 +31,6 @@ def private_bytes(pid: int) -> int:
     """What it has written and shares with nobody. Clean pages are of files: they come and go as the kernel likes."""
     smaps = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(size) for size in re.findall(r"^Private_Dirty: +(\d+) kB$", smaps, re.MULTILINE)) * 1024
-
-
-def status(folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "camfleet.supervisor", "status", "--json", "--state-dir", str(folder / "state")]
-    return dict(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
 
 
 @contextlib.contextmanager
@@ -57,7 +50,8 @@ def playing(
 
 
 def count_playing(folder: Path) -> int:
-    return sum(reader["state"] == "playing" for each in status(folder)["cameras"] for reader in each["readers"])
+    cameras = status(folder / "state")["cameras"]
+    return sum(reader["state"] == "playing" for each in cameras for reader in each["readers"])
 
 
 def of_a_reader(
@@ -67,7 +61,8 @@ def of_a_reader(
     first, last = readers
     core = sorted(os.sched_getaffinity(0))[-1]
     with camfleet(film, folder, core, tls, 1) as server, playing(server, folder, first, first, readers_per_s):
-        pids = status(folder)["cameras"][0]["worker_pid"], status(folder)["supervisor"]["pid"]
+        found = status(folder / "state")
+        pids = found["cameras"][0]["worker_pid"], found["supervisor"]["pid"]
         before = [private_bytes(pid) for pid in pids]
         with playing(server, folder, last - first, last, readers_per_s):
             grown = [private_bytes(pid) - size for pid, size in zip(pids, before, strict=True)]
@@ -79,7 +74,7 @@ def of_cameras(film: Path, folder: Path) -> list[int]:
     core = sorted(os.sched_getaffinity(0))[-1]
     with camfleet(film, folder, core, False, CAMERAS) as server, playing(server, folder, CAMERAS, CAMERAS):
         time.sleep(SETTLE_S)
-        return [each["worker_pss_bytes"] for each in status(folder)["cameras"]]
+        return [each["worker_pss_bytes"] for each in status(folder / "state")["cameras"]]
 
 
 def main() -> None:
