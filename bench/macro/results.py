@@ -34,7 +34,7 @@ Behind the names stands how many readers a core held; + when no count is known t
 ## What a reader costs
 
 CPU microseconds per reader and second, user and system, of all the server's processes: median (lowest-highest) of the
-n runs that count. 1,000 means that 1,000 readers take a core. `2 of 3 rounds`: in one the server did not hold.
+n runs that count. 1,000 means that 1,000 readers take a core. `2 of 3 rounds`: one of them the server did not hold.
 `-`: no run says anything. Ratios are of runs of the same round. `10 x 20`: 10 cameras with 20 readers each.
 
 {costs}
