@@ -2,6 +2,7 @@
 # make test        all tests, with the real clients; ARGS="tests/unit -k digest" for some of them
 # make soak        ten minutes of FFmpeg and GStreamer through KeyUpdates twice a second
 # make soak-slow   200 readers, 20 of them slow and 5 that never read
+# make soak-certificates  30 changes of certificates in a minute, under handshakes as fast as they come
 # make soak-churn  half an hour of readers that come and go
 # make bench-micro the benchmarks of single steps
 # make bench-compare  the same of this commit and of its base, as ratios
@@ -33,7 +34,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. 
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass bench-memory soak-slow soak-churn lint dist clean debian-build debian-bench debian-test bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass bench-memory soak-slow soak-churn soak-certificates lint dist clean debian-build debian-bench debian-test bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -49,6 +50,9 @@ soak-slow: debian-test $(STATE)/installed .make/test-requirements
 
 soak-churn: debian-test $(STATE)/installed .make/test-requirements
 	CAMFLEET_CHURN_S=1800 $(BIN)/python -m pytest tests/process/test_churn.py $(ARGS)
+
+soak-certificates: debian-test $(STATE)/installed .make/test-requirements
+	CAMFLEET_CERTIFICATES_S=60 $(BIN)/python -m pytest tests/process/test_certificate_changes.py -s $(ARGS)
 
 bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)

@@ -111,7 +111,7 @@ class Server:
             self._router.serve,
             self._budget,
             self._journal,
-            certificates.directory,
+            lambda: certificates.directory,
             handshake_timeout_s=limits.handshake_timeout_s,
         )
 
@@ -160,7 +160,6 @@ class Server:
                 self._served = now
                 await self._guarded(self._reload(reload))
             await self._guarded(self._certificates.look(time.time()))
-            self._door.directory = self._certificates.directory
             seen = now
 
     async def _guarded(self, change: Awaitable[None]) -> None:
@@ -197,7 +196,6 @@ class Server:
         self._budget.limits = self._router.limits = settings.limits
         self._authenticator.set_users(settings.users)
         self._certificates.commit(certificates)
-        self._door.directory = self._certificates.directory
         self._accept(added)
         await self._stop_accepting(leaving)
         self._close_ports(leaving)

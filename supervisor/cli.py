@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="say everything that is wrong with a configuration file")
     check.add_argument("file", type=Path, metavar="FILE")
-    check.set_defaults(command=_check)
+    check.set_defaults(command=_check, state_dir=None)
 
     status = commands.add_parser("status", parents=[where], help="cameras, workers, streams and readers of the server")
     status.add_argument("--json", action="store_true", help="for scripts")
@@ -141,10 +141,20 @@ def _stdout_is_journal() -> bool:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from .certs import Store
+    from .certs.advice import remarks
+    from .certs.files import configured_files
+
     settings = load(options.file)
     streams = sum(len(camera.streams) for camera in settings.cameras)
     counts = ((len(settings.cameras), "camera"), (streams, "stream"), (len(settings.users), "user"))
+    certs = _state(options, settings).certs
+    found = list(remarks(settings, Store(certs, configured_files(settings.tls.identities, certs))))
+    if blocks := [each.text for each in found if each.blocks]:
+        raise StartError("\ncamfleet: ".join(blocks))
     print(f"{options.file}: good; " + ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts))
+    for each in found:
+        print(f"warning: {each.text}")
     return 0
 
 

@@ -25,7 +25,7 @@ from .expiry import Expiry, days_left, is_over
 from .files import StoreError, configured_files
 from .provision import renew
 from .store import Store
-from .watch import Watched, context_of
+from .watch import Served, Watched, context_of
 
 log = Log("certs")
 
@@ -43,6 +43,7 @@ class Arrangement:
     watched: Mapping[str, Watched] = field(default_factory=dict)
     contexts: Mapping[_Key, ServerContext] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)  # by identity
+    served: Mapping[str, Served] = field(default_factory=dict)  # by identity
     directory: Directory | None = None
 
 
@@ -91,7 +92,7 @@ class LiveCertificates:
         if arrangement.settings is not None:
             for identity in arrangement.settings.identities:
                 arrangement.watched[identity.name].settings = identity
-        self._now = arrangement
+        self._swap(arrangement)
 
     async def look(self, now_s: float) -> None:
         """Take what has changed in the files, and what the time changes."""
@@ -104,26 +105,34 @@ class LiveCertificates:
         asking = [identity.client for identity in settings.identities if identity.client.certificates != "off"]
         self._client_authorities.look({client.ca for client in asking})
         try:
-            self._now = await asyncio.to_thread(self._arrange, settings, watched, now_s)
+            self._swap(await asyncio.to_thread(self._arrange, settings, watched, now_s))
         except CertificateError as error:
             log.error("certificates_unchanged", reason=str(error))
-        served = [(each.name, pair.description) for each in watched.values() for pair in each.pairs]
-        self._expiry.look(served, now_s)
+        served = self._now.served
+        self._expiry.look(((name, pair.description) for name in served for pair in served[name].pairs), now_s)
 
     def status(self, sessions: Iterable[TLSInfo], now_s: float) -> list[CertificateStatus]:
         """One for each certificate."""
         shown = [(session.certificate, session.certificate_fingerprint) for session in sessions]
         rows = []
-        for each in self._now.watched.values():
-            current = {pair.description.fingerprint for pair in each.pairs}
-            older = sum(name == each.name and fingerprint not in current for name, fingerprint in shown)
-            rows += [_status(each, index, older, now_s) for index in range(len(each.pairs))]
-            if each.problem and not each.pairs:  # a camera that shows the global one instead
-                state = f"refused: {each.problem}"
-                rows.append(CertificateStatus(identity=each.name, state=state, problem=each.problem))
+        for name, served in self._now.served.items():
+            watched, current = self._now.watched[name], set(_fingerprints(served))
+            older = sum(identity == name and fingerprint not in current for identity, fingerprint in shown)
+            rows += [_status(watched, served, index, older, now_s) for index in range(len(served.pairs))]
+            if watched.problem and not served.pairs:  # a camera that shows the global one instead
+                state = f"refused: {watched.problem}"
+                rows.append(CertificateStatus(identity=name, state=state, problem=watched.problem))
         return rows
 
     # ------------------------------------------------------------ inside
+
+    def _swap(self, arrangement: Arrangement) -> None:
+        """From here on every handshake is with what is new."""
+        before, self._now = self._now, arrangement
+        for name, served in arrangement.served.items():
+            if served != before.served.get(name, Served()):
+                shown = " ".join(_fingerprints(served)) or "those of global"
+                log.info("certificate_live", identity=name, generation=served.generation, fingerprints=shown)
 
     async def _renew(self, watched: Mapping[str, Watched], now_s: float) -> None:
         """Certificates of the own authority, at two thirds of their lifetime. Looked after from time to time."""
@@ -146,19 +155,20 @@ class LiveCertificates:
     def _arrange(self, settings: TLSSettings, watched: Mapping[str, Watched], now_s: float) -> Arrangement:
         """Contexts of before are used again where nothing has changed, with their tickets. Raises CertificateError."""
         contexts: dict[_Key, ServerContext] = {}
+        served = {name: each.served for name, each in watched.items()}
         policies = {identity.name: self._policy(settings, identity) for identity in settings.identities}
         entries = []
         for identity in settings.identities:
             if identity.reachable:
-                own = watched[identity.name]
-                shown = own if own.pairs else watched[GLOBAL]
-                key = shown.name, shown.generation, _valid(shown.pairs, now_s), policies[identity.name]
+                name = identity.name if served[identity.name].pairs else GLOBAL
+                pairs, generation = served[name]
+                key = name, generation, _valid(pairs, now_s), policies[identity.name]
                 if key not in contexts:
                     contexts[key] = self._now.contexts.get(key) or _made(key)
                 over = all(is_over(pair.description, now_s) for pair in key[2])
                 contexts[key].expired = over and settings.expired == "refuse"
                 entries.append(Entry(contexts[key], identity.rtsps_port, identity.server_name, identity.address))
-        return Arrangement(settings, watched, contexts, policies, Directory(entries[0].context, entries[1:]))
+        return Arrangement(settings, watched, contexts, policies, served, Directory(entries[0].context, entries[1:]))
 
     def _policy(self, settings: TLSSettings, identity: IdentitySettings) -> Policy:
         strict, client = settings.profile == "strict", identity.client
@@ -182,8 +192,12 @@ def _valid(pairs: tuple[Pair, ...], now_s: float) -> tuple[Pair, ...]:
     return tuple(pair for pair in pairs if not is_over(pair.description, now_s)) or pairs
 
 
-def _status(watched: Watched, index: int, older: int, now_s: float) -> CertificateStatus:
-    description = watched.pairs[index].description
+def _fingerprints(served: Served) -> list[str]:
+    return [pair.description.fingerprint for pair in served.pairs]
+
+
+def _status(watched: Watched, served: Served, index: int, older: int, now_s: float) -> CertificateStatus:
+    description = served.pairs[index].description
     state = "live"
     if watched.problem:
         state = f"refused: {watched.problem}"
@@ -191,7 +205,7 @@ def _status(watched: Watched, index: int, older: int, now_s: float) -> Certifica
         state = "expired"
     return CertificateStatus(
         identity=watched.name,
-        generation=watched.generation,
+        generation=served.generation,
         subject=description.subject,
         issuer=description.issuer,
         names=list(description.names),

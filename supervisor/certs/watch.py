@@ -37,19 +37,25 @@ class _Found(NamedTuple):
     digest: str
 
 
+class Served(NamedTuple):
+    """A camera without pairs shows those of the global identity."""
+
+    pairs: tuple[Pair, ...] = ()
+    generation: int = 0
+
+
 class Watched:
-    """`pairs` are served; a camera without any shows those of the global identity. `problem`: why the files that are
-    there now are not served; empty: they are. Reads, examines and rehearses in threads."""
+    """`served`: what is to be served; `problem`: why that is not what the files say now; empty: it is. Reads, examines
+    and rehearses in threads."""
 
     def __init__(self, settings: IdentitySettings, store: Store, examining: asyncio.Semaphore) -> None:
         self.settings = settings
-        self.pairs: tuple[Pair, ...] = ()
-        self.generation = 0
+        self.served = Served()
         self.problem = ""
         self.store = store
         self._examining = examining
         self._signatures: dict[Path, Signature] = {}
-        self._served = ""  # digest of the files
+        self._digest = ""  # of the files that are served
         self._refused = "", ""  # digest of the files, and why
         self._wrong_since_s: float | None = None
         self._waiting = False  # for what is wrong to become right, without saying so yet
@@ -71,7 +77,7 @@ class Watched:
             good = await asyncio.to_thread(self.store.newest_good, self.name)
             if good is None:
                 raise
-            self.pairs, self.generation = tuple(self.store.pairs(self.name, good.number)), good.number
+            self.served = Served(tuple(self.store.pairs(self.name, good.number)), good.number)
             self._refuse(str(error))
 
     async def look(self, now_s: float, *, told: bool = False) -> None:
@@ -100,16 +106,17 @@ class Watched:
     def _refuse(self, reason: str) -> None:
         if reason != self.problem:
             self.problem = reason
-            log.error("certificate_refused", identity=self.name, reason=reason, serving=f"generation {self.generation}")
+            serving = f"generation {self.served.generation}" if self.served.pairs else "the global one"
+            log.error("certificate_refused", identity=self.name, reason=reason, serving=serving)
 
     async def _update(self, *, told: bool, patient: bool) -> None:
         """Raises CertificateError, StoreError: what is there cannot be served."""
         found = await asyncio.to_thread(self._read, make=told)
-        if found.digest == self._served:
+        if found.digest == self._digest:
             return
         if found.digest == self._refused[0] and not told:
             raise CertificateError(self._refused[1])
-        if not found.materials and self.pairs and patient:
+        if not found.materials and self.served.pairs and patient:
             raise CertificateError("its certificate is gone")
         try:
             await self._take(found)
@@ -135,20 +142,12 @@ class Watched:
         if pairs:
             await asyncio.to_thread(_prove, pairs)
             generation = generation or await asyncio.to_thread(self._archive, pairs)
-        self.pairs, self.generation, self._served = pairs, generation, found.digest
-        log.info(
-            "certificate_live",
-            identity=self.name,
-            generation=generation,
-            fingerprints=" ".join(pair.description.fingerprint for pair in pairs) or "those of global",
-        )
+        self.served, self._digest = Served(pairs, generation), found.digest
 
-    def _known(self) -> tuple[tuple[Pair, ...], int]:
+    def _known(self) -> Served:
         """What is live is what was installed last."""
         current = None if self.name in self.store.configured else self.store.current(self.name)
-        if current is None:
-            return (), 0
-        return tuple(self.store.pairs(self.name, current.number)), current.number
+        return Served(tuple(self.store.pairs(self.name, current.number)), current.number) if current else Served()
 
     async def _examined(self, files: LiveFiles, material: Material) -> Pair:
         async with self._examining:

@@ -63,7 +63,7 @@ def _identity(camera: Camera, tls: TLS) -> IdentitySettings:
         files=_files(own),
         rtsps_port=camera.rtsps_port,
         server_name=camera.server_name,
-        address=camera.address,
+        address=str(camera.address),
         client=_client(own, tls),
     )
 

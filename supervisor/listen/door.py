@@ -33,8 +33,8 @@ class TurnedAwayError(Exception):
 
 
 class Door:
-    """Gives each Channel to `serve`, in a task of its own. `directory` may be replaced at any time (new certificates:
-    handshakes that have begun go on as they are); None: TLS is off.
+    """Gives each Channel to `serve`, in a task of its own. `directory` is asked for each handshake: the certificates as
+    they are now; None: TLS is off.
 
     `serve` detaches the channel or closes it, or leaves that to the door; it may let OSError out.
     """
@@ -44,11 +44,11 @@ class Door:
         serve: Callable[[Channel], Awaitable[None]],
         budget: Budget,
         journal: Journal,
-        directory: Directory | None,
+        directory: Callable[[], Directory | None],
         *,
         handshake_timeout_s: float = 5.0,
     ) -> None:
-        self.directory = directory
+        self._directory = directory
         self._serve = serve
         self._budget = budget
         self._journal = journal
@@ -120,7 +120,7 @@ class Door:
         while (protocol := classify(first)) is None:
             first += await read_some(sock, HEADER_SIZE - len(first))
         if protocol is Protocol.TLS:
-            if self.directory is None:
+            if self._directory() is None:
                 raise TurnedAwayError("TLS is off", 'server.rtsps is "off"')
             return await self._handshake(sock, peer, lease, first)
         if protocol is Protocol.RTSP and not listener.secure:
@@ -147,9 +147,10 @@ class Door:
 
     def _choose(self, local: Endpoint, server_name: str) -> ServerContext:
         """As late as can be: who asks after a change gets what is new."""
-        if self.directory is None:
+        directory = self._directory()
+        if directory is None:
             raise HandshakeError("", "TLS has just been switched off")
-        return self.directory.choose(local, server_name)
+        return directory.choose(local, server_name)
 
     def _note(self, reason: str, peer: Endpoint, detail: str) -> None:
         self._journal.note(reason, peer, detail, time.monotonic_ns())

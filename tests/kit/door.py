@@ -78,9 +78,8 @@ async def open_door(
 ) -> AsyncIterator[OpenDoor]:
     budget = Budget(limits or Limits())
     journal = Journal(Log("listen"))
-    door = Door(
-        serve, budget, journal, Directory(context) if context else None, handshake_timeout_s=handshake_timeout_s
-    )
+    directory = Directory(context) if context else None
+    door = Door(serve, budget, journal, lambda: directory, handshake_timeout_s=handshake_timeout_s)
     (listener,) = bind([host], 0, secure=secure)
     task = asyncio.create_task(door.run(listener))
     try:

@@ -27,7 +27,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 
 def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "f.toml"
-    file.write_text(USERS)
+    file.write_text(f'[server]\nstate_dir = "state"\n{USERS}')
     assert main(["check", str(file)]) == 0
     assert capsys.readouterr().out == f"{file}: good; 1 camera, 2 streams, 1 user\n"
 

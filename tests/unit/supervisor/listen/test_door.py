@@ -164,7 +164,7 @@ def test_a_rush_lets_those_who_are_inside_have_their_turn() -> None:
                 sock = stack.enter_context(raw_socket())
                 await loop.sock_connect(sock, ("127.0.0.1", listener.address.port))
             journal = Journal(Log("listen"))
-            door = Door(echo, Budget(Limits(connections=1)), journal, None)
+            door = Door(echo, Budget(Limits(connections=1)), journal, lambda: None)
             running = asyncio.create_task(door.run(listener))
             for _ in range(10):
                 await asyncio.sleep(0)

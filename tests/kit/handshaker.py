@@ -1,0 +1,59 @@
+"""A client that does nothing but handshakes, as fast as it can: `python -m tests.kit.handshaker PORT SECONDS KIND`.
+
+KIND: "1.3", "1.2", or either with "+resume": the ticket of the last connection is offered. Each handshake is a line
+of JSON on stdout at the end: when it began and ended (monotonic), what it was shown (SHA-256, hex) or the error.
+"""
+
+import hashlib
+import json
+import socket
+import ssl
+import sys
+import time
+from typing import NamedTuple
+
+REQUEST = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+
+
+class Handshake(NamedTuple):
+    began_s: float
+    ended_s: float
+    shown: str
+    error: str = ""
+
+
+def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None, resume: bool) -> ssl.SSLSocket:
+    sock = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port), timeout=10), server_hostname="localhost", session=session
+    )
+    if resume:  # the tickets of TLS 1.3 come with the first answer
+        sock.sendall(REQUEST)
+        sock.recv(4096)
+    return sock
+
+
+def main() -> None:
+    port, deadline_s, kind = int(sys.argv[1]), time.monotonic() + float(sys.argv[2]), sys.argv[3]
+    version, _, option = kind.partition("+")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = {
+        "1.2": ssl.TLSVersion.TLSv1_2,
+        "1.3": ssl.TLSVersion.TLSv1_3,
+    }[version]
+    done, session = [], None
+    while (began_s := time.monotonic()) < deadline_s:
+        try:
+            with connect(port, context, session, bool(option)) as sock:
+                shown = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
+                session = sock.session if option else None
+                done.append(Handshake(began_s, time.monotonic(), shown))
+        except OSError as error:
+            done.append(Handshake(began_s, time.monotonic(), "", repr(error)))
+    for handshake in done:
+        print(json.dumps(handshake))
+
+
+if __name__ == "__main__":
+    main()
