@@ -39,7 +39,8 @@ class ClientAuthorities:
         file = self._folder / path
         try:
             data = file.read_bytes()
-            load_authorities(data)
+            if data != self._known.get(path):
+                load_authorities(data)
         except OSError as error:
             raise CertificateError(f"client_ca: {file}: {error.strerror}") from None
         except CertificateError as error:

@@ -147,7 +147,9 @@ class Watched:
     def _known(self) -> Served:
         """What is live is what was installed last."""
         current = None if self.name in self.store.configured else self.store.current(self.name)
-        return Served(tuple(self.store.pairs(self.name, current.number)), current.number) if current else Served()
+        if current is None or not current.pairs:
+            return Served()
+        return Served(tuple(self.store.pairs(self.name, current.number)), current.number)
 
     async def _examined(self, files: LiveFiles, material: Material) -> Pair:
         async with self._examining:
