@@ -1,8 +1,10 @@
 """A reader with a bad line."""
 
 import itertools
+import select
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -21,10 +23,11 @@ class SlowReader:
         # Room for little: else its kernel takes nothing for many seconds, and then much at once.
         self.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.packets: list[RTPPacket] = []
-        self.ended = False
+        self.ended_s: float | None = None
         self._rate = rate
         self._hurry, self._stop = threading.Event(), threading.Event()
         self.client.play()
+        self.began_s = time.monotonic()
         self._reader = InterleavedReader()
         self._thread = threading.Thread(target=self._run, name="slow reader", daemon=True)
         self._thread.start()
@@ -57,9 +60,14 @@ class SlowReader:
     def _run(self) -> None:
         self._take(self.client.give_up())
         self.client.sock.settimeout(0.5)
+        aborted = select.poll()
+        aborted.register(self.client.sock, 0)  # without reading: POLLERR and POLLHUP are always told
         while not self._stop.is_set():
             hurries = self._hurry.wait(TURN_S)
             if not hurries and not self._rate:
+                if aborted.poll(0):
+                    self.ended_s = time.monotonic()
+                    return
                 continue
             try:
                 data = self.client.sock.recv(65_536 if hurries else round(self._rate * TURN_S))
@@ -68,7 +76,7 @@ class SlowReader:
             except OSError:
                 data = b""
             if not data:
-                self.ended = True
+                self.ended_s = time.monotonic()
                 return
             self._take(data)
 
