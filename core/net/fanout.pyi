@@ -71,6 +71,8 @@ class FanOut:
 
     All other methods may be called from any Python thread; they only queue a command. Commands of one client are
     carried out in order. A command for a client that is already closed is ignored.
+
+    Each command wakes the thread; those of a `with` block wake it once, at the end.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class FanOut:
     def event_fd(self) -> int:
         """Readable while events wait."""
 
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
     def run(self) -> None: ...
     def stop(self) -> None:
         """Close every descriptor at once and let `run` return. For an orderly end `close` each client before."""

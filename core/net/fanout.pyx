@@ -12,7 +12,7 @@ from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_r
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
     COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_SEND, COMMAND_STOP, EVENT_CLOSED, EVENT_READY, EVENT_RECEIVED,
-    Item, ItemKind, item_data, item_free, item_new, live_items, queue_put, queue_take,
+    Item, ItemKind, item_data, item_free, item_new, live_items, queue_append, queue_take, queue_wake,
 )
 from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
 from camfleet.core.net.table cimport table_add, table_at
@@ -95,6 +95,8 @@ cdef class FanOut:
 
     cdef uint64_t key_update_records
     cdef int64_t key_update_spacing_ns
+    cdef int turns              # `with` blocks that we are in
+    cdef bint wake_due          # at the end of the outermost
 
     def __cinit__(self, *, stall_timeout_s: float = 10.0, max_lag_s: float = 2.0,
                   key_update_records: int = 4_194_304, key_update_spacing_s: float = 10.0,
@@ -121,6 +123,22 @@ cdef class FanOut:
         with nogil:
             engine_run(&self.engine)
 
+    def __enter__(self) -> None:
+        self.turns += 1
+
+    def __exit__(self, *_) -> None:
+        self.turns -= 1
+        if self.wake_due and not self.turns:
+            self.wake_due = False
+            queue_wake(&self.engine.commands)
+
+    cdef void put(self, Item *command) noexcept:
+        if queue_append(&self.engine.commands, command):
+            if self.turns:
+                self.wake_due = True
+            else:
+                queue_wake(&self.engine.commands)
+
     cdef int command(self, ItemKind kind, uint64_t client, const uint8_t *data, size_t size, void *pointer,
                      int64_t first, int64_t second) except -1:
         cdef Item *item = item_new(kind, client, data, size)
@@ -129,7 +147,7 @@ cdef class FanOut:
         item.pointer = pointer
         item.number[0] = first
         item.number[1] = second
-        queue_put(&self.engine.commands, item)
+        self.put(item)
         return 0
 
     def stop(self) -> None:
@@ -178,7 +196,7 @@ cdef class FanOut:
             item_free(command)
             raise
         cdef uint64_t id = command.client
-        queue_put(&self.engine.commands, command)
+        self.put(command)
         return id
 
     def send(self, uint64_t client, const uint8_t[::1] data not None) -> None:

@@ -53,6 +53,9 @@ cdef Item *item_in(void *memory, ItemKind kind, uint64_t client, size_t size) no
 # NULL when memory is out. `data` is copied; NULL: the `size` bytes are the caller's to fill.
 cdef Item *item_new(ItemKind kind, uint64_t client, const uint8_t *data, size_t size) noexcept nogil
 cdef void queue_put(Queue *queue, Item *item) noexcept nogil
+# In two steps, so that one wake-up can be for many items: whether one is due, and the wake-up.
+cdef bint queue_append(Queue *queue, Item *item) noexcept nogil
+cdef void queue_wake(Queue *queue) noexcept nogil
 # The whole list, in order, now the caller's; also resets the eventfd.
 cdef Item *queue_take(Queue *queue) noexcept nogil
 cdef void item_free(Item *item) noexcept nogil         # NULL is no item

@@ -69,8 +69,7 @@ cdef int64_t live_items() noexcept nogil:
     return atomic_load_i64(&live)
 
 
-cdef void queue_put(Queue *queue, Item *item) noexcept nogil:
-    cdef uint64_t one = 1
+cdef bint queue_append(Queue *queue, Item *item) noexcept nogil:
     cdef bint was_empty
     item.next = NULL
     pthread_mutex_lock(&queue.mutex)
@@ -81,8 +80,17 @@ cdef void queue_put(Queue *queue, Item *item) noexcept nogil:
         queue.last.next = item
     queue.last = item
     pthread_mutex_unlock(&queue.mutex)
-    if was_empty:
-        write(queue.wake_fd, &one, sizeof(one))
+    return was_empty
+
+
+cdef void queue_wake(Queue *queue) noexcept nogil:
+    cdef uint64_t one = 1
+    write(queue.wake_fd, &one, sizeof(one))
+
+
+cdef void queue_put(Queue *queue, Item *item) noexcept nogil:
+    if queue_append(queue, item):
+        queue_wake(queue)
 
 
 cdef Item *queue_take(Queue *queue) noexcept nogil:

@@ -22,7 +22,14 @@ class FakeEngine:
         self.alive_ns: dict[int, int] = {}
         self.preparations: dict[int, int] = {}
         self.adoptable = True
+        self.turns: list[int] = []  # commands of each `with` block
         self._ids: Iterator[int] = count(1)
+
+    def __enter__(self) -> None:
+        self.turns.append(-len(self.commands))
+
+    def __exit__(self, *_: object) -> None:
+        self.turns[-1] += len(self.commands)
 
     def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"", in_text: bool = False) -> int:
         if not self.adoptable:

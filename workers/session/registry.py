@@ -79,6 +79,10 @@ class Registry:
 
     def adopt(self, handoff: Handoff, now_ns: int) -> None:
         """Go on with a connection; the descriptor is taken or closed."""
+        with self.fanout:
+            self._adopt(handoff, now_ns)
+
+    def _adopt(self, handoff: Handoff, now_ns: int) -> None:
         connection = handoff.connection
         rtsp = ServerConnection(
             camera=self._spec.id,
@@ -111,10 +115,11 @@ class Registry:
 
     def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
         """Engine events to the sessions that they are for; one that fails costs its own client only."""
-        for event in events:
-            session = self._sessions.get(event.client)
-            if session is not None:
-                self._guard(session, self._take, event, session, now_ns)
+        with self.fanout:
+            for event in events:
+                session = self._sessions.get(event.client)
+                if session is not None:
+                    self._guard(session, self._take, event, session, now_ns)
 
     def stream_changed(self, now_ns: int) -> None:
         """A pipeline has another state or description."""

@@ -548,3 +548,13 @@ def test_stats_of_a_plain_reader() -> None:
     camera.client(tls=None).play()
     (shown,) = readers_of(camera.registry.stats(1, camera.now_ns))
     assert (shown.tls_version, shown.tls_suite, shown.certificate_fingerprint) == ("", "", "")
+
+
+def test_the_engine_is_woken_once_for_all_that_one_turn_asks_of_it() -> None:
+    camera = Camera()
+    clients = [camera.client(request("OPTIONS"), handoff) for handoff in (1, 2)]
+    assert [command[0] for command in camera.engine.take()] == ["adopt", "send"] * 2
+    assert camera.engine.turns == [2, 2]
+    asked = [Received(client.id, request("OPTIONS", cseq=2)) for client in clients]
+    camera.registry.dispatch(asked, camera.now_ns)
+    assert camera.engine.turns[2:] == [2]

@@ -1,6 +1,7 @@
 """Who owns a descriptor when: engines that cannot start, that have stopped, that nobody runs, and copies elsewhere."""
 
 import os
+import re
 import resource
 import socket
 import struct
@@ -134,6 +135,34 @@ def test_unread_ciphertext_without_a_session_is_a_mistake(rig: Rig) -> None:
             rig.engine.adopt(server.fileno(), b"", b"OPTIONS")
         server.sendall(b"x")
         assert client.recv(1) == b"x"
+
+
+def eventfd_counts() -> int:
+    """Of all of this process (proc(5)): how often somebody has been woken who has not looked since."""
+    information = "".join(path.read_text() for path in Path("/proc/self/fdinfo").iterdir() if path.exists())
+    return sum(int(count, 16) for count in re.findall(r"eventfd-count: *(\w+)", information))
+
+
+def test_the_commands_of_a_turn_wake_the_engine_once_at_its_end() -> None:
+    """Its thread is late: it runs when all has been said."""
+    engine, before = FanOut(), eventfd_counts()
+    thread = threading.Thread(target=engine.run, daemon=True)
+    server, client = tcp_pair()
+    with client:
+        with engine:
+            with engine:
+                reader = engine.adopt(server.detach())
+            engine.send(reader, b"one ")
+            engine.send(reader, b"turn")
+            assert eventfd_counts() == before
+        assert eventfd_counts() == before + 1
+        thread.start()
+        engine.close(reader, b", and after it")
+        with client.makefile("rb") as text:
+            assert text.read() == b"one turn, and after it"
+    engine.stop()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_slot_is_used_again(rig: Rig) -> None:
