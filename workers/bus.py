@@ -24,6 +24,8 @@ HELLO_INTERVAL_NS = 1_000_000_000
 HIGH_WATER_MARK = 1000
 # Messages per turn of the loop: a flood on the bus must not starve the clients.
 BATCH = 64
+# As plain numbers: `&` with one of zmq's own makes another of them, which takes longer than asking for the events.
+_POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
 def _events(zmq_socket: zmq.Socket[bytes]) -> int:
@@ -54,16 +56,16 @@ class Bus:
         self.last_heard_ns = time.monotonic_ns()
         self._closed = False
         self._socket.connect(f"ipc://{path}")
-        for zmq_socket in (self._socket, self._monitor):
-            self._loop.add_reader(zmq_socket, self._drain)
-        # The edge may be over already. Not called here, as the maker of this object does not have it yet.
-        self._loop.call_soon(self._drain)
+        for zmq_socket, take in (self._monitor, self._greet), (self._socket, self._drain):
+            self._loop.add_reader(zmq_socket, take)
+            # The edge may be over already. Not called here, as the maker of this object does not have it yet.
+            self._loop.call_soon(take)
 
     def send(self, message: control.Message) -> bool:
         """Queue one message; False when no supervisor is connected or it does not read."""
         sent = False
         # Asking for EVENTS makes ZeroMQ look at its mailbox, which a plain send does only now and then.
-        if not self._closed and _events(self._socket) & zmq.POLLOUT:
+        if not self._closed and _events(self._socket) & _POLLOUT:
             try:
                 self._socket.send(control.encode(message), zmq.NOBLOCK)
                 sent = True
@@ -71,7 +73,7 @@ class Bus:
                 pass
         self._news_lost |= not sent
         # The descriptor that asyncio watches is edge-triggered and the lines above may have eaten the edge.
-        if not self._closed and _events(self._socket) & zmq.POLLIN:
+        if not self._closed and _events(self._socket) & _POLLIN:
             self._loop.call_soon(self._drain)
         return sent
 
@@ -90,14 +92,14 @@ class Bus:
         self._socket.close()
         self._context.term()
 
-    def _drain(self) -> None:
-        if self._closed:
-            return
-        while _events(self._monitor) & zmq.POLLIN:
+    def _greet(self) -> None:
+        while not self._closed and _events(self._monitor) & _POLLIN:
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._say_hello(time.monotonic_ns())
+
+    def _drain(self) -> None:
         for _ in range(BATCH):
-            if self._closed or not _events(self._socket) & zmq.POLLIN:
+            if self._closed or not _events(self._socket) & _POLLIN:
                 return
             self._take(self._socket.recv_multipart(zmq.NOBLOCK))
         self._loop.call_soon(self._drain)

@@ -33,6 +33,7 @@ HIGH_WATER_MARK = 1000
 # Messages per turn of the loop: a flood on the bus must not starve the handshakes.
 BATCH = 64
 WARNING_INTERVAL_NS = 1_000_000_000
+_POLLIN = int(zmq.POLLIN)  # `&` with zmq's own makes another of them, which takes longer than asking for the events
 
 Peer = bytes
 
@@ -64,7 +65,8 @@ class Bus:
         except (zmq.Again, zmq.ZMQError):
             sent = False
         # ZeroMQ's descriptor is edge-triggered, and sending may have taken the edge.
-        self._loop.call_soon(self._drain)
+        if self._is_readable():
+            self._loop.call_soon(self._drain)
         return sent
 
     def close(self) -> None:
@@ -83,10 +85,13 @@ class Bus:
 
     def _drain(self) -> None:
         for _ in range(BATCH):
-            if self._socket.closed or not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            if self._socket.closed or not self._is_readable():
                 return
             self._take(self._socket.recv_multipart(zmq.NOBLOCK))
         self._loop.call_soon(self._drain)
+
+    def _is_readable(self) -> bool:
+        return bool(int(self._socket.get(zmq.EVENTS)) & _POLLIN)
 
     def _take(self, frames: list[bytes]) -> None:
         peer, *body = frames
