@@ -10,6 +10,7 @@ MAX_NAME_SIZE = 64
 _PARAMETER = re.compile(
     r'[ \t,]*+([A-Za-z0-9_*-]++)[ \t]*+=[ \t]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^ \t,"]*+))[ \t]*+(?:,|$)', re.DOTALL
 )
+_PARAMETERS = re.compile(f"(?:{_PARAMETER.pattern})++", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)")
 
 
@@ -63,16 +64,13 @@ def _parse_basic(token: str) -> BasicCredentials | None:
 
 def _parse_digest(text: str) -> DigestCredentials | None:
     text = text.rstrip(" \t,")
-    parameters: dict[str, str] = {}
-    position = 0
-    while position < len(text):
-        found = _PARAMETER.match(text, position)
-        if found is None or (name := found[1].lower()) in parameters:
-            return None
-        quoted, bare = found[2], found[3]
-        parameters[name] = bare if quoted is None else _ESCAPE.sub(r"\1", quoted) if "\\" in quoted else quoted
-        position = found.end()
-    if not parameters.keys() >= {"username", "nonce", "uri", "response"}:
+    if not _PARAMETERS.fullmatch(text):
+        return None
+    found = _PARAMETER.findall(text)
+    parameters = {
+        name.lower(): _ESCAPE.sub(r"\1", quoted) if "\\" in quoted else quoted or bare for name, quoted, bare in found
+    }
+    if len(parameters) < len(found) or not parameters.keys() >= {"username", "nonce", "uri", "response"}:
         return None
     qop = parameters.get("qop")
     return DigestCredentials(
