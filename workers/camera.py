@@ -89,7 +89,12 @@ class LiveCamera:
         media = MediaStream(ntp_offset_ns=offset_ns, cname=camera.id.encode(), join=join)
         self._fanout.add_stream(media)
         pipeline = StreamPipeline(
-            spec, media, title=f"{camera.id}-{spec.id}", unix_offset_ns=offset_ns, changed=self._pipeline_changed
+            spec,
+            media,
+            title=f"{camera.id}-{spec.id}",
+            camera_name=camera.name,
+            unix_offset_ns=offset_ns,
+            changed=self._pipeline_changed,
         )
         return LiveStream(spec, camera.name, media, pipeline)
 

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from camfleet.core.log import Log
-from camfleet.core.wire.camera import StreamSpec
+from camfleet.core.wire import StreamSpec
 
 from .clockmap import NS_PER_S
 from .encoders import EncoderError
-from .feed import Feed, encodes, open_feed
+from .feed import encodes, open_feed
 from .h264 import Description
 from .malloc import give_back
-from .sources import SourceError
+from .sources import Feed, Place, SourceError
 
 log = Log("pipeline")
 
@@ -49,6 +49,7 @@ class StreamPipeline:
         sink: Sink,
         *,
         title: str,
+        camera_name: str = "",
         unix_offset_ns: int,
         changed: Callable[[], object] = lambda: None,
     ) -> None:
@@ -59,7 +60,7 @@ class StreamPipeline:
         self._stream = stream
         self._sink = sink
         self._title = title
-        self._unix_offset_ns = unix_offset_ns
+        self._place = Place(title, camera_name, unix_offset_ns, self._wake)
         self._changed = changed
         self._condition = threading.Condition()
         # Guarded by the condition; `_thread` is None when none runs, and is cleared by the thread itself.
@@ -124,7 +125,7 @@ class StreamPipeline:
 
     def _run(self) -> None:
         while not self._has_ended():
-            if self._sleep_until(self._retry_at_ns):
+            if self._sleep_until(lambda: self._retry_at_ns):
                 try:
                     self._attempt()
                 except (SourceError, EncoderError) as error:
@@ -154,33 +155,44 @@ class StreamPipeline:
     def _needed(self, now_ns: int) -> bool:
         return not self._stopping and (self._wanted > 0 or now_ns < self._linger_until_ns)
 
-    def _sleep_until(self, due_ns: int) -> bool:
+    def _sleep_until(self, due: Callable[[], int]) -> bool:
         """False, at once, when the thread is not needed any more."""
         with self._condition:
             while self._needed(now_ns := time.monotonic_ns()):
-                if now_ns >= due_ns:
+                wait_ns = due() - now_ns
+                if wait_ns <= 0:
                     return True
-                self._condition.wait((due_ns - now_ns) / NS_PER_S)
+                self._condition.wait(min(wait_ns / NS_PER_S, threading.TIMEOUT_MAX))
         return False
+
+    def _wake(self) -> None:
+        with self._condition:
+            self._condition.notify()
 
     def _attempt(self) -> None:
         """Run the feed until nobody needs it or it fails."""
         self._state = STARTING
         began_ns = time.monotonic_ns()
-        feed = open_feed(self._title, self._stream, max(began_ns, self._next_capture_ns), self._unix_offset_ns)
+        feed = open_feed(self._place, self._stream, max(began_ns, self._next_capture_ns))
         try:
-            self._description, self._encoder = feed.description, feed.encoder
-            self._tell()
+            self._tell_of(feed)
             self._run_feed(feed)
         finally:
             feed.close()
             if time.monotonic_ns() - began_ns > PROVEN_NS:
                 self._back_off_ns = FIRST_RETRY_NS
 
+    def _tell_of(self, feed: Feed) -> None:
+        self._description, self._encoder = feed.description, feed.encoder
+        self._tell()
+
     def _run_feed(self, feed: Feed) -> None:
         rejected, report_at = 0, 1
-        while self._sleep_until(feed.due_ns):
-            for unit in feed.read(time.monotonic_ns(), self._sink.take_key_frame_request()):
+        while self._sleep_until(lambda: feed.due_ns):
+            units = feed.read(time.monotonic_ns(), self._sink.take_key_frame_request())
+            if (feed.description, feed.encoder) != (self._description, self._encoder):
+                self._tell_of(feed)
+            for unit in units:
                 try:
                     self._sink.push(unit.data, unit.capture_ns, time.monotonic_ns())
                 except ValueError:  # malformed; nothing of it was sent

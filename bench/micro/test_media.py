@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers.feed import open_feed
-from camfleet.workers.sources import TestPattern
+from camfleet.workers.sources import Place
+from camfleet.workers.sources.testlive import TestPattern
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.kit.clips import noise_picture, write_clip
 
+PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
 SIZES = {"720p": (1280, 720, 2_000_000), "1080p": (1920, 1080, 4_000_000)}
 
 
@@ -25,7 +27,7 @@ def test_paint(size: str, benchmark: BenchmarkFixture) -> None:
 def test_paint_and_encode(size: str, benchmark: BenchmarkFixture) -> None:
     width, height, bitrate_bps = SIZES[size]
     video = VideoSpec(width=width, height=height, bitrate_bps=bitrate_bps, encoder="libx264")
-    feed = open_feed("ipc1-stream1", StreamSpec(id="stream1", source=TestLive(), video=video), 0, 0)
+    feed = open_feed(PLACE, StreamSpec(id="stream1", source=TestLive(), video=video), 0)
     benchmark(lambda: feed.read(feed.due_ns, False))
 
 
@@ -34,5 +36,5 @@ def test_pass_a_file_through(suffix: str, benchmark: BenchmarkFixture, tmp_path:
     """Frames of about 20 kB, the loop's seams included."""
     rate = {"b": "5M", "maxrate": "5M", "bufsize": "2M"}
     clip = write_clip(tmp_path / f"clip.{suffix}", paint=noise_picture, size=(640, 360), options=rate)
-    feed = open_feed("ipc1-stream1", StreamSpec(id="stream1", source=FileLive(str(clip))), 0, 0)
+    feed = open_feed(PLACE, StreamSpec(id="stream1", source=FileLive(str(clip))), 0)
     benchmark(lambda: feed.read(feed.due_ns, False))

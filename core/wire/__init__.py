@@ -1,14 +1,16 @@
 """Everything that supervisor and workers say to each other, and nothing else is shared between them."""
 
-from .camera import CameraSpec, FileLive, StreamSpec, TestLive, UserSpec, VideoSpec
+from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
+from .source import FileLive, Source, TestLive
 
 __all__ = [
     "WIRE_VERSION",
     "CameraSpec",
     "FileLive",
     "HandoffRecord",
+    "Source",
     "StreamSpec",
     "TestLive",
     "UserSpec",

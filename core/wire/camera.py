@@ -4,6 +4,8 @@ import hashlib
 
 import msgspec
 
+from .source import Source
+
 
 class VideoSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One encoder's settings."""
@@ -15,21 +17,6 @@ class VideoSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bitrate_bps: int = 2_000_000
     gop: int = 60
     encoder: str = "auto"
-
-
-class TestLive(msgspec.Struct, frozen=True, tag="testlive", tag_field="kind", forbid_unknown_fields=True):
-    """A test pattern with wall clock and frame number."""
-
-    __test__ = False  # pytest would collect the name
-
-
-class FileLive(msgspec.Struct, frozen=True, tag="filelive", tag_field="kind", forbid_unknown_fields=True):
-    """A media file in an endless loop; the path is absolute."""
-
-    path: str
-
-
-Source = TestLive | FileLive
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

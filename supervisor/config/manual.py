@@ -9,7 +9,7 @@ from .section import Key, Section, keys
 _HEAD = """\
 # Settings
 
-Written by `python -m camfleet.supervisor.config.manual` from `supervisor/config/schema.py`; a test says when stale.
+Written by `python -m camfleet.supervisor.config.manual` from the schema in `supervisor/config`; a test says when stale.
 
 The configuration is one TOML file: `camfleet serve --config FILE`. `camfleet check FILE` says everything that is wrong
 with it. A key that is not on this page is refused."""

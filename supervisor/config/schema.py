@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from .files import readable
 from .section import Check, Complaint, Section
+from .sources import FileLive, TestLive
 from .tls import TLS, CameraTLS
 from .values import Address, Addresses, Bitrate
 
@@ -156,27 +156,6 @@ class User(Section, frozen=True, kw_only=True):
         Check(("password", "password_file", "digest"), _one_secret),
         Check(("password_file",), _password_file),
     )
-
-
-class TestLive(Section, tag="testlive", tag_field="kind", frozen=True, kw_only=True):
-    """A test pattern with the wall clock and the frame number burnt in."""
-
-    __test__ = False  # pytest would collect the name
-
-
-class FileLive(Section, tag="filelive", tag_field="kind", frozen=True, kw_only=True):
-    """A media file in an endless loop."""
-
-    path: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="MP4, MKV or TS file; a relative path starts at the configuration file.",
-            extra={"allowed": "a path"},
-        ),
-    ]
-
-    checks: ClassVar = (Check(("path",), lambda folder, path: readable(folder, "path", path)),)
 
 
 class Video(Section, frozen=True, kw_only=True):

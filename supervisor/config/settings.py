@@ -6,11 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from camfleet.core import wire
 from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from camfleet.supervisor.credentials import REALM, user_spec
 
-from . import schema
+from . import schema, sources
 from .identities import TLSSettings, resolve_tls
 from .read import ConfigurationError, Problem, read
 from .schema import RTSPS, Camera, Document, Limits, Stream, User, Video, Workers
@@ -21,10 +20,10 @@ TEST_CAMERA = Camera(
     id="ipc1",
     name="Test camera",
     streams=(
-        Stream(id="stream1", source=schema.TestLive()),
+        Stream(id="stream1", source=sources.TestLive()),
         Stream(
             id="stream2",
-            source=schema.TestLive(),
+            source=sources.TestLive(),
             video=Video(width=640, height=360, fps=15, gop=30, bitrate=Bitrate(500_000)),
         ),
     ),
@@ -125,13 +124,9 @@ def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
 
 
 def _stream(stream: Stream, folder: Path) -> StreamSpec:
-    source: wire.TestLive | wire.FileLive
-    video = stream.video
-    if isinstance(stream.source, schema.FileLive):
-        source = wire.FileLive(str(folder / stream.source.path))
-    else:
-        source = wire.TestLive()
-        video = video or Video()  # a pattern has nothing to pass through
+    source, video = stream.source.spec(folder), stream.video
+    if not source.passes_through:
+        video = video or Video()
     return StreamSpec(
         id=stream.id,
         source=source,

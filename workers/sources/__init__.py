@@ -1,8 +1,7 @@
 """Where the pictures of a stream come from."""
 
-from .base import PictureSource, SourceError
-from .filelive import FilePassThrough, FilePictures
+from .base import Feed, PictureSource, Place, SourceError
 from .frameclock import FrameClock
-from .testlive import TestPattern
+from .kinds import open_pass_through, open_pictures
 
-__all__ = ["FilePassThrough", "FilePictures", "FrameClock", "PictureSource", "SourceError", "TestPattern"]
+__all__ = ["Feed", "FrameClock", "PictureSource", "Place", "SourceError", "open_pass_through", "open_pictures"]

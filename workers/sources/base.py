@@ -1,17 +1,56 @@
-"""What a source of pictures is. (One that has access units of its own is a feed by itself: workers/feed.py.)
+"""What a source is: one of access units, which is a feed by itself, or one of pictures for an encoder.
 
-Sources read no clock and sleep nowhere: time comes in. They live in the pipeline's thread.
+Sources read no clock and sleep nowhere: time comes in. They live in the pipeline's thread, and none of their methods
+waits for anything outside. What takes its time (a network, a device) has a thread of its own, which calls `Place.wake`
+when there is something to read.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from av.video.frame import VideoFrame
 
-from ..h264 import Colours
+from ..h264 import AccessUnit, Colours, Description
 
 
 class SourceError(Exception):
     """A source cannot be opened or has ended; the text is for the operator and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a source may know of the stream that it is for, besides the settings."""
+
+    title: str  # "ipc1-stream1"
+    camera_name: str
+    unix_offset_ns: int
+    wake: Callable[[], object]  # from any thread: `due_ns` has changed
+
+
+class Feed(Protocol):
+    """Belongs to one thread. Its methods raise SourceError and EncoderError, after which it can only be closed."""
+
+    @property
+    def encoder(self) -> str:
+        """For status."""
+
+    @property
+    def description(self) -> Description | None:
+        """None as long as the source has not told."""
+
+    @property
+    def due_ns(self) -> int:
+        """When to call `read` next, on the monotonic clock."""
+
+    @property
+    def skipped(self) -> int:
+        """Damaged access units or pictures left out so far."""
+
+    def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
+        """What is due now, possibly nothing. `force_key` is a wish: only an encoder of ours can fulfil it."""
+
+    def close(self) -> None: ...
 
 
 class PictureSource(Protocol):
@@ -20,7 +59,7 @@ class PictureSource(Protocol):
     colours: Colours
     skipped: int  # damaged pictures left out so far
 
-    def picture(self, number: int, capture_ns: int, /) -> VideoFrame:
-        """The picture to show at `capture_ns` (monotonic, increasing); valid until the next call."""
+    def picture(self, number: int, capture_ns: int, /) -> VideoFrame | None:
+        """The picture to show at `capture_ns` (monotonic, increasing); valid until the next call. None: none now."""
 
     def close(self) -> None: ...

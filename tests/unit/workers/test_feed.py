@@ -4,17 +4,19 @@ import pytest
 from av.video.frame import VideoFrame
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers.encoders import EncoderError
-from camfleet.workers.feed import EncodedFeed, Feed, encodes, open_feed
+from camfleet.workers.feed import EncodedFeed, encodes, open_feed
 from camfleet.workers.h264 import BT709, AccessUnit, leading_types
+from camfleet.workers.sources import Feed, Place
 
 from tests.kit.clips import decode, number_of, write_clip
 
 START_NS = 3_000_000_000
+PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
 VIDEO = VideoSpec(width=320, height=180, fps=25, bitrate_bps=300_000, gop=50, encoder="libx264")
 
 
 def open_stream(source: TestLive | FileLive, video: VideoSpec | None = None) -> Feed:
-    return open_feed("ipc1-stream1", StreamSpec(id="stream1", source=source, video=video), START_NS, 0)
+    return open_feed(PLACE, StreamSpec(id="stream1", source=source, video=video), START_NS)
 
 
 def run(feed: Feed, count: int, key: tuple[int, ...] = ()) -> list[AccessUnit]:
@@ -35,6 +37,7 @@ def test_the_kinds_of_streams(tmp_path: Path) -> None:
     for source, video, is_ours, encoder, size in cases:
         feed = open_stream(source, video)
         described = feed.description
+        assert described is not None
         assert (feed.encoder, (described.width, described.height, described.fps)) == (encoder, size)
         assert encodes(StreamSpec(id="stream1", source=source, video=video)) is is_ours
         assert [nal[0] & 0x1F for nal in described.parameter_sets] == [7, 8]

@@ -8,10 +8,9 @@ import pytest
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers import pipeline as module
-from camfleet.workers.feed import Feed
 from camfleet.workers.h264 import AccessUnit, Description
 from camfleet.workers.pipeline import StreamPipeline
-from camfleet.workers.sources import SourceError
+from camfleet.workers.sources import Feed, Place, SourceError
 
 from tests.kit.access_units import PPS, SPS, access_unit
 
@@ -42,10 +41,11 @@ class PlayedFeed:
     """Its `due_ns` and what it gives are the test's to change."""
 
     encoder = "played"
-    description = DESCRIPTION
+    description: Description | None = DESCRIPTION
     skipped = 0
 
-    def __init__(self, start_ns: int) -> None:
+    def __init__(self, place: Place, start_ns: int) -> None:
+        self.wake = place.wake
         self.start_ns = start_ns
         self.due_ns = start_ns
         self.units = [AccessUnit(access_unit(0, 100), start_ns, True)]
@@ -74,10 +74,10 @@ class Stage:
         self.pipelines: list[StreamPipeline] = []
         monkeypatch.setattr(module, "open_feed", self._open)
 
-    def _open(self, _title: str, _stream: StreamSpec, start_ns: int, _unix_offset_ns: int) -> Feed:
+    def _open(self, place: Place, _stream: StreamSpec, start_ns: int) -> Feed:
         if self.refusals:
             raise self.refusals.pop(0)
-        self.feeds.append(PlayedFeed(start_ns))
+        self.feeds.append(PlayedFeed(place, start_ns))
         return self.feeds[-1]
 
     def pipeline(self, *, linger_s: float = 0.0, source: TestLive | FileLive | None = None) -> StreamPipeline:
@@ -217,6 +217,20 @@ def test_a_key_frame_wish_reaches_the_feed_once(stage: Stage) -> None:
     read = len(stage.feeds[0].forced)
     until(lambda: len(stage.feeds[0].forced) > read + 3)
     assert sum(stage.feeds[0].forced) == 1
+
+
+def test_a_source_that_knows_itself_later_wakes_the_thread_and_is_told(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    feed = stage.feeds[0]
+    feed.description, feed.silent = None, True
+    until(lambda: feed.due_ns == NEVER_NS)
+    assert pipeline.description is None
+    feed.description, feed.silent, feed.due_ns = DESCRIPTION, False, 0
+    feed.wake()
+    until(lambda: pipeline.description == DESCRIPTION)
+    assert stage.changes == ["starting", "running", "running", "running"]
 
 
 def test_nobody_is_told_after_stop(stage: Stage) -> None:

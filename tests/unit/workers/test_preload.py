@@ -55,7 +55,7 @@ def test_a_worker_imports_nothing_more_to_play_a_film(tmp_path: Path) -> None:
     script = f"""
 import sys
 import camfleet.workers.preload
-from camfleet.workers.sources import FilePassThrough
+from camfleet.workers.sources.filelive import FilePassThrough
 before = set(sys.modules)
 source = FilePassThrough({str(film)!r}, 0)
 assert source.read(source.due_ns, False)

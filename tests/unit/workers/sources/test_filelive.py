@@ -12,7 +12,8 @@ from typing import Any
 import av
 import pytest
 from camfleet.workers.h264 import AccessUnit, leading_types, parameter_sets
-from camfleet.workers.sources import FilePassThrough, FilePictures, SourceError
+from camfleet.workers.sources import SourceError
+from camfleet.workers.sources.filelive import FilePassThrough, FilePictures
 from camfleet.workers.sources.mediafile import OPEN_OPTIONS
 
 from tests.kit.clips import decode, number_of, write_access_units, write_clip

@@ -6,9 +6,9 @@ import pytest
 from camfleet.bench.macro.ocr import read_lines, text_box
 from camfleet.core.wire import VideoSpec
 from camfleet.workers.encoders import open_encoder
-from camfleet.workers.sources import SourceError, TestPattern
+from camfleet.workers.sources import SourceError
 from camfleet.workers.sources.font import glyph
-from camfleet.workers.sources.testlive import BARS, GREY, WHITE
+from camfleet.workers.sources.testlive import BARS, GREY, WHITE, TestPattern
 from numpy.typing import NDArray
 
 from tests.kit.clips import decode

@@ -1,0 +1,25 @@
+"""One line for each kind of source: what reads it."""
+
+from camfleet.core.wire import FileLive, Source, TestLive, VideoSpec
+
+from .base import Feed, PictureSource, Place
+from .filelive import FilePassThrough, FilePictures
+from .testlive import TestPattern
+
+
+def open_pass_through(source: Source, _place: Place, start_ns: int) -> Feed:
+    """The source's own access units, the first due at `start_ns`. For kinds that have some (`passes_through`)."""
+    match source:
+        case FileLive(path):
+            return FilePassThrough(path, start_ns)
+    raise AssertionError(source)
+
+
+def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int) -> PictureSource:
+    """The source's pictures in the size of `video`, from `start_ns` on."""
+    match source:
+        case TestLive():
+            return TestPattern(place.title, video.width, video.height, place.unix_offset_ns)
+        case FileLive(path):
+            return FilePictures(path, video.width, video.height, start_ns)
+    raise AssertionError(source)
