@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from camfleet.core.wire import StreamSpec, VideoSpec
+from msgspec.structs import replace
 
 from .encoders import open_encoder
 from .h264 import AccessUnit, Description
@@ -22,18 +23,29 @@ def open_feed(place: Place, stream: StreamSpec, start_ns: int) -> Feed:
     return EncodedFeed(open_pictures(stream.source, place, video, start_ns), video, start_ns)
 
 
+def adapt(feed: Feed, before: StreamSpec, after: StreamSpec) -> bool:
+    """Whether the feed, opened for `before`, now does what `after` says; if not, another one must be opened.
+
+    Raises EncoderError when it should, and no encoder does.
+    """
+    if (before.source, before.video) == (after.source, after.video):
+        return True
+    if before.source != after.source or not isinstance(feed, EncodedFeed):
+        return False
+    return feed.adapt(after.video or VideoSpec())
+
+
 class EncodedFeed:
     """Asks the source for a picture at each frame's time and encodes it."""
 
     def __init__(self, source: PictureSource, video: VideoSpec, start_ns: int) -> None:
         self._source = source
+        self._video = video
         try:
-            self._encoder = open_encoder(video, source.colours)
+            self._open_encoder()
         except Exception:
             source.close()
             raise
-        self.encoder = self._encoder.backend.name
-        self.description = Description(video.width, video.height, video.fps, self._encoder.parameter_sets)
         self._clock = FrameClock(start_ns, video.fps)
 
     @property
@@ -50,5 +62,23 @@ class EncodedFeed:
         picture = self._source.picture(number, capture_ns)
         return self._encoder.encode(picture, number, capture_ns, force_key) if picture is not None else []
 
+    def adapt(self, video: VideoSpec) -> bool:
+        """Whether the source's pictures will do for these settings. The encoder is another one, if it has to be."""
+        before = self._video
+        if (before.width, before.height, before.fps) != (video.width, video.height, video.fps):
+            return False
+        self._video = video
+        if before == replace(video, bitrate_bps=before.bitrate_bps) and self._encoder.set_bitrate(video.bitrate_bps):
+            return True
+        del self._encoder  # before the next one: a graphics card may have only one to give
+        self._open_encoder()
+        return True
+
     def close(self) -> None:
         self._source.close()
+
+    def _open_encoder(self) -> None:
+        video = self._video
+        self._encoder = open_encoder(video, self._source.colours)
+        self.encoder = self._encoder.backend.name
+        self.description = Description(video.width, video.height, video.fps, self._encoder.parameter_sets)

@@ -2,10 +2,11 @@
 
          want                 first access unit                 unwanted for linger_s
     idle ----> starting ----> running --------------------------------------------> idle
-                  ^              | the source or the encoder fails
+                  ^              | the source or the encoder fails, or other settings need another feed
                   +-- back-off --+---> failed: why   (idle again only by a new attempt)
 
-The sink stays the same over all restarts and capture times only grow: readers see one RTP stream with a pause in it.
+The sink stays the same over all restarts, capture times only grow, and each feed begins with a key frame: readers see
+one RTP stream with a pause in it.
 """
 
 import threading
@@ -18,7 +19,7 @@ from camfleet.core.wire import StreamSpec
 
 from .clockmap import NS_PER_S
 from .encoders import EncoderError
-from .feed import encodes, open_feed
+from .feed import adapt, encodes, open_feed
 from .h264 import Description
 from .malloc import give_back
 from .sources import Feed, Place, SourceError
@@ -63,7 +64,8 @@ class StreamPipeline:
         self._place = Place(title, camera_name, unix_offset_ns, self._wake)
         self._changed = changed
         self._condition = threading.Condition()
-        # Guarded by the condition; `_thread` is None when none runs, and is cleared by the thread itself.
+        # Guarded by the condition; `_thread` is None when none runs, and is cleared by the thread itself. A StreamSpec
+        # is compared by identity: another object is a new order.
         self._wanted = 0
         self._linger_until_ns = 0
         self._stopping = False
@@ -72,6 +74,7 @@ class StreamPipeline:
         self._description: Description | None = None
         self._encoder = ""
         # The thread's own, kept from one to the next.
+        self._tried = stream  # what the two below are about
         self._retry_at_ns = 0
         self._back_off_ns = FIRST_RETRY_NS
         self._next_capture_ns = 0  # a new feed's times begin no earlier
@@ -108,6 +111,14 @@ class StreamPipeline:
                 self._linger_until_ns = time.monotonic_ns() + round(self._stream.linger_s * NS_PER_S)
                 self._condition.notify()
 
+    def reconfigure(self, stream: StreamSpec) -> None:
+        """Go on with these settings, at once if the stream runs. Only a feed that cannot follow is opened anew."""
+        with self._condition:
+            before, self._stream = self._stream, stream
+            if self._thread is None and (before.source, before.video) != (stream.source, stream.video):
+                self._state, self._description, self._encoder = IDLE, None, ""
+            self._condition.notify()
+
     def stop(self) -> None:
         """For good, within the time of one frame; does not wait for it."""
         with self._condition:
@@ -125,7 +136,7 @@ class StreamPipeline:
 
     def _run(self) -> None:
         while not self._has_ended():
-            if self._sleep_until(lambda: self._retry_at_ns):
+            if self._sleep_until(lambda: self._retry_at_ns if self._stream is self._tried else 0):
                 try:
                     self._attempt()
                 except (SourceError, EncoderError) as error:
@@ -172,8 +183,10 @@ class StreamPipeline:
     def _attempt(self) -> None:
         """Run the feed until nobody needs it or it fails."""
         self._state = STARTING
+        if self._stream is not self._tried:
+            self._take_settings()
         began_ns = time.monotonic_ns()
-        feed = open_feed(self._place, self._stream, max(began_ns, self._next_capture_ns))
+        feed = open_feed(self._place, self._tried, max(began_ns, self._next_capture_ns))
         try:
             self._tell_of(feed)
             self._run_feed(feed)
@@ -182,17 +195,32 @@ class StreamPipeline:
             if time.monotonic_ns() - began_ns > PROVEN_NS:
                 self._back_off_ns = FIRST_RETRY_NS
 
+    def _take_settings(self) -> StreamSpec:
+        """The newest become those that are tried; returns the ones before."""
+        before, self._tried = self._tried, self._stream
+        self._back_off_ns = FIRST_RETRY_NS
+        return before
+
     def _tell_of(self, feed: Feed) -> None:
         self._description, self._encoder = feed.description, feed.encoder
         self._tell()
 
     def _run_feed(self, feed: Feed) -> None:
-        rejected, report_at = 0, 1
-        while self._sleep_until(lambda: feed.due_ns):
+        """Until nobody needs it or the settings ask for another one."""
+        begun, rejected, report_at = False, 0, 1
+        while self._sleep_until(lambda: feed.due_ns if self._stream is self._tried else 0):
+            if self._stream is not self._tried:
+                before = self._take_settings()
+                if not adapt(feed, before, self._tried):
+                    return
+                continue
             units = feed.read(time.monotonic_ns(), self._sink.take_key_frame_request())
             if (feed.description, feed.encoder) != (self._description, self._encoder):
                 self._tell_of(feed)
             for unit in units:
+                begun |= unit.key_frame
+                if not begun:
+                    continue
                 try:
                     self._sink.push(unit.data, unit.capture_ns, time.monotonic_ns())
                 except ValueError:  # malformed; nothing of it was sent

@@ -27,6 +27,7 @@ class H264Encoder:
     def __init__(self, video: VideoSpec, backend: Backend, colours: Colours = BT709) -> None:
         self.backend = backend
         self._time_base = Fraction(1, video.fps)
+        self._highest_bps = video.bitrate_bps
         self._capture_ns: dict[int, int] = {}  # by number, of pictures that the encoder still holds: normally none
         with with_reasons():
             try:
@@ -53,6 +54,16 @@ class H264Encoder:
         except PYAV_ERRORS as error:
             raise EncoderError(f"{self.backend.name}: {plain_words(error)}") from error
         return [self._access_unit(packet) for packet in packets]
+
+    def set_bitrate(self, bitrate_bps: int) -> bool:
+        """Whether it goes on at this rate; if not, another encoder has to be opened.
+
+        x264 follows as long as it stays under the maximum that it was opened with; others are not asked.
+        """
+        if self.backend.name != "libx264" or bitrate_bps > self._highest_bps:
+            return False
+        self._context.bit_rate = bitrate_bps
+        return True
 
     def _access_unit(self, packet: Packet[Stream]) -> AccessUnit:
         capture_ns = self._capture_ns.pop(packet.pts or 0)

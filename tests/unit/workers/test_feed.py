@@ -4,11 +4,12 @@ import pytest
 from av.video.frame import VideoFrame
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers.encoders import EncoderError
-from camfleet.workers.feed import EncodedFeed, encodes, open_feed
+from camfleet.workers.feed import EncodedFeed, adapt, encodes, open_feed
 from camfleet.workers.h264 import BT709, AccessUnit, leading_types
 from camfleet.workers.sources import Feed, Place
+from msgspec.structs import replace
 
-from tests.kit.clips import decode, number_of, write_clip
+from tests.kit.clips import decode, noise_picture, number_of, write_clip
 
 START_NS = 3_000_000_000
 PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
@@ -95,3 +96,52 @@ def test_the_source_is_closed_when_the_encoder_does_not_open() -> None:
 def test_an_encoder_that_does_not_open_is_told() -> None:
     with pytest.raises(EncoderError, match="h264_magic"):
         open_stream(TestLive(), VideoSpec(encoder="h264_magic"))
+
+
+def adapted(feed: Feed, source: TestLive | FileLive, before: VideoSpec, after: VideoSpec) -> bool:
+    return adapt(feed, *(StreamSpec(id="stream1", source=source, video=video) for video in (before, after)))
+
+
+def test_a_lower_bitrate_is_followed_without_a_new_encoder_and_a_higher_one_with(tmp_path: Path) -> None:
+    file = FileLive(str(write_clip(tmp_path / "clip.mp4", fps=25, paint=noise_picture)))
+    lower, higher = replace(VIDEO, bitrate_bps=100_000), replace(VIDEO, bitrate_bps=600_000)
+
+    def bitrate_bps(seconds: int) -> int:
+        return sum(len(unit.data) for unit in run(feed, 25 * seconds)) * 8 // seconds
+
+    feed = open_stream(file, VIDEO)
+    described = feed.description
+    assert bitrate_bps(4) == pytest.approx(300_000, rel=0.3)
+    assert adapted(feed, file, VIDEO, lower)
+    run(feed, 50)
+    assert bitrate_bps(4) == pytest.approx(100_000, rel=0.3)
+    assert feed.description is described
+    assert adapted(feed, file, lower, higher)
+    (unit,) = run(feed, 1)
+    assert unit.key_frame
+    assert {7, 8, 5} <= leading_types(bytes(unit.data))
+    assert bitrate_bps(4) == pytest.approx(600_000, rel=0.3)
+    feed.close()
+
+
+def test_other_encoder_settings_keep_the_source_and_another_size_does_not() -> None:
+    feed = open_stream(TestLive(), VIDEO)
+    run(feed, 3)
+    assert adapted(feed, TestLive(), VIDEO, replace(VIDEO, gop=5))
+    assert [unit.key_frame for unit in run(feed, 6)] == [True, False, False, False, False, True]
+    assert feed.due_ns == START_NS + 9 * 40_000_000
+    assert not adapted(feed, TestLive(), VIDEO, replace(VIDEO, width=640))
+    assert not adapted(feed, TestLive(), VIDEO, replace(VIDEO, fps=30))
+    with pytest.raises(EncoderError, match="h264_magic"):
+        adapted(feed, TestLive(), VIDEO, replace(VIDEO, encoder="h264_magic"))
+    feed.close()
+
+
+def test_a_pass_through_is_opened_anew_for_another_source_only(tmp_path: Path) -> None:
+    file = FileLive(str(write_clip(tmp_path / "clip.mp4")))
+    feed = open_stream(file)
+    before = StreamSpec(id="stream1", source=file)
+    assert adapt(feed, before, replace(before, linger_s=0.0))
+    assert not adapt(feed, before, replace(before, source=FileLive("/other.mp4")))
+    assert not adapt(feed, before, replace(before, video=VIDEO))
+    feed.close()

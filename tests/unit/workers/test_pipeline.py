@@ -13,6 +13,7 @@ from camfleet.workers.pipeline import StreamPipeline
 from camfleet.workers.sources import Feed, Place, SourceError
 
 from tests.kit.access_units import PPS, SPS, access_unit
+from tests.kit.clips import decode
 
 TIMEOUT_S = 5.0
 NEVER_NS = 2**62
@@ -68,16 +69,21 @@ class PlayedFeed:
 class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.feeds: list[PlayedFeed] = []
+        self.tried: list[StreamSpec] = []
         self.refusals: list[Exception] = []
+        self.first_units: list[AccessUnit] = []
         self.sink = Sink()
         self.changes: list[str] = []
         self.pipelines: list[StreamPipeline] = []
         monkeypatch.setattr(module, "open_feed", self._open)
 
-    def _open(self, place: Place, _stream: StreamSpec, start_ns: int) -> Feed:
+    def _open(self, place: Place, stream: StreamSpec, start_ns: int) -> Feed:
+        self.tried.append(stream)
         if self.refusals:
             raise self.refusals.pop(0)
         self.feeds.append(PlayedFeed(place, start_ns))
+        if self.first_units:
+            self.feeds[-1].units = self.first_units
         return self.feeds[-1]
 
     def pipeline(self, *, linger_s: float = 0.0, source: TestLive | FileLive | None = None) -> StreamPipeline:
@@ -233,6 +239,74 @@ def test_a_source_that_knows_itself_later_wakes_the_thread_and_is_told(stage: St
     assert stage.changes == ["starting", "running", "running", "running"]
 
 
+def test_other_settings_open_another_feed_whose_first_unit_is_a_key_frame(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    old = stage.feeds[0]
+    ahead_ns = time.monotonic_ns() + 100_000_000
+    old.units = [AccessUnit(b"old", ahead_ns, False)]
+    until(lambda: stage.sink.pushed[-1][0] == b"old")
+    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320))
+    stage.first_units = [AccessUnit(b"early", ahead_ns + 10_000_000, False)]
+    pipeline.reconfigure(spec)
+    until(lambda: len(stage.feeds) == 2 and len(stage.feeds[1].forced) > 3)
+    assert old.closed.is_set()
+    assert stage.tried[1] is spec
+    assert stage.feeds[1].start_ns > ahead_ns
+    assert stage.sink.pushed[-1][0] == b"old"
+    stage.feeds[1].units = [AccessUnit(b"key", ahead_ns + 20_000_000, True)]
+    until(lambda: stage.sink.pushed[-1][0] == b"key")
+    assert b"early" not in {unit for unit, _, _ in stage.sink.pushed}
+    assert pipeline.state == "running"
+
+
+def test_settings_that_concern_no_feed_leave_it_alone(stage: Stage) -> None:
+    pipeline = stage.pipeline(linger_s=3600)
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), linger_s=0.0))
+    pipeline.unwant()
+    until(lambda: pipeline.state == "idle")
+    assert len(stage.feeds) == 1
+
+
+def test_settings_that_fail_are_told_and_better_ones_are_tried_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 3600 * 10**9)
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    stage.refusals = [SourceError("/clip.mp4 is empty")]
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/clip.mp4"), linger_s=0.0))
+    until(lambda: pipeline.state == "failed: /clip.mp4 is empty")
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4"), linger_s=0.0))
+    until(lambda: pipeline.state == "running")
+
+
+def test_an_idle_stream_with_other_settings_is_described_anew(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    pipeline.unwant()
+    until(lambda: pipeline.state == "idle" and not threads())
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), linger_s=1.0))
+    assert pipeline.encoder == "played"
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320), linger_s=1.0))
+    assert (pipeline.description, pipeline.encoder) == (None, "")
+
+
+def test_reconfigured_by_many_it_ends_with_the_last_settings(stage: Stage) -> None:
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    for width in range(64, 164, 2):
+        pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=width), linger_s=0.0))
+    until(lambda: stage.tried[-1].video == VideoSpec(width=162) and not stage.feeds[-1].closed.is_set())
+    assert all(feed.closed.is_set() for feed in stage.feeds[:-1])
+
+
 def test_nobody_is_told_after_stop(stage: Stage) -> None:
     """The event loop that `changed` speaks to may be gone by then."""
     pipeline = stage.pipeline()
@@ -377,6 +451,28 @@ def test_a_real_stream_is_on_time_and_ends_quickly() -> None:
     for _, capture_ns, now_ns in sink.pushed:
         assert (capture_ns - first_ns) % 20_000_000 == 0
         assert now_ns >= capture_ns  # never before its time
+
+
+def test_a_real_stream_goes_on_with_another_size_and_decodes_throughout() -> None:
+    sink = Sink()
+    video = VideoSpec(width=160, height=90, fps=50, encoder="libx264")
+    pipeline = StreamPipeline(
+        StreamSpec(id="stream1", source=TestLive(), video=video), sink, title="ipc1-stream1", unix_offset_ns=0
+    )
+    pipeline.want()
+    until(lambda: len(sink.pushed) > 5)
+    larger = VideoSpec(width=320, height=180, fps=25, encoder="libx264")
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=larger))
+    until(lambda: pipeline.description and pipeline.description.width == 320)
+    count = len(sink.pushed)
+    until(lambda: len(sink.pushed) > count + 5)
+    pipeline.stop()
+    assert pipeline.join(1.0)
+    times = [capture_ns for _, capture_ns, _ in sink.pushed]
+    assert times == sorted(set(times))
+    sizes = [(picture.width, picture.height) for picture in decode([unit for unit, _, _ in sink.pushed])]
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {(160, 90), (320, 180)}
 
 
 def test_the_real_stream_takes_what_the_pipeline_gives() -> None:
