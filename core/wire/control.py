@@ -25,7 +25,7 @@ import msgspec
 
 from .camera import CameraSpec, UserSpec
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
 # How a worker ends; 0 is an orderly end, anything else but these a crash.
