@@ -219,9 +219,13 @@ def load_key(path: Path) -> PrivateKey:
 
 
 def read_key(private_key: bytes) -> PrivateKey:
-    """PEM. Raises CertificateError."""
+    """PEM. Raises CertificateError.
+
+    That the factors of an RSA key are prime is not proved: it takes 0.4 s for 3,072 bits and 13 s for 8,192, and keeps
+    the GIL all the while. What is served has been examined, and is rehearsed.
+    """
     try:
-        key = load_pem_private_key(private_key, password=None)
+        key = load_pem_private_key(private_key, password=None, unsafe_skip_rsa_key_validation=True)
     except TypeError:
         raise CertificateError("the private key is encrypted; camfleet needs it without a password") from None
     except (ValueError, UnsupportedAlgorithm):
