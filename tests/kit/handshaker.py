@@ -1,7 +1,9 @@
 """A client that does nothing but handshakes, as fast as it can: `python -m tests.kit.handshaker PORT SECONDS KIND`.
 
-KIND: "1.3", "1.2", or either with "+resume": the ticket of the last connection is offered. Each handshake is a line
-of JSON on stdout at the end: when it began and ended (monotonic), what it was shown (SHA-256, hex) or the error.
+KIND: "1.3", "1.2", or either with "+resume": the ticket of the last connection is offered. A handshake counts when an
+answer has come through it: before that, a client of TLS 1.3 does not know what the server thinks of it. Each is a line
+of JSON on stdout at the end: when it began and ended (monotonic), what it was shown (SHA-256, hex), whether a ticket
+was taken, or the error.
 """
 
 import hashlib
@@ -19,16 +21,18 @@ class Handshake(NamedTuple):
     began_s: float
     ended_s: float
     shown: str
+    resumed: bool = False
     error: str = ""
 
 
-def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None, resume: bool) -> ssl.SSLSocket:
+def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
     sock = context.wrap_socket(
         socket.create_connection(("127.0.0.1", port), timeout=10), server_hostname="localhost", session=session
     )
-    if resume:  # the tickets of TLS 1.3 come with the first answer
-        sock.sendall(REQUEST)
-        sock.recv(4096)
+    sock.sendall(REQUEST)
+    answer = sock.recv(4096)
+    if not answer.startswith(b"RTSP/1.0 200 "):
+        raise OSError(f"answered {answer!r}")
     return sock
 
 
@@ -45,12 +49,12 @@ def main() -> None:
     done, session = [], None
     while (began_s := time.monotonic()) < deadline_s:
         try:
-            with connect(port, context, session, bool(option)) as sock:
+            with connect(port, context, session) as sock:
                 shown = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
                 session = sock.session if option else None
-                done.append(Handshake(began_s, time.monotonic(), shown))
+                done.append(Handshake(began_s, time.monotonic(), shown, bool(sock.session_reused)))
         except OSError as error:
-            done.append(Handshake(began_s, time.monotonic(), "", repr(error)))
+            done.append(Handshake(began_s, time.monotonic(), "", error=repr(error)))
     for handshake in done:
         print(json.dumps(handshake))
 
