@@ -19,8 +19,9 @@ from camfleet.core.net.leaving cimport close_orderly, drop, release, say_goodbye
 from camfleet.core.net.output cimport client_pump, client_write_text
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
-    COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_SEND, COMMAND_STOP, EVENT_RELEASED,
-    Item, item_data, item_free, queue_free, queue_init, queue_put, queue_take,
+    COMMAND_LIMITS, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND, COMMAND_STOP,
+    EVENT_RELEASED, EVENT_STREAM_REMOVED,
+    Item, item_data, item_free, item_new, queue_free, queue_init, queue_put, queue_take,
 )
 from camfleet.core.net.sys cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, SIOCOUTQ,
@@ -124,11 +125,41 @@ cdef void add_stream(Engine *engine, Subscription *subscription) noexcept nogil:
         engine.audiences = audience
 
 
+cdef void remove_stream(Engine *engine, void *stream) noexcept nogil:
+    """Who is still there has no media any more. The event says that nothing here points into the stream now."""
+    cdef Audience **link = &engine.audiences
+    cdef Audience *audience
+    cdef Item *event = item_new(EVENT_STREAM_REMOVED, 0, NULL, 0)
+    while link[0] != NULL and <void *> link[0].subscription.stream != stream:
+        link = &link[0].next
+    audience = link[0]
+    if audience != NULL:
+        link[0] = audience.next
+        while audience.first != NULL:
+            audience_leave(audience.first)
+        audience_free(audience)
+    if event != NULL:               # else the stream's memory is kept until the engine's end
+        event.pointer = stream
+        queue_put(&engine.events, event)
+
+
 cdef Audience *audience_of(Engine *engine, const void *stream) noexcept nogil:
     cdef Audience *audience = engine.audiences
     while audience != NULL and <const void *> audience.subscription.stream != stream:
         audience = audience.next
     return audience
+
+
+cdef void set_limits(Engine *engine, const Item *command) noexcept nogil:
+    """For those who are here already; who comes later has been given the same by FanOut.adopt."""
+    cdef uint64_t slot
+    cdef Client *client
+    engine.stall_timeout_ns = command.number[0]
+    for slot in range(atomic_load_u64(&engine.table.used)):
+        client = table_at(&engine.table, slot)
+        if client != NULL and client.adopted and client.tls != NULL:
+            client.tls.policy.records_soft = <uint64_t> command.number[1]
+            client.tls.policy.spacing_ns = command.number[2]
 
 
 cdef void adopt(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
@@ -188,6 +219,10 @@ cdef void obey(Engine *engine, Item *command, int64_t now_ns) noexcept nogil:
         engine.stopping = True
     elif command.kind == COMMAND_ADD_STREAM:
         add_stream(engine, <Subscription *> command.pointer)
+    elif command.kind == COMMAND_REMOVE_STREAM:
+        remove_stream(engine, command.pointer)
+    elif command.kind == COMMAND_LIMITS:
+        set_limits(engine, command)
     else:
         client = table_find(&engine.table, command.client)
         if client != NULL and command.kind == COMMAND_ADOPT:

@@ -98,7 +98,14 @@ class FanOut:
     def stop(self) -> None:
         """Close every descriptor at once and let `run` return. For an orderly end `close` each client before."""
 
+    def set_limits(self, stall_timeout_s: float, key_update_records: int, key_update_spacing_s: float) -> None:
+        """Other ones than at the construction, for all who are here and all who come."""
+
     def add_stream(self, stream: MediaStream) -> None: ...
+    def remove_stream(self, stream: MediaStream) -> None:
+        """Close its readers before: for who still plays it the media ends, and nothing else. Its memory is free again
+        when `events` has been called after that."""
+
     def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"", in_text: bool = False) -> int:
         """Take over a connected socket; returns the client id. `session` is core.tls.Session.export, empty for plain.
 

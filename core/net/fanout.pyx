@@ -11,7 +11,8 @@ from camfleet.core.net.client cimport MEDIA_PLAYING, UNREAD_SIZE_MAX, Client, cl
 from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_run
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
-    COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_SEND, COMMAND_STOP, EVENT_CLOSED, EVENT_READY, EVENT_RECEIVED,
+    COMMAND_LIMITS, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND, COMMAND_STOP,
+    EVENT_CLOSED, EVENT_READY, EVENT_RECEIVED, EVENT_STREAM_REMOVED,
     Item, ItemKind, item_data, item_free, item_new, live_items, queue_append, queue_take, queue_wake,
 )
 from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
@@ -91,7 +92,7 @@ cdef object reader_counters(const Snapshot *snapshot, int64_t now_ns):
 cdef class FanOut:
     cdef Engine engine
     cdef bint initialized
-    cdef list streams           # kept alive: the engine holds pointers into them
+    cdef list streams           # kept alive as long as the engine holds pointers into them
 
     cdef uint64_t key_update_records
     cdef int64_t key_update_spacing_ns
@@ -140,13 +141,14 @@ cdef class FanOut:
                 queue_wake(&self.engine.commands)
 
     cdef int command(self, ItemKind kind, uint64_t client, const uint8_t *data, size_t size, void *pointer,
-                     int64_t first, int64_t second) except -1:
+                     int64_t first, int64_t second, int64_t third = 0) except -1:
         cdef Item *item = item_new(kind, client, data, size)
         if item == NULL:
             raise MemoryError
         item.pointer = pointer
         item.number[0] = first
         item.number[1] = second
+        item.number[2] = third
         self.put(item)
         return 0
 
@@ -157,6 +159,21 @@ cdef class FanOut:
         cdef Subscription *subscription = stream.subscribe(self.engine.commands.wake_fd)
         self.streams.append(stream)
         self.command(COMMAND_ADD_STREAM, 0, NULL, 0, subscription, 0, 0)
+
+    def remove_stream(self, MediaStream stream not None) -> None:
+        self.command(COMMAND_REMOVE_STREAM, 0, NULL, 0, &stream.state, 0, 0)
+
+    cdef int forget(self, const void *stream) except -1:
+        self.streams = [each for each in self.streams if <const void *> &(<MediaStream> each).state != stream]
+        return 0
+
+    def set_limits(self, double stall_timeout_s, uint64_t key_update_records, double key_update_spacing_s) -> None:
+        self.key_update_records = key_update_records
+        self.key_update_spacing_ns = <int64_t> (key_update_spacing_s * 1e9)
+        self.command(
+            COMMAND_LIMITS, 0, NULL, 0, NULL,
+            <int64_t> (stall_timeout_s * 1e9), <int64_t> key_update_records, self.key_update_spacing_ns,
+        )
 
     def adopt(
         self, int descriptor, const uint8_t[::1] session = b"", const uint8_t[::1] unread = b"", bint in_text = False
@@ -234,7 +251,10 @@ cdef class FanOut:
         while item != NULL:
             following = item.next
             try:
-                found.append(event_from_item(item))
+                if item.kind == EVENT_STREAM_REMOVED:
+                    self.forget(item.pointer)
+                else:
+                    found.append(event_from_item(item))
             finally:
                 item_free(item)
                 item = following

@@ -17,18 +17,21 @@ cdef enum ItemKind:
     COMMAND_CLOSE
     COMMAND_RELEASE
     COMMAND_ADD_STREAM
+    COMMAND_REMOVE_STREAM
+    COMMAND_LIMITS
     COMMAND_STOP
     # events, to Python
     EVENT_RECEIVED
     EVENT_READY
     EVENT_CLOSED
     EVENT_RELEASED
+    EVENT_STREAM_REMOVED
 
 cdef struct Item:
     Item *next
     ItemKind kind
     uint64_t client
-    void *pointer             # a Client, a Subscription
+    void *pointer             # a Client, a Subscription, a StreamState
     const char *reason        # a literal
     int64_t number[4]         # meaning by kind
     size_t head_size          # EVENT_RELEASED: data = exported session, then unread ciphertext
