@@ -2,9 +2,10 @@
 
 from fractions import Fraction
 
-import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from .planes import new_picture, planes
 
 BLACK, NEUTRAL = 16, 128  # luma and chroma of limited range
 
@@ -15,9 +16,7 @@ class Letterbox:
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
         self._scaler = VideoReformatter()  # not the frame's own: that one uses every core
-        buffer = np.empty((height * 3 // 2, width), np.uint8)
-        self._frame = VideoFrame.from_numpy_buffer(buffer, "yuv420p")
-        self._luma, self._chroma = buffer[:height], buffer[height:].reshape(2, height // 2, width // 2)
+        self._frame, self._planes = new_picture(width, height)
 
     def fit(self, frame: VideoFrame, pixel_aspect: Fraction) -> VideoFrame:
         """`pixel_aspect`: width of a pixel by its height. The result may be gone at the next call."""
@@ -36,12 +35,12 @@ class Letterbox:
         )
         if not left and not top:
             return picture
-        samples = picture.to_ndarray()
-        self._luma[:], self._chroma[:] = BLACK, NEUTRAL
-        self._luma[top : top + height, left : left + width] = samples[:height]
-        self._chroma[:, top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] = samples[height:].reshape(
-            2, height // 2, width // 2
-        )
+        for samples, fitted, ground, share in zip(
+            self._planes, planes(picture), (BLACK, NEUTRAL, NEUTRAL), (1, 2, 2), strict=True
+        ):
+            samples[:] = ground
+            rows, columns = fitted.shape
+            samples[top // share : top // share + rows, left // share : left // share + columns] = fitted
         return self._frame
 
 

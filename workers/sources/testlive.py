@@ -7,14 +7,12 @@ import time
 
 import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from ..clockmap import NS_PER_S
 from ..h264 import BT709
 from .base import SourceError
 from .font import ADVANCE, LINE_HEIGHT, glyph
-
-Plane = NDArray[np.uint8]
+from .planes import Plane, Planes, new_picture
 
 BLACK, GREY, WHITE = 16, 64, 235  # luma of BT.709, limited range (H.273: 16-235)
 # 75 % colour bars, (Y, Cb, Cr): white, yellow, cyan, green, magenta, red, blue, black.
@@ -38,12 +36,10 @@ class TestPattern:
         if width % 2 or height % 2 or min(width, height) < MIN_SIZE:
             raise SourceError(f"a test pattern of {width}x{height}: both must be even and at least {MIN_SIZE}")
         self._unix_offset_ns = unix_offset_ns
-        buffer = np.empty((height * 3 // 2, width), np.uint8)
-        self._frame = VideoFrame.from_numpy_buffer(buffer, "yuv420p")
-        luma, chroma = buffer[:height], buffer[height:].reshape(2, height // 2, width // 2)
-        self._strip = _paint_ground(luma, chroma)
+        self._frame, planes = new_picture(width, height)
+        self._strip = _paint_ground(planes)
         self._block = slice(0, 0)
-        title_line, self._clock_line, self._frame_line = _text_box(luma, chroma)
+        title_line, self._clock_line, self._frame_line = _text_box(planes)
         title_line.write(title)
         self._second, self._second_text = -1, ""
 
@@ -93,23 +89,26 @@ class _Line:
         self._text = text
 
 
-def _paint_ground(luma: Plane, chroma: Plane) -> Plane:
+def _paint_ground(planes: Planes) -> Plane:
     """Bars over a ramp over the strip of the moving block, which is returned."""
+    luma, *chroma = planes
     height, width = luma.shape
     bars_end, ramp_end = height * 5 // 8 & ~1, height * 7 // 8 & ~1
     for index, (y, cb, cr) in enumerate(BARS):
         left, right = (width * edge // len(BARS) & ~1 for edge in (index, index + 1))
         luma[:bars_end, left:right] = y
-        chroma[0, : bars_end // 2, left // 2 : right // 2] = cb
-        chroma[1, : bars_end // 2, left // 2 : right // 2] = cr
+        for plane, colour in zip(chroma, (cb, cr), strict=True):
+            plane[: bars_end // 2, left // 2 : right // 2] = colour
     luma[bars_end:ramp_end] = np.linspace(BLACK, WHITE, width).astype(np.uint8)
     luma[ramp_end:] = GREY
-    chroma[:, bars_end // 2 :] = 128
+    for plane in chroma:
+        plane[bars_end // 2 :] = 128
     return luma[ramp_end:]
 
 
-def _text_box(luma: Plane, chroma: Plane) -> list[_Line]:
+def _text_box(planes: Planes) -> list[_Line]:
     """Three black lines on the bars, in the largest whole multiple of the font that fits."""
+    luma, *chroma = planes
     height, width = luma.shape
     scale = max(1, min(width // ((TEXT_COLUMNS + 2) * ADVANCE), height // (7 * LINE_HEIGHT)))
     columns = min(TEXT_COLUMNS, (width - 4 * scale) // (ADVANCE * scale))
@@ -117,6 +116,7 @@ def _text_box(luma: Plane, chroma: Plane) -> list[_Line]:
     top, left = height // 8 & ~1, (width - text_width) // 2 - 2 * scale & ~1
     bottom, right = top + 3 * pitch, left + text_width + 4 * scale
     luma[top:bottom, left:right] = BLACK
-    chroma[:, top // 2 : bottom // 2, left // 2 : right // 2] = 128
+    for plane in chroma:
+        plane[top // 2 : bottom // 2, left // 2 : right // 2] = 128
     text = luma[top + scale :, left + 2 * scale : left + 2 * scale + text_width]
     return [_Line(text[index * pitch : index * pitch + LINE_HEIGHT * scale], scale) for index in range(3)]

@@ -41,6 +41,8 @@ def luma_of(pattern: TestPattern, number: int, capture_ns: int) -> NDArray[np.ui
 def test_title_wall_clock_and_number_can_be_read(width: int, height: int) -> None:
     pattern = TestPattern(TITLE, width, height, unix_offset_ns=UNIX_S * NS_PER_S)
     assert lines(luma_of(pattern, 41, 0)) == [TITLE, "2026-05-28 22:26:40.000", "frame 41"]
+    picture = pattern.picture(41, 0)
+    assert (picture.width, picture.height) == (width, height)
     # What changes replaces what stood there, digit by digit.
     assert lines(luma_of(pattern, 9, 7_089_999_999)) == [TITLE, "2026-05-28 22:26:47.089", "frame 9"]
 
