@@ -1,6 +1,6 @@
 # The readers of one stream on this thread: who they are, the window that they read from, and where each of them starts.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint16_t
 
 from camfleet.core.net.client cimport Audience, Client
 from camfleet.core.net.queue cimport Item, Queue
@@ -11,6 +11,8 @@ cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns, int64_t
 cdef void audience_free(Audience *audience) noexcept nogil       # nobody may be in it
 # The client's first frame is looked for, and an EVENT_READY follows when it is known.
 cdef void audience_join(Audience *audience, Client *client, Queue *events, int64_t now_ns) noexcept nogil
+# The client plays already: its media goes on with the frame that has this sequence number.
+cdef void audience_go_on(Audience *audience, Client *client, uint16_t sequence) noexcept nogil
 # No more media after the frame that is being sent. Safe for a client that is in no audience.
 cdef void audience_leave(Client *client) noexcept nogil
 # New blocks go into the window, and joiners start at them. False: there were none.

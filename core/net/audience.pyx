@@ -1,17 +1,17 @@
 """Joining and leaving the readers of a stream; audience.pxd is the contract."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_exchange_u32, atomic_load_i64
-from camfleet.core.net.client cimport MEDIA_JOINING, MEDIA_NONE, MEDIA_READY
+from camfleet.core.net.client cimport MEDIA_JOINING, MEDIA_NONE, MEDIA_PLAYING, MEDIA_READY
 from camfleet.core.net.pages cimport pages_free, pages_init, pages_push, pages_trim
 from camfleet.core.net.queue cimport EVENT_READY, item_new, queue_put
 from camfleet.core.ring.block cimport FrameBlock, block_release, block_retain
 from camfleet.core.ring.mailbox cimport mailbox_take
 from camfleet.core.ring.stream cimport StreamState
 from camfleet.core.ring.window cimport (
-    JOIN_FORCE, NO_BLOCK, window_at, window_clear, window_join, window_push,
+    JOIN_FORCE, NO_BLOCK, window_at, window_clear, window_go_on, window_join, window_push,
 )
 
 cdef int64_t KEY_FRAME_SPACING_NS = 500_000_000     # at most two forced key frames a second, natural ones counted
@@ -89,6 +89,14 @@ cdef void audience_join(Audience *audience, Client *client, Queue *events, int64
         start_at(client, position, events)
     else:
         audience_want_key_frame(audience, now_ns)
+
+
+cdef void audience_go_on(Audience *audience, Client *client, uint16_t sequence) noexcept nogil:
+    audience_leave(client)
+    enter(audience, client)
+    client.media = MEDIA_PLAYING
+    client.position = window_go_on(&audience.window, sequence)
+    client.fresh = True
 
 
 cdef bint audience_take_blocks(Audience *audience, Queue *events) noexcept nogil:

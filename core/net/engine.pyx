@@ -1,14 +1,15 @@
 """The fan-out loop; engine.pxd is the contract."""
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from posix.unistd cimport close
 
 from camfleet.core.atomic cimport atomic_load_i64, atomic_load_u64
 from camfleet.core.net.audience cimport (
-    audience_free, audience_join, audience_leave, audience_new, audience_take_blocks, audience_want_key_frame,
+    audience_free, audience_go_on, audience_join, audience_leave, audience_new, audience_take_blocks,
+    audience_want_key_frame,
 )
 from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, STAYS, UNREAD_SIZE_MAX,
@@ -16,11 +17,12 @@ from camfleet.core.net.client cimport (
 )
 from camfleet.core.net.input cimport client_receive, end_of_input
 from camfleet.core.net.leaving cimport close_orderly, drop, release, say_goodbye, settle
-from camfleet.core.net.output cimport client_pump, client_write_text
+from camfleet.core.net.moving cimport move_out
+from camfleet.core.net.output cimport client_finish, client_pump, client_write_text
 from camfleet.core.net.queue cimport (
-    COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
-    COMMAND_LIMITS, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND, COMMAND_STOP,
-    EVENT_RELEASED, EVENT_STREAM_REMOVED,
+    COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_GO_ON, COMMAND_LIMITS,
+    COMMAND_MOVE, COMMAND_PAUSE, COMMAND_PLAY, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND,
+    COMMAND_STOP, EVENT_MOVED, EVENT_RELEASED, EVENT_STREAM_REMOVED,
     Item, item_data, item_free, item_new, queue_free, queue_init, queue_put, queue_take,
 )
 from camfleet.core.net.sys cimport (
@@ -67,12 +69,12 @@ cdef void drop_all(Engine *engine) noexcept nogil:
 
 
 cdef void free_events(Engine *engine) noexcept nogil:
-    """A connection that was released and that nobody took is still ours to close."""
+    """A connection that was given up and that nobody took is still ours to close."""
     cdef Item *event = queue_take(&engine.events)
     cdef Item *following
     while event != NULL:
         following = event.next
-        if event.kind == EVENT_RELEASED:
+        if event.kind == EVENT_RELEASED or event.kind == EVENT_MOVED:
             close(<int> event.number[0])
         item_free(event)
         event = following
@@ -164,7 +166,8 @@ cdef void set_limits(Engine *engine, const Item *command) noexcept nogil:
 
 cdef void adopt(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
     cdef epoll_event wish
-    client.last_alive_ns = client.last_progress_ns = now_ns
+    if not client.last_alive_ns:      # else it comes from another engine
+        client.last_alive_ns = client.last_progress_ns = now_ns
     client.interest = EPOLLIN
     client.adopted = True
     wish.events = EPOLLIN
@@ -175,6 +178,8 @@ cdef void adopt(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
     elif peer_said_close(client):     # at the last owner, behind a request that is still to be answered
         client.text_mode = True
         settle(engine, client, end_of_input(client, &engine.events), now_ns)
+    elif client_blocked(client):
+        settle(engine, client, STATUS_OK, now_ns)
 
 
 cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns) noexcept nogil:
@@ -199,6 +204,13 @@ cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns)
     elif command.kind == COMMAND_PLAY and client.media == MEDIA_READY:
         client.media = MEDIA_PLAYING
         status = client_pump(client, &engine.scratch, engine.max_lag_ns, now_ns)
+    elif command.kind == COMMAND_GO_ON:
+        audience = audience_of(engine, command.pointer)
+        if audience != NULL:
+            client.rtp_channel = <uint8_t> command.number[0]
+            client.rtcp_channel = <uint8_t> command.number[1]
+            audience_go_on(audience, client, <uint16_t> command.number[2])
+            status = client_pump(client, &engine.scratch, engine.max_lag_ns, now_ns)
     elif command.kind == COMMAND_PAUSE:
         audience_leave(client)
     elif command.kind == COMMAND_END:
@@ -213,8 +225,26 @@ cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns)
     return status
 
 
+cdef void show_all_blocks(Engine *engine, int64_t now_ns) noexcept nogil:
+    cdef Audience *audience = engine.audiences
+    while audience != NULL:
+        show_blocks(engine, audience, now_ns)
+        audience = audience.next
+
+
+cdef void move(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
+    cdef int status = client_finish(client, &engine.scratch, engine.max_lag_ns, now_ns)
+    if status < 0:
+        settle(engine, client, status, now_ns)
+    else:
+        audience_leave(client)
+        move_out(engine, client)
+
+
 cdef void obey(Engine *engine, Item *command, int64_t now_ns) noexcept nogil:
     cdef Client *client
+    if command.kind == COMMAND_MOVE:
+        show_all_blocks(engine, now_ns)       # what was pushed before the command leaves before the client does
     if command.kind == COMMAND_STOP:
         engine.stopping = True
     elif command.kind == COMMAND_ADD_STREAM:
@@ -227,6 +257,8 @@ cdef void obey(Engine *engine, Item *command, int64_t now_ns) noexcept nogil:
         client = table_find(&engine.table, command.client)
         if client != NULL and command.kind == COMMAND_ADOPT:
             adopt(engine, client, now_ns)
+        elif client != NULL and client.leaving == STAYS and command.kind == COMMAND_MOVE:
+            move(engine, client, now_ns)
         elif client != NULL and client.leaving == STAYS:
             settle(engine, client, obey_for(engine, client, command, now_ns), now_ns)
 
@@ -295,7 +327,6 @@ cdef void engine_run(Engine *engine) noexcept nogil:
     cdef int64_t now_ns
     cdef Item *command
     cdef Item *following
-    cdef Audience *audience
     while not engine.stopping:
         count = epoll_wait(
             engine.epoll, ready, EVENTS_PER_WAIT, TICK_MS if atomic_load_i64(&engine.table.clients) else -1
@@ -307,10 +338,7 @@ cdef void engine_run(Engine *engine) noexcept nogil:
             obey(engine, command, now_ns)
             item_free(command)
             command = following
-        audience = engine.audiences
-        while audience != NULL:
-            show_blocks(engine, audience, now_ns)
-            audience = audience.next
+        show_all_blocks(engine, now_ns)
         for i in range(count):
             serve(engine, &ready[i], now_ns)
         if now_ns - engine.ticked_ns >= TICK_MS * 1_000_000:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from camfleet.core.ring.stream import MediaStream
+from camfleet.core.wire.succession import ReaderState
 
 class Received(NamedTuple):
     """RTSP text (and whatever follows it until `consumed(at_boundary=True)`), already decrypted.
@@ -43,7 +44,18 @@ class Released(NamedTuple):
     session: bytes
     unread: bytes
 
-Event = Received | Ready | Closed | Released
+class Moved(NamedTuple):
+    """A connection given up by `move`, at once and whatever it was doing. `unsent` has to leave before anything else: it
+    is sealed already. All frames of before have left or are in it, and a frame is never cut."""
+
+    client: int
+    descriptor: int
+    session: bytes
+    unread: bytes
+    unsent: bytes
+    state: ReaderState
+
+Event = Received | Ready | Closed | Released | Moved
 
 class ReaderCounters(NamedTuple):
     client: int
@@ -106,10 +118,19 @@ class FanOut:
         """Close its readers before: for who still plays it the media ends, and nothing else. Its memory is free again
         when `events` has been called after that."""
 
-    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"", in_text: bool = False) -> int:
+    def adopt(
+        self,
+        descriptor: int,
+        session: bytes = b"",
+        unread: bytes = b"",
+        in_text: bool = False,
+        unsent: bytes = b"",
+        state: ReaderState | None = None,
+    ) -> int:
         """Take over a connected socket; returns the client id. `session` is core.tls.Session.export, empty for plain.
 
         `in_text`: the caller holds the beginning of a message, so even a `$` is text until `consumed` says otherwise.
+        `unsent` and `state` are those of a Moved, for a client of another engine.
         Raises ValueError when the session cannot be imported, or the engine has stopped or is full; the descriptor is
         then still the caller's.
         """
@@ -128,6 +149,9 @@ class FanOut:
     def play(self, client: int, reply: bytes) -> None:
         """After Ready: send the PLAY answer, then media."""
 
+    def go_on(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int, sequence: int) -> None:
+        """For a client that has played at another engine: media from the frame on that begins with this packet."""
+
     def pause(self, client: int) -> None: ...
     def end(self, client: int) -> None:
         """Stop the media with an RTCP BYE; the connection stays."""
@@ -137,6 +161,10 @@ class FanOut:
 
     def release(self, client: int) -> None:
         """Give the connection up at a boundary for a hand-back; a Released event (or Closed) follows."""
+
+    def move(self, client: int) -> None:
+        """Give the connection up at once, to go on at another engine; a Moved event (or Closed) follows, unless it is
+        being closed or released already. Frames pushed before this have left, or go along."""
 
     def events(self) -> list[Event]: ...
     def readers(self) -> Iterator[ReaderCounters]:

@@ -3,33 +3,39 @@
 import os
 from collections import namedtuple
 
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from camfleet.core.net.client cimport MEDIA_PLAYING, UNREAD_SIZE_MAX, Client, client_free, client_new, live_clients
+from camfleet.core.net.client cimport (
+    MEDIA_PLAYING, RTCP_SIZE_MAX, UNREAD_SIZE_MAX, Client, client_free, client_new, live_clients,
+)
 from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_run
+from camfleet.core.net.moving cimport MovedClient
 from camfleet.core.net.queue cimport (
-    COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_PAUSE, COMMAND_PLAY,
-    COMMAND_LIMITS, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND, COMMAND_STOP,
-    EVENT_CLOSED, EVENT_READY, EVENT_RECEIVED, EVENT_STREAM_REMOVED,
+    COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_GO_ON, COMMAND_LIMITS,
+    COMMAND_MOVE, COMMAND_PAUSE, COMMAND_PLAY, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND,
+    COMMAND_STOP, EVENT_CLOSED, EVENT_MOVED, EVENT_READY, EVENT_RECEIVED, EVENT_STREAM_REMOVED,
     Item, ItemKind, item_data, item_free, item_new, live_items, queue_append, queue_take, queue_wake,
 )
 from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
 from camfleet.core.net.table cimport table_add, table_at
 from camfleet.core.ring.block cimport live_blocks
 from camfleet.core.ring.stream cimport MediaStream, Subscription
+from camfleet.core.rtp.stream cimport INTERLEAVED_HEADER_SIZE
 from camfleet.core.tls.move cimport session_import
 from camfleet.core.tls.session cimport TLSSession
 
 from camfleet.core.net import huge_pages
 from camfleet.core.tls.session import alert_name
+from camfleet.core.wire.succession import ReaderState
 
 Received = namedtuple("Received", "client data")
 Ready = namedtuple("Ready", "client sequence rtp_timestamp preparation")
 Closed = namedtuple("Closed", "client reason detail bytes_sent frames_sent frames_skipped")
 Released = namedtuple("Released", "client descriptor session unread")
-Event = Received | Ready | Closed | Released
+Moved = namedtuple("Moved", "client descriptor session unread unsent state")
+Event = Received | Ready | Closed | Released | Moved
 ReaderCounters = namedtuple(
     "ReaderCounters",
     "client bytes_sent frames_sent frames_skipped bytes_received playing fraction_lost last_received_ns lag_ns key_updates",
@@ -55,7 +61,46 @@ cdef object event_from_item(Item *item):
         elif item.number[0]:
             detail = os.strerror(item.number[0])
         return Closed(item.client, reason, detail, item.number[1], item.number[2], item.number[3])
+    if item.kind == EVENT_MOVED:
+        return moved_from_item(item)
     return Released(item.client, item.number[0], data[:item.head_size], data[item.head_size:item.size])
+
+
+cdef object moved_from_item(Item *item):
+    cdef MovedClient *head = <MovedClient *> item_data(item)
+    cdef const uint8_t *data = <const uint8_t *> (head + 1)
+    cdef const uint8_t *unread = data + head.session_size
+    cdef const uint8_t *frame = unread + head.unread_size
+    cdef const uint8_t *unsent = frame + head.frame_size
+    state = ReaderState(
+        frame=frame[:head.frame_size], skip=head.skip, fraction_lost=head.fraction_lost, bytes_sent=head.bytes_sent,
+        bytes_received=head.bytes_received, bytes_acknowledged=head.bytes_acknowledged, frames_sent=head.frames_sent,
+        frames_skipped=head.frames_skipped, key_updates=head.key_updates, last_alive_ns=head.last_alive_ns,
+        last_progress_ns=head.last_progress_ns,
+    )
+    return Moved(item.client, item.number[0], data[:head.session_size], unread[:head.unread_size],
+                 unsent[:head.unsent_size], state)
+
+
+cdef int restore(Client *client, state: ReaderState) except -1:
+    """As another engine has left it. The caller frees it when this raises."""
+    cdef const uint8_t[::1] frame = state.frame
+    if frame.shape[0] > INTERLEAVED_HEADER_SIZE + RTCP_SIZE_MAX:
+        raise ValueError(f"an interleaved frame of {frame.shape[0]} bytes, none so large is kept")
+    if frame.shape[0]:
+        client.frame = <uint8_t *> malloc(INTERLEAVED_HEADER_SIZE + RTCP_SIZE_MAX)
+        if client.frame == NULL:
+            raise MemoryError
+        memcpy(client.frame, &frame[0], <size_t> frame.shape[0])
+        client.frame_size = <uint32_t> frame.shape[0]
+    client.skip, client.fraction_lost = state.skip, state.fraction_lost
+    client.bytes_sent, client.bytes_received = state.bytes_sent, state.bytes_received
+    client.bytes_acknowledged = state.bytes_acknowledged
+    client.frames_sent, client.frames_skipped = state.frames_sent, state.frames_skipped
+    client.last_alive_ns, client.last_progress_ns = state.last_alive_ns, state.last_progress_ns
+    if client.tls != NULL:
+        client.tls.updates_sent = state.key_updates
+    return 0
 
 
 cdef struct Snapshot:
@@ -176,7 +221,8 @@ cdef class FanOut:
         )
 
     def adopt(
-        self, int descriptor, const uint8_t[::1] session = b"", const uint8_t[::1] unread = b"", bint in_text = False
+        self, int descriptor, const uint8_t[::1] session = b"", const uint8_t[::1] unread = b"", bint in_text = False,
+        const uint8_t[::1] unsent = b"", state: ReaderState | None = None,
     ) -> int:
         if unread.shape[0] > UNREAD_SIZE_MAX:
             raise ValueError(f"{unread.shape[0]} bytes of unread ciphertext, one record has at most {UNREAD_SIZE_MAX}")
@@ -205,6 +251,14 @@ cdef class FanOut:
                     raise MemoryError
                 memcpy(client.unread, &unread[0], <size_t> unread.shape[0])
                 client.unread_size = <unsigned int> unread.shape[0]
+            if unsent.shape[0]:
+                client.tail = <uint8_t *> malloc(<size_t> unsent.shape[0])
+                if client.tail == NULL:
+                    raise MemoryError
+                memcpy(client.tail, &unsent[0], <size_t> unsent.shape[0])
+                client.tail_size = client.tail_capacity = <size_t> unsent.shape[0]
+            if state is not None:
+                restore(client, state)
             command.client = table_add(&self.engine.table, client)
             if command.client == 0:
                 raise ValueError("the fan-out thread has stopped or has no place for another client")
@@ -232,6 +286,11 @@ cdef class FanOut:
     def play(self, uint64_t client, const uint8_t[::1] reply not None) -> None:
         self.command(COMMAND_PLAY, client, &reply[0] if reply.shape[0] else NULL, <size_t> reply.shape[0], NULL, 0, 0)
 
+    def go_on(
+        self, uint64_t client, MediaStream stream not None, uint8_t rtp_channel, uint8_t rtcp_channel, uint16_t sequence
+    ) -> None:
+        self.command(COMMAND_GO_ON, client, NULL, 0, &stream.state, rtp_channel, rtcp_channel, sequence)
+
     def pause(self, uint64_t client) -> None:
         self.command(COMMAND_PAUSE, client, NULL, 0, NULL, 0, 0)
 
@@ -243,6 +302,9 @@ cdef class FanOut:
 
     def release(self, uint64_t client) -> None:
         self.command(COMMAND_RELEASE, client, NULL, 0, NULL, 0, 0)
+
+    def move(self, uint64_t client) -> None:
+        self.command(COMMAND_MOVE, client, NULL, 0, NULL, 0, 0)
 
     def events(self) -> list:
         cdef Item *item = queue_take(&self.engine.events)

@@ -11,7 +11,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
 from camfleet.core.net.client cimport (
-    MEDIA_PLAYING, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS, TURN_SIZE, UNREAD_REPLIES_MAX, UNSENT_MIN,
+    BACKLOG_MAX, MEDIA_PLAYING, SEND_BUFFER_MAX, SEND_BUFFER_MIN, STAYS, TURN_SIZE, UNREAD_REPLIES_MAX, UNSENT_MIN,
     Audience, Client, Scratch, client_blocked, client_fail,
 )
 from camfleet.core.net.pages cimport NOT_IN_PAGES, pages_find
@@ -216,6 +216,8 @@ cdef int write_block(Client *client, Scratch *scratch, FrameBlock *block, int64_
             return write_out(client, data, size, now_ns)
     if client.tls != NULL:
         return write_sealed(client, scratch, data, size, now_ns)
+    if client_blocked(client):          # see client_finish
+        return keep(client, data, size)
     client.last_progress_ns = now_ns
     sent = offer_block(client, block, offset, now_ns)
     if sent < 0:
@@ -248,6 +250,21 @@ cdef FrameBlock *next_block(Client *client, int64_t max_lag_ns, int64_t now_ns) 
     return window_at(window, client.position)
 
 
+cdef int send_block(Client *client, Scratch *scratch, FrameBlock *block, int64_t now_ns) noexcept nogil:
+    """The block at the reader's position, which moves on."""
+    cdef int status = write_block(client, scratch, block, now_ns)
+    client.position += 1
+    if status == STATUS_OK:
+        client.frames_sent += 1
+        if client_blocked(client):
+            client.waiting_capture_ns = block.capture_ns
+        else:
+            count_latency(client, block.capture_ns)
+    block_release(client.first)
+    client.first = NULL
+    return status
+
+
 cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64_t now_ns) noexcept nogil:
     cdef uint64_t turn_end = client.bytes_sent + TURN_SIZE
     cdef FrameBlock *block
@@ -263,16 +280,21 @@ cdef int client_pump(Client *client, Scratch *scratch, int64_t max_lag_ns, int64
         if client.bytes_sent >= turn_end:
             client.more = True
             break
-        status = write_block(client, scratch, block, now_ns)
-        client.position += 1
-        if status == STATUS_OK:
-            client.frames_sent += 1
-            if client_blocked(client):
-                client.waiting_capture_ns = block.capture_ns
-            else:
-                count_latency(client, block.capture_ns)
-        block_release(client.first)
-        client.first = NULL
+        status = send_block(client, scratch, block, now_ns)
     if client.media == MEDIA_PLAYING and client.behind_since_ns == 0:
         client.behind_since_ns = now_ns
+    return status
+
+
+cdef int client_finish(Client *client, Scratch *scratch, int64_t max_lag_ns, int64_t now_ns) noexcept nogil:
+    cdef FrameBlock *block
+    cdef int status = flush(client, now_ns)
+    while status == STATUS_OK and client.media == MEDIA_PLAYING:
+        block = next_block(client, max_lag_ns, now_ns)
+        if block == NULL:
+            return STATUS_OK
+        if client.tail_size - client.tail_offset + block.size > BACKLOG_MAX:
+            client.frames_skipped += client.audience.window.end - client.position
+            return STATUS_OK
+        status = send_block(client, scratch, block, now_ns)
     return status

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from camfleet.core.net.sys cimport pthread_mutex_t
 from camfleet.core.ring.latency cimport LatencyHistogram
 from camfleet.core.ring.mailbox cimport Mailbox
 from camfleet.core.rtp.rtcp cimport SenderReportSource
@@ -31,11 +32,16 @@ cdef struct StreamState:
     uint64_t frames, key_frames, packets, bytes, overflows
     uint32_t largest_key_frame
     int64_t last_key_frame_ns     # atomic
+    pthread_mutex_t pushing   # held while an access unit is on its way; guards the three that follow
+    bint held                 # nothing leaves: what is pushed is dropped
+    bint key_frame_due        # nothing leaves but a key frame later than all before
+    int64_t newest_capture_ns
     int64_t readers           # atomic; playing or about to
     Subscription *subscriptions[8]
     uint64_t subscription_count   # atomic
 
-# One access unit becomes one block, shown to every subscriber. Returns the block's size or a negative status.
+# One access unit becomes one block, shown to every subscriber. Returns the block's size, 0 when it was dropped, or a
+# negative status.
 cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
                          int64_t now_ns) noexcept nogil
 

@@ -1,5 +1,6 @@
 from typing import NamedTuple
 
+from camfleet.core.wire.succession import StreamNumbers
 from typing_extensions import Buffer
 
 class StreamCounters(NamedTuple):
@@ -44,7 +45,8 @@ class MediaStream:
     ssrc: int
     payload_type: int
     def push(self, access_unit: Buffer, capture_ns: int, now_ns: int) -> int:
-        """Packetize one H.264 access unit (Annex B) and show it to all fan-out threads; returns the block's bytes.
+        """Packetize one H.264 access unit (Annex B) and show it to all fan-out threads; returns the block's bytes, 0
+        when it was dropped (see `hold`).
 
         `capture_ns`: presentation time on the monotonic clock; RTP and NTP time come from it. `now_ns`: the time now.
         The GIL is released. Only one thread may push. Raises ValueError on a malformed access unit: nothing is sent.
@@ -54,6 +56,14 @@ class MediaStream:
         """True once after somebody wanted a key frame; the pipeline asks before it encodes a frame."""
 
     def request_key_frame(self) -> None: ...
+    def hold(self) -> StreamNumbers:
+        """From now on what is pushed is dropped; a push that is under way has been finished. Returns where the stream
+        stands."""
+
+    def go_on(self, numbers: StreamNumbers | None = None) -> None:
+        """After `hold`: what leaves next is a key frame, captured later than all before, with the next numbers, or with
+        those of another stream."""
+
     def rtp_timestamp(self, capture_ns: int) -> int: ...
     def counters(self) -> StreamCounters: ...
     def latency(self, now_ns: int) -> StreamLatency: ...

@@ -13,6 +13,9 @@ from camfleet.core.atomic cimport (
     atomic_exchange_u32, atomic_load_i64, atomic_load_u64, atomic_store_i64, atomic_store_u64,
 )
 from camfleet.core.clock cimport ntp_from_unix_ns, rtp_ticks
+from camfleet.core.net.sys cimport (
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
+)
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain
 from camfleet.core.ring.latency cimport LATENCY_BUCKETS, latency_collect, latency_percentile
 from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take
@@ -20,6 +23,8 @@ from camfleet.core.ring.window cimport JOIN_FORCE, JOIN_LIVE, JOIN_NEWEST
 from camfleet.core.rtp.h264 cimport H264Access, h264_measure, h264_write
 from camfleet.core.rtp.rtcp cimport MAX_CNAME_SIZE, sender_report_size, write_sender_report
 from camfleet.core.status cimport ERROR_MEMORY
+
+from camfleet.core.wire.succession import StreamNumbers
 
 cdef enum:
     VIDEO_CLOCK_RATE = 90_000               # RFC 6184 8.1
@@ -53,10 +58,25 @@ cdef void publish(Subscription *subscription, FrameBlock *block) noexcept nogil:
 
 cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
                          int64_t now_ns) noexcept nogil:
+    cdef int64_t written = 0
+    pthread_mutex_lock(&stream.pushing)
+    if not stream.held:
+        written = push(stream, access_unit, size, capture_ns, now_ns)
+    pthread_mutex_unlock(&stream.pushing)
+    return written
+
+
+cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
+                  int64_t now_ns) noexcept nogil:
     cdef H264Access access
     cdef int status = h264_measure(access_unit, size, &access)
     if status < 0:
         return status
+    if stream.key_frame_due:
+        if not access.key_frame or capture_ns <= stream.newest_capture_ns:
+            atomic_exchange_u32(&stream.key_frame_wanted, 1)
+            return 0
+        stream.key_frame_due = False
     cdef bint report_due = stream.frames == 0 or now_ns - stream.last_report_ns >= REPORT_INTERVAL_NS
     # A key frame carries a report for those who join at it (RFC 6051 2.1 wants one as early as possible).
     cdef size_t report_size = sender_report_size(&stream.report) if report_due or access.key_frame else 0
@@ -87,6 +107,7 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
 
     if report_due:
         stream.last_report_ns = now_ns
+    stream.newest_capture_ns = max(stream.newest_capture_ns, capture_ns)
     stream.frames += 1
     stream.packets += access.packets
     stream.bytes += block.size
@@ -103,6 +124,9 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
 
 
 cdef class MediaStream:
+    def __cinit__(self, *_, **__) -> None:
+        pthread_mutex_init(&self.state.pushing, NULL)
+
     def __init__(self, *, ntp_offset_ns: int, cname: bytes, join: str = "force", payload_type: int = 96,
                  ssrc: int | None = None, sequence: int | None = None, timestamp: int | None = None) -> None:
         if not 0 < len(cname) <= MAX_CNAME_SIZE:
@@ -122,6 +146,7 @@ cdef class MediaStream:
 
     def __dealloc__(self) -> None:
         cdef FrameBlock *block
+        pthread_mutex_destroy(&self.state.pushing)
         for i in range(self.state.subscription_count):
             while (block := mailbox_take(&self.state.subscriptions[i].mailbox)) != NULL:
                 block_release(block)
@@ -171,6 +196,38 @@ cdef class MediaStream:
 
     def request_key_frame(self) -> None:
         atomic_exchange_u32(&self.state.key_frame_wanted, 1)
+
+    def hold(self) -> StreamNumbers:
+        cdef StreamState *state = &self.state
+        with nogil:
+            pthread_mutex_lock(&state.pushing)
+            state.held = True
+            pthread_mutex_unlock(&state.pushing)
+        return StreamNumbers(
+            ssrc=state.rtp.ssrc, sequence=state.rtp.sequence, timestamp_base=state.timestamp_base,
+            ntp_offset_ns=state.ntp_offset_ns, packets=state.rtp.packets, octets=state.rtp.octets,
+            last_report_ns=state.last_report_ns, newest_capture_ns=state.newest_capture_ns, frames=state.frames,
+            key_frames=state.key_frames, total_packets=state.packets, total_bytes=state.bytes,
+        )
+
+    def go_on(self, numbers: StreamNumbers | None = None) -> None:
+        cdef StreamState *state = &self.state
+        if numbers is not None:
+            if not state.held:
+                raise ValueError("a stream takes over the numbers of another one only while it is held")
+            state.rtp.ssrc = state.report.ssrc = numbers.ssrc
+            state.rtp.sequence, state.timestamp_base = numbers.sequence, numbers.timestamp_base
+            state.ntp_offset_ns = numbers.ntp_offset_ns
+            state.rtp.packets, state.rtp.octets = numbers.packets, numbers.octets
+            state.last_report_ns, state.newest_capture_ns = numbers.last_report_ns, numbers.newest_capture_ns
+            state.frames, state.key_frames = numbers.frames, numbers.key_frames
+            state.packets, state.bytes = numbers.total_packets, numbers.total_bytes
+        self.request_key_frame()
+        with nogil:
+            pthread_mutex_lock(&state.pushing)
+            state.key_frame_due = True
+            state.held = False
+            pthread_mutex_unlock(&state.pushing)
 
     def rtp_timestamp(self, int64_t capture_ns) -> int:
         return <uint32_t> (self.state.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE))

@@ -1,7 +1,7 @@
 # The stream window: the last frame blocks of a stream, owned by one fan-out thread (no locks), and the rules of where
 # a reader starts and where it goes on after it was too slow. A reader is a position in it.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from camfleet.core.ring.block cimport FrameBlock
 
@@ -42,3 +42,6 @@ cdef void window_clear(StreamWindow *window) noexcept nogil
 cdef uint64_t window_join(const StreamWindow *window, int join, int64_t now_ns) noexcept nogil
 # Where a reader at `position` goes on that must give up frames: the newest key frame after it, or NO_BLOCK: the next one.
 cdef uint64_t window_skip(const StreamWindow *window, uint64_t position) noexcept nogil
+# Where a reader goes on that has had everything before this sequence number: at its block, or when that is no longer
+# kept, at the newest key frame. The end: it is still to come.
+cdef uint64_t window_go_on(const StreamWindow *window, uint16_t sequence) noexcept nogil

@@ -1,6 +1,6 @@
 """Rules of the stream window; window.pxd is the contract."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint16_t, uint64_t
 
 from camfleet.core.ring.block cimport FrameBlock, block_release
 
@@ -56,3 +56,17 @@ cdef uint64_t window_skip(const StreamWindow *window, uint64_t position) noexcep
     if window.newest_key == NO_BLOCK or window.newest_key <= position:
         return NO_BLOCK
     return window.newest_key
+
+
+cdef uint64_t window_go_on(const StreamWindow *window, uint16_t sequence) noexcept nogil:
+    cdef uint64_t position = window.end
+    while position != window.begin:
+        position -= 1
+        if window.slots[position & (WINDOW_SLOTS - 1)].first_sequence == sequence:
+            return position
+    # Sequence numbers wrap, but no window holds half of them (WINDOW_BYTES_MAX).
+    if window.begin == window.end or <int16_t> (
+        window.slots[(window.end - 1) & (WINDOW_SLOTS - 1)].first_sequence - sequence
+    ) < 0:
+        return window.end
+    return window.newest_key if window.newest_key != NO_BLOCK else window.end
