@@ -31,6 +31,8 @@ cdef enum:
 
 # RFC 3550 6.2 recommends 5 s; with a frame's time to spare, so that no gap is longer than that.
 cdef int64_t REPORT_INTERVAL_NS = 4_900_000_000
+# A frame that goes on for another process's needs a timestamp of its own: 90 ticks.
+cdef int64_t FRAME_DISTANCE_MIN_NS = 1_000_000
 
 JOIN_MODES = {"force": JOIN_FORCE, "newest": JOIN_NEWEST, "live": JOIN_LIVE}
 
@@ -73,7 +75,7 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
     if status < 0:
         return status
     if stream.key_frame_due:
-        if not access.key_frame or capture_ns <= stream.newest_capture_ns:
+        if not access.key_frame or capture_ns - stream.newest_capture_ns < FRAME_DISTANCE_MIN_NS:
             atomic_exchange_u32(&stream.key_frame_wanted, 1)
             return 0
         stream.key_frame_due = False

@@ -1,19 +1,18 @@
 """The engine inside TLS: records of up to 16 KiB, KeyUpdate, alerts, and the move of a live session."""
 
 import contextlib
-import os
 from collections.abc import Callable
 
 import pytest
 from camfleet.core.net.fanout import Closed, Ready, Received, Released
 from camfleet.core.tls import Session, TLSError
-from camfleet.core.tls.session import record_size
 
 from tests.kit.engine import Rig, tcp_pair
-from tests.kit.interleaved import Element, InterleavedReader, RTCPPacket, RTPPacket, frames, holes
+from tests.kit.interleaved import RTCPPacket, RTPPacket, frames, holes
+from tests.kit.tls_peer import TLS_1_3, Peer, frame_count
 
 REPLY = b"RTSP/1.0 200 OK\r\nCSeq: 4\r\n\r\n"
-TLS_1_2, TLS_1_3 = 0x0303, 0x0304
+TLS_1_2 = 0x0303
 # version, suite, size of secret, size of IV
 SUITES = [
     pytest.param(TLS_1_3, 0x1301, 32, 0, id="1.3-AES128"),
@@ -23,58 +22,6 @@ SUITES = [
     pytest.param(TLS_1_2, 0xC030, 32, 4, id="1.2-AES256"),
     pytest.param(TLS_1_2, 0xCCA8, 32, 12, id="1.2-CHACHA20"),
 ]
-
-
-class Peer:
-    """The client's end of an established session, and a record-wise view of what the engine sends."""
-
-    def __init__(self, rig: Rig, version: int = TLS_1_3, suite: int = 0x1301, secret: int = 32, iv: int = 0) -> None:
-        server_keys, client_keys = os.urandom(secret + iv), os.urandom(secret + iv)
-
-        def session(sending: bytes, receiving: bytes) -> Session:
-            return Session.from_secrets(
-                version=version,
-                suite=suite,
-                sending_secret=sending[:secret],
-                receiving_secret=receiving[:secret],
-                sending_iv=sending[secret:],
-                receiving_iv=receiving[secret:],
-            )
-
-        server, self.sock = tcp_pair()
-        rig.sockets.append(self.sock)
-        self.session = session(client_keys, server_keys)
-        self.id = rig.engine.adopt(server.detach(), session(server_keys, client_keys).export(0))
-        self.buffer = b""
-        self.now_ns = 0
-        self.sizes: list[int] = []
-        self.reader = InterleavedReader()
-
-    def send(self, data: bytes) -> None:
-        self.sock.sendall(self.session.seal(data, 0))
-
-    def receive(self) -> bytes | None:
-        """The plaintext of the next record; None after close_notify."""
-        while not (size := record_size(self.buffer)) or len(self.buffer) < size:
-            data = self.sock.recv(65_536)
-            assert data, "FIN without close_notify"
-            self.buffer += data
-        record, self.buffer = self.buffer[:size], self.buffer[size:]
-        self.sizes.append(size)
-        self.now_ns += 10**9  # KeyUpdates may come this fast: the limits are times of the peer
-        return self.session.receive(record, self.now_ns)
-
-    def read_until(self, enough: Callable[[list[Element]], bool]) -> list[Element]:
-        found: list[Element] = []
-        while not enough(found):
-            data = self.receive()
-            assert data is not None, "closed"
-            found += self.reader.feed(data)
-        return found
-
-
-def frame_count(count: int) -> Callable[[list[Element]], bool]:
-    return lambda found: sum(isinstance(element, RTPPacket) and element.marker for element in found) >= count
 
 
 def play(rig: Rig, peer: Peer) -> None:
