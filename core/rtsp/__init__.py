@@ -4,6 +4,7 @@ from .connection import ServerConnection
 from .digest import Authenticator
 from .events import Describe, Event, LoginFailed, OtherCamera, Pause, Play, Setup, Teardown
 from .lockout import Lockout
+from .move import export_connection, restore_connection
 from .url import StreamPath
 
 __all__ = [
@@ -19,4 +20,6 @@ __all__ = [
     "Setup",
     "StreamPath",
     "Teardown",
+    "export_connection",
+    "restore_connection",
 ]

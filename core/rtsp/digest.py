@@ -32,8 +32,12 @@ class NonceCounter:
 
     __slots__ = ("_nc", "_time")
 
-    def __init__(self) -> None:
-        self._time = self._nc = 0  # the highest
+    def __init__(self, time: int = 0, nc: int = 0) -> None:
+        self._time, self._nc = time, nc
+
+    @property
+    def highest(self) -> tuple[int, int]:
+        return self._time, self._nc
 
     def advance(self, nonce_time: int, nc: int) -> bool:
         """False: a replay."""

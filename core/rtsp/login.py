@@ -41,6 +41,15 @@ class Login:
         self.failed: str | None = None  # who failed to, until somebody takes it
         self.locked_out = False
 
+    @property
+    def nonce(self) -> tuple[int, int]:
+        """Time and count of the highest that was used."""
+        return self._counter.highest
+
+    def restore(self, user: str | None, nonce: tuple[int, int]) -> None:
+        """What another process knew."""
+        self.user, self._counter = user, NonceCounter(*nonce)
+
     def check(self, request: Request, path: StreamPath, now_ns: int) -> None:
         """Raises RefusalError: 401, or 403 when locked out. A request without credentials is no failed login."""
         if self.user is not None and request.method not in _VERIFIED_ALWAYS:

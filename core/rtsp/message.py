@@ -1,6 +1,6 @@
 """Messages of RFC 2326 as values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -26,6 +26,10 @@ class Headers:
         """All values of a field that is a comma list, as one (RFC 2616 4.2)."""
         values = self._values.get(name.lower())
         return ", ".join(values) if values else None
+
+    def fields(self) -> Iterator[tuple[str, str]]:
+        """Names are in lower case."""
+        return ((name, value) for name, values in self._values.items() for value in values)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._values == other._values

@@ -103,6 +103,7 @@ class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
     alive_ns: int
     incomplete_since_ns: int | None
     greeted: bool
+    closing: bool  # after what waits is answered
     user: str | None  # who logged in last
     nonce: tuple[int, int]  # the highest time and count (RFC 7616 3.4)
     session: SessionState | None

@@ -1,0 +1,76 @@
+"""A connection as a value, so that another process can go on with its next byte. Private to the room, as ServerConnection
+is open here."""
+
+from camfleet.core.wire.succession import RTSPState, SessionState
+
+from .connection import ServerConnection, _Pending
+from .events import Event
+from .message import Request
+from .reader import Reader
+from .state import Session, State
+from .url import StreamPath
+
+
+def export_connection(connection: ServerConnection) -> RTSPState:
+    """What it knows; replies have been taken from it. It must not be used any more."""
+    pending, session = connection._pending, connection._session
+    return RTSPState(
+        start_ns=connection._start_ns,
+        alive_ns=connection._alive_ns,
+        incomplete_since_ns=connection._incomplete_since_ns,
+        greeted=connection._greeted,
+        closing=connection._closing,
+        user=connection.user,
+        nonce=connection._login.nonce,
+        session=None if session is None else _export_session(session),
+        pending=_as_bytes(pending.request) if pending else b"",
+        pending_stream=pending.stream if pending else "",
+        received=connection._reader.leftover,
+    )
+
+
+def restore_connection(connection: ServerConnection, state: RTSPState) -> Event | None:
+    """Make a new connection what the other one was; returns the event that still waits for its answer.
+
+    Raises RemoteProtocolError or RefusalError when the state is not one that `export_connection` makes.
+    """
+    connection._start_ns, connection._alive_ns = state.start_ns, state.alive_ns
+    connection._incomplete_since_ns, connection._greeted = state.incomplete_since_ns, state.greeted
+    connection._closing = state.closing
+    connection._login.restore(state.user, state.nonce)
+    session = state.session
+    if session is not None:
+        playing = State.PLAYING if session.playing else State.READY
+        connection._session = Session(session.id, session.user, session.stream, session.url, playing, session.range)
+    if state.pending:
+        connection._pending = _restore_pending(connection, state)
+    connection._reader.receive_data(state.received)
+    return connection._pending.event if connection._pending else None
+
+
+def _export_session(session: Session) -> SessionState:
+    return SessionState(
+        id=session.id,
+        user=session.user,
+        stream=session.stream,
+        url=session.url,
+        playing=session.state is State.PLAYING,
+        range=session.range,
+    )
+
+
+def _restore_pending(connection: ServerConnection, state: RTSPState) -> _Pending | None:
+    """The request has been checked already, its digest too, which would be a replay now."""
+    reader = Reader()
+    reader.receive_data(state.pending)
+    request = reader.next_message()
+    path = StreamPath.parse(request.url) if isinstance(request, Request) else None
+    if not isinstance(request, Request) or path is None:
+        return None
+    event = connection._event(request, state.pending_stream)
+    return None if event is None else _Pending(event, request, path, state.pending_stream)
+
+
+def _as_bytes(request: Request) -> bytes:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.fields())
+    return f"{request.method} {request.url} RTSP/1.0\r\n{fields}\r\n".encode("latin-1") + request.body
