@@ -45,8 +45,8 @@ class Released(NamedTuple):
     unread: bytes
 
 class Moved(NamedTuple):
-    """A connection given up by `move`, at once and whatever it was doing. `unsent` has to leave before anything else: it
-    is sealed already. All frames of before have left or are in it, and a frame is never cut."""
+    """A connection given up by `move`, at once and whatever it was doing. `unsent` has to leave before anything else;
+    it is sealed already. All frames of before have left or are in it, and a frame is never cut."""
 
     client: int
     descriptor: int

@@ -1,5 +1,4 @@
-"""A connection as a value, so that another process can go on with its next byte. Private to the room, as ServerConnection
-is open here."""
+"""A connection as a value, so that another process can go on with its next byte; ServerConnection is open here."""
 
 from camfleet.core.wire.succession import RTSPState, SessionState
 

@@ -122,9 +122,9 @@ def test_what_came_behind_the_request_that_waits_comes_after_it() -> None:
 
 def test_time_goes_on() -> None:
     """A move gives no client more of it: to log in, to end its request, to be silent."""
-    for prepare in (lambda client: None, lambda client: client.send(b"OPTI"), lambda client: client.play()):
+    for part in (b"", b"OPTI", request("OPTIONS", "*"), request("OPTIONS", "*") + b"OPTI"):
         client = Client(connection())
-        prepare(client)
+        client.send(part)
         before = client.server.next_deadline()
         server, _ = moved(client.server, START_NS + 5 * SECOND)
         assert server.next_deadline() == before
