@@ -12,8 +12,8 @@ from tests.kit.access_units import access_unit, key_access_unit
 from tests.kit.descriptors import descriptors
 from tests.kit.engine import Rig, read_until
 from tests.kit.interleaved import InterleavedReader, RTCPPacket
+from tests.kit.tls_peer import Peer, frame_count
 from tests.unit.core.net.test_fanout import BYE, REPLY, last_number, packets_of, play
-from tests.unit.core.net.test_fanout_tls import Peer, frame_count
 from tests.unit.core.net.test_fanout_tls import play as play_tls
 
 
