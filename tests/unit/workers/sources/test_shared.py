@@ -1,0 +1,258 @@
+"""The thread of a shared capture, with captures that are played here."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from camfleet.core.wire import VideoSpec
+from camfleet.workers.sources import SourceError
+from camfleet.workers.sources.shared import (
+    Absence,
+    Buffers,
+    Picture,
+    SharedPictures,
+    Tap,
+    WaitUntilDue,
+    share,
+)
+
+from tests.kit.wait import wait_for
+
+MS = 1_000_000
+VIDEO = VideoSpec(width=64, height=64, fps=30)
+
+
+class Played:
+    """Gives what `now` is whenever it is asked for, at the users' pace."""
+
+    opened: list["Played"]
+
+    def __init__(self, wait_until_due: WaitUntilDue) -> None:
+        self.now: Picture | Absence | Exception | None = None
+        self.reads = 0
+        self.closed = threading.Event()
+        self.may_close = threading.Event()
+        self.may_close.set()
+        self._wait_until_due = wait_until_due
+        Played.opened.append(self)
+
+    def read(self) -> Picture | Absence:
+        now_ns = self._wait_until_due(0)
+        self.reads += 1
+        if isinstance(self.now, Exception):
+            raise self.now
+        return self.now or painted(self.reads % 200, capture_ns=now_ns)
+
+    def close(self) -> None:
+        self.may_close.wait(5.0)
+        self.closed.set()
+
+
+def painted(grey: int, capture_ns: int = 0, width: int = 64, height: int = 64) -> Picture:
+    return Picture(np.full((height * 3 // 2, width), grey, np.uint8), capture_ns)
+
+
+@pytest.fixture(autouse=True)
+def opened() -> Iterator[list[Played]]:
+    Played.opened = []
+    yield Played.opened
+    wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == "capture"])
+
+
+def tap(key: str = "screen", *, fps: int = 50, open_capture: Callable[[WaitUntilDue], Played] = Played) -> Tap:
+    return share(key, open_capture, interval_ns=1000 * MS // fps, start_ns=time.monotonic_ns())
+
+
+def newest(tap: Tap) -> Picture | Absence:
+    return tap.newest(time.monotonic_ns())
+
+
+def test_all_users_see_the_same_pictures_of_one_capture(opened: list[Played]) -> None:
+    main, sub = tap(), tap(fps=10)
+    wait_for(lambda: isinstance(newest(main), Picture))
+    assert newest(main) is newest(sub)
+    before = newest(main)
+    wait_for(lambda: newest(sub) is not before)
+    assert len(opened) == 1
+    main.close()
+    before = newest(sub)
+    wait_for(lambda: newest(sub) is not before)
+    assert not opened[0].closed.is_set()
+    sub.close()
+    assert opened[0].closed.wait(1.0)
+
+
+def test_other_keys_are_other_captures(opened: list[Played]) -> None:
+    taps = [tap("left"), tap("right")]
+    wait_for(lambda: len(opened) == 2)
+    for each in taps:
+        each.close()
+
+
+def test_it_runs_as_often_as_the_fastest_user_wants_whatever_the_others_do(opened: list[Played]) -> None:
+    taps = [tap(fps=fps) for fps in (20, 40, 5)]
+    wait_for(lambda: opened and opened[0].reads)
+    start, reads = time.monotonic(), opened[0].reads
+    wait_for(lambda: opened[0].reads >= reads + 40)
+    took_s = time.monotonic() - start
+    for each in taps:
+        each.close()
+    assert 0.95 < took_s < 3.0  # 40 at 40 fps; the upper bound is for a busy machine
+
+
+def test_a_failure_reaches_every_user_and_the_next_one_opens_anew(opened: list[Played]) -> None:
+    taps = [tap(), tap()]
+    wait_for(lambda: opened)
+    opened[0].now = SourceError("the cable is out")
+    for each in taps:
+        fails_with(each, "the cable is out")
+    again = tap()
+    wait_for(lambda: isinstance(newest(again), Picture))
+    assert len(opened) == 2
+    for each in (*taps, again):
+        each.close()
+
+
+def fails_with(tap: Tap, reason: str) -> None:
+    def failure() -> str:
+        try:
+            newest(tap)
+        except SourceError as error:
+            return str(error)
+        return ""
+
+    wait_for(lambda: failure() == reason)
+
+
+def test_what_cannot_be_opened_and_what_breaks_is_told_too() -> None:
+    def refuse(_: WaitUntilDue) -> Played:
+        raise SourceError("no display :9")
+
+    def break_down(_: WaitUntilDue) -> Played:
+        raise ZeroDivisionError
+
+    for open_capture, told in ((refuse, "no display :9"), (break_down, "internal error, see the log")):
+        failed = tap(open_capture=open_capture)
+        fails_with(failed, told)
+        failed.close()
+
+
+def test_a_device_is_opened_again_only_when_it_is_closed(opened: list[Played]) -> None:
+    first = tap()
+    wait_for(lambda: opened)
+    opened[0].may_close.clear()
+    first.close()
+    second = tap()
+    third = tap()
+    assert isinstance(newest(second), Absence)
+    assert len(opened) == 1
+    opened[0].may_close.set()
+    wait_for(lambda: isinstance(newest(second), Picture))
+    assert newest(third) is newest(second)
+    assert opened[0].closed.is_set()
+    assert len(opened) == 2
+    second.close()
+    third.close()
+
+
+def test_a_user_who_leaves_is_not_held_up_by_a_capture_that_waits(opened: list[Played]) -> None:
+    slow = tap(fps=1)
+    wait_for(lambda: opened and opened[0].reads == 2)  # now it waits for a second
+    start = time.monotonic()
+    slow.close()
+    assert opened[0].closed.wait(5.0)
+    assert time.monotonic() - start < 0.5
+
+
+def test_an_old_picture_is_none(opened: list[Played]) -> None:
+    stale = tap()
+    wait_for(lambda: opened)
+    opened[0].now = painted(1, capture_ns=time.monotonic_ns())
+    wait_for(lambda: newest(stale) is opened[0].now)
+    found = stale.newest(time.monotonic_ns() + 2000 * MS)
+    assert found == Absence("no picture for 1.5 seconds")
+    stale.close()
+
+
+def test_pictures_for_a_stream_are_fitted_once_each(opened: list[Played]) -> None:
+    same, half = (
+        SharedPictures("screen", Played, VideoSpec(width=width, height=width, fps=30), time.monotonic_ns())
+        for width in (64, 32)
+    )
+    assert same.picture(0, time.monotonic_ns()) is None
+    assert same.absence == "no picture yet"
+    wait_for(lambda: opened)
+    opened[0].now = given = painted(200, capture_ns=time.monotonic_ns())
+    given.samples[64:] = 90
+    given.samples[:64, :32] = 100
+    wait_for(lambda: same.picture(0, given.capture_ns) is not None)
+    full, small = same.picture(1, given.capture_ns), half.picture(1, given.capture_ns)
+    assert full is not None
+    assert small is not None
+    assert full is same.picture(2, given.capture_ns)
+    assert small is half.picture(2, given.capture_ns)
+    assert full.planes[0].buffer_ptr == given.samples.ctypes.data  # nothing was copied
+    assert np.array_equal(full.to_ndarray(), given.samples)
+    assert (small.width, small.height) == (32, 32)
+    assert {tuple(row) for row in small.to_ndarray()[:32, [2, 29]]} == {(100, 200)}
+    opened[0].now = Absence("it is minimised")
+    wait_for(lambda: same.picture(3, time.monotonic_ns()) is None)
+    assert same.absence == "it is minimised"
+    same.close()
+    half.close()
+
+
+def test_a_picture_with_other_pixels_gets_bars(opened: list[Played]) -> None:
+    pictures = SharedPictures("camera", Played, VIDEO, time.monotonic_ns())
+    wait_for(lambda: opened)
+    wide = painted(180)
+    opened[0].now = Picture(wide.samples, time.monotonic_ns(), pixel_aspect=Fraction(2))
+    wait_for(lambda: pictures.picture(0, time.monotonic_ns()) is not None)
+    frame = pictures.picture(1, time.monotonic_ns())
+    assert frame is not None
+    assert frame.to_ndarray()[[2, 32, 61], 30].tolist() == [16, 180, 16]
+    pictures.close()
+
+
+def test_buffers_are_used_again_when_nobody_holds_the_picture() -> None:
+    buffers = Buffers()
+    first, second = buffers.picture(64, 32, 1), buffers.picture(64, 32, 2)
+    address = first.samples.ctypes.data
+    assert second.samples.ctypes.data != address
+    del first
+    third = buffers.picture(64, 32, 3)
+    assert third.samples.ctypes.data == address
+    assert third.samples.shape == (48, 64)
+    del second
+    assert buffers.picture(32, 32, 4).samples.shape == (48, 32)
+
+
+def test_streams_in_threads_of_their_own_write_into_no_frame_of_another(opened: list[Played]) -> None:
+    """What crashes with one VideoFrame for both: scaling it while another thread scales and encodes it."""
+    ended, wrong = threading.Event(), []
+
+    def use(width: int) -> None:
+        pictures = SharedPictures("screen", Played, VideoSpec(width=width, height=width, fps=120), time.monotonic_ns())
+        number = 0
+        while not ended.is_set():
+            frame = pictures.picture(number, time.monotonic_ns())
+            if frame is None:
+                continue
+            frame.pts = number = number + 1
+            rows = frame.to_ndarray()[:width]
+            if frame.pts != number or rows.min() != rows.max():
+                wrong.append(number)
+        pictures.close()
+        wrong.extend([] if number > 50 else [-1])
+
+    threads = [threading.Thread(target=use, args=(width,)) for width in (64, 64, 48, 32)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: opened and opened[0].reads > 60)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
