@@ -11,11 +11,15 @@ START_CODE = b"\x00\x00\x00\x01"
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
-    """One picture as Annex B, presented at `capture_ns` of the monotonic clock."""
+    """One picture as Annex B, presented at `capture_ns` of the monotonic clock; readers get it from `due_ns` on."""
 
     data: bytes | memoryview
     capture_ns: int
     key_frame: bool
+    due_ns: int = 0  # 0: at once
+
+    def later(self, ns: int) -> "AccessUnit":
+        return AccessUnit(self.data, self.capture_ns + ns, self.key_frame, self.due_ns + ns)
 
 
 @dataclass(frozen=True, slots=True)

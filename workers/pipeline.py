@@ -35,7 +35,7 @@ IDLE, STARTING, RUNNING, FAILED = "idle", "starting", "running", "failed: "
 class Sink(Protocol):
     """What a pipeline needs of core.ring.stream.MediaStream."""
 
-    def push(self, access_unit: bytes | memoryview, capture_ns: int, now_ns: int, /) -> int:
+    def push(self, access_unit: bytes | memoryview, capture_ns: int, due_ns: int, /) -> int:
         """Raises ValueError on a malformed access unit."""
 
     def take_key_frame_request(self) -> bool: ...
@@ -222,7 +222,7 @@ class StreamPipeline:
                 if not begun:
                     continue
                 try:
-                    self._sink.push(unit.data, unit.capture_ns, time.monotonic_ns())
+                    self._sink.push(unit.data, unit.capture_ns, max(unit.due_ns, time.monotonic_ns()))
                 except ValueError:  # malformed; nothing of it was sent
                     rejected += 1
                     continue

@@ -15,7 +15,8 @@ cdef void audience_join(Audience *audience, Client *client, Queue *events, int64
 cdef void audience_go_on(Audience *audience, Client *client, uint16_t sequence) noexcept nogil
 # No more media after the frame that is being sent. Safe for a client that is in no audience.
 cdef void audience_leave(Client *client) noexcept nogil
-# New blocks go into the window, and joiners start at them. False: there were none.
-cdef bint audience_take_blocks(Audience *audience, Queue *events) noexcept nogil
+# Blocks that are due by `until_ns` go into the window, and joiners start at them. False: there were none. `next_due_ns` of
+# the audience is then the time of the next one.
+cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_ns) noexcept nogil
 # Ask the encoder for a key frame, as often as design section 4 allows.
 cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil

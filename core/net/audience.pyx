@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_exchange_u32, atomic_load_i64
-from camfleet.core.net.client cimport MEDIA_JOINING, MEDIA_NONE, MEDIA_PLAYING, MEDIA_READY
+from camfleet.core.net.client cimport MEDIA_JOINING, MEDIA_NONE, MEDIA_PLAYING, MEDIA_READY, NOTHING_DUE
 from camfleet.core.net.pages cimport pages_free, pages_init, pages_push, pages_trim
 from camfleet.core.net.queue cimport EVENT_READY, item_new, queue_put
 from camfleet.core.ring.block cimport FrameBlock, block_release, block_retain
-from camfleet.core.ring.mailbox cimport mailbox_take
+from camfleet.core.ring.mailbox cimport mailbox_first, mailbox_take
 from camfleet.core.ring.stream cimport StreamState
 from camfleet.core.ring.window cimport (
     JOIN_FORCE, NO_BLOCK, window_at, window_clear, window_go_on, window_join, window_push,
@@ -21,6 +21,7 @@ cdef Audience *audience_new(Subscription *subscription, int64_t keep_ns, int64_t
     cdef Audience *audience = <Audience *> calloc(1, sizeof(Audience))
     if audience != NULL:
         audience.subscription = subscription
+        audience.next_due_ns = NOTHING_DUE
         audience.window.newest_key = NO_BLOCK
         audience.window.keep_ns = keep_ns
         pages_init(&audience.pages)
@@ -99,11 +100,13 @@ cdef void audience_go_on(Audience *audience, Client *client, uint16_t sequence) 
     client.fresh = True
 
 
-cdef bint audience_take_blocks(Audience *audience, Queue *events) noexcept nogil:
-    cdef FrameBlock *block = mailbox_take(&audience.subscription.mailbox)
-    cdef bint found = block != NULL
+cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_ns) noexcept nogil:
+    cdef FrameBlock *block = mailbox_first(&audience.subscription.mailbox)
+    cdef bint found = False
     cdef Client *client
-    while block != NULL:
+    while block != NULL and block.due_ns <= until_ns:
+        found = True
+        mailbox_take(&audience.subscription.mailbox)
         window_push(&audience.window, block)
         pages_push(&audience.pages, audience.window.end - 1, block, audience.plain_readers >= audience.pages_from)
         pages_trim(&audience.pages, audience.window.begin)
@@ -112,7 +115,8 @@ cdef bint audience_take_blocks(Audience *audience, Queue *events) noexcept nogil
             if client.media == MEDIA_JOINING:
                 start_at(client, audience.window.newest_key, events)
             client = client.next
-        block = mailbox_take(&audience.subscription.mailbox)
+        block = mailbox_first(&audience.subscription.mailbox)
+    audience.next_due_ns = block.due_ns if block != NULL else NOTHING_DUE
     return found
 
 

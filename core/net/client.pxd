@@ -37,6 +37,12 @@ cdef enum Leaving:
     CLOSING                   # goodbye is written; then FIN, then wait for the peer's
     RELEASING                 # output drains; then descriptor and session go to another process
 
+cdef extern from *:
+    """
+    #define NOTHING_DUE INT64_MAX
+    """
+    const int64_t NOTHING_DUE
+
 cdef struct Client
 
 cdef struct Audience:         # see audience.pxd
@@ -47,6 +53,7 @@ cdef struct Audience:         # see audience.pxd
     Subscription *subscription
     Client *first
     Audience *next
+    int64_t next_due_ns       # of the block that waits in the mailbox, or NOTHING_DUE
     int64_t asked_ns          # when this thread last wanted a key frame
 
 # Memory of the thread, used within one call.

@@ -12,8 +12,8 @@ from camfleet.core.net.audience cimport (
     audience_want_key_frame,
 )
 from camfleet.core.net.client cimport (
-    CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, STAYS, UNREAD_SIZE_MAX,
-    client_blocked, client_fail, peer_said_close,
+    CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, NOTHING_DUE, STAYS,
+    UNREAD_SIZE_MAX, client_blocked, client_fail, peer_said_close,
 )
 from camfleet.core.net.input cimport client_receive, end_of_input
 from camfleet.core.net.leaving cimport close_orderly, drop, release, say_goodbye, settle
@@ -27,7 +27,7 @@ from camfleet.core.net.queue cimport (
 )
 from camfleet.core.net.sys cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, SIOCOUTQ,
-    epoll_create1, epoll_ctl, epoll_event, epoll_wait, ioctl, monotonic_ns,
+    epoll_create1, epoll_ctl, epoll_event, epoll_wait_ns, ioctl, monotonic_ns,
 )
 from camfleet.core.net.table cimport table_at, table_close, table_find, table_free, table_init
 from camfleet.core.ring.stream cimport Subscription
@@ -35,8 +35,8 @@ from camfleet.core.status cimport ERROR_MEMORY, ERROR_SYSTEM, STATUS_OK
 
 cdef enum:
     EVENTS_PER_WAIT = 256
-    TICK_MS = 100
 
+cdef int64_t TICK_NS = 100_000_000
 cdef int64_t ACKNOWLEDGED_INTERVAL_NS = 1_000_000_000
 cdef uint64_t WAKE_ID = 0     # ids of clients are never 0
 
@@ -101,12 +101,12 @@ cdef void engine_free(Engine *engine) noexcept nogil:
 
 # ---------------------------------------------------------------- media
 
-cdef void show_blocks(Engine *engine, Audience *audience, int64_t now_ns) noexcept nogil:
-    """New blocks of a stream to all who play it. A socket that was full says itself when it is not any more."""
+cdef void show_blocks(Engine *engine, Audience *audience, int64_t until_ns, int64_t now_ns) noexcept nogil:
+    """A stream's blocks that are due by `until_ns` to all who play it. A socket that was full says itself when it is not any more."""
     cdef Client *client
     cdef Client *following
     cdef int status
-    if not audience_take_blocks(audience, &engine.events):
+    if not audience_take_blocks(audience, &engine.events, until_ns):
         return
     client = audience.first
     while client != NULL:
@@ -225,10 +225,10 @@ cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns)
     return status
 
 
-cdef void show_all_blocks(Engine *engine, int64_t now_ns) noexcept nogil:
+cdef void show_all_blocks(Engine *engine, int64_t until_ns, int64_t now_ns) noexcept nogil:
     cdef Audience *audience = engine.audiences
     while audience != NULL:
-        show_blocks(engine, audience, now_ns)
+        show_blocks(engine, audience, until_ns, now_ns)
         audience = audience.next
 
 
@@ -244,7 +244,7 @@ cdef void move(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
 cdef void obey(Engine *engine, Item *command, int64_t now_ns) noexcept nogil:
     cdef Client *client
     if command.kind == COMMAND_MOVE:
-        show_all_blocks(engine, now_ns)       # what was pushed before the command leaves before the client does
+        show_all_blocks(engine, NOTHING_DUE, now_ns)      # what was pushed before the command leaves before the client
     if command.kind == COMMAND_STOP:
         engine.stopping = True
     elif command.kind == COMMAND_ADD_STREAM:
@@ -321,6 +321,20 @@ cdef void serve(Engine *engine, epoll_event *ready, int64_t now_ns) noexcept nog
     settle(engine, client, status, now_ns)
 
 
+cdef int64_t sleep_ns(const Engine *engine) noexcept nogil:
+    """Until the next block is due or clients are to be looked at; negative: until somebody rings."""
+    cdef int64_t due_ns = NOTHING_DUE
+    cdef int64_t now_ns
+    cdef const Audience *audience = engine.audiences
+    while audience != NULL:
+        due_ns = min(due_ns, audience.next_due_ns)
+        audience = audience.next
+    if due_ns == NOTHING_DUE:
+        return TICK_NS if atomic_load_i64(&engine.table.clients) else -1
+    now_ns = monotonic_ns()
+    return min(max(<int64_t> 0, due_ns - now_ns), TICK_NS)
+
+
 cdef void engine_run(Engine *engine) noexcept nogil:
     cdef epoll_event ready[EVENTS_PER_WAIT]
     cdef int count, i
@@ -328,9 +342,7 @@ cdef void engine_run(Engine *engine) noexcept nogil:
     cdef Item *command
     cdef Item *following
     while not engine.stopping:
-        count = epoll_wait(
-            engine.epoll, ready, EVENTS_PER_WAIT, TICK_MS if atomic_load_i64(&engine.table.clients) else -1
-        )
+        count = epoll_wait_ns(engine.epoll, ready, EVENTS_PER_WAIT, sleep_ns(engine))
         now_ns = monotonic_ns()
         command = queue_take(&engine.commands)
         while command != NULL:
@@ -338,9 +350,9 @@ cdef void engine_run(Engine *engine) noexcept nogil:
             obey(engine, command, now_ns)
             item_free(command)
             command = following
-        show_all_blocks(engine, now_ns)
+        show_all_blocks(engine, now_ns, now_ns)
         for i in range(count):
             serve(engine, &ready[i], now_ns)
-        if now_ns - engine.ticked_ns >= TICK_MS * 1_000_000:
+        if now_ns - engine.ticked_ns >= TICK_NS:
             tick(engine, now_ns)
     drop_all(engine)

@@ -19,7 +19,6 @@ cdef extern from "<sys/epoll.h>" nogil:
         epoll_data_t data
     int epoll_create1(int flags)
     int epoll_ctl(int epoll, int operation, int descriptor, epoll_event *event)
-    int epoll_wait(int epoll, epoll_event *events, int count, int timeout_ms)
 
 cdef extern from "<sys/eventfd.h>" nogil:
     enum:
@@ -86,7 +85,20 @@ cdef extern from "<pthread.h>" nogil:
 
 cdef extern from *:
     """
+    #include <errno.h>
+    #include <sys/epoll.h>
+    #include <sys/syscall.h>
     #include <time.h>
+    #include <unistd.h>
+    /* epoll_wait to the nanosecond; a negative timeout waits for ever. Kernels before 5.11 get whole milliseconds. */
+    static inline int epoll_wait_ns(int epoll, struct epoll_event *events, int count, int64_t timeout_ns) {
+    #ifdef SYS_epoll_pwait2
+        struct timespec timeout = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+        int ready = (int) syscall(SYS_epoll_pwait2, epoll, events, count, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+        if (ready >= 0 || (errno != ENOSYS && errno != EPERM)) return ready;      /* EPERM: seccomp of a container */
+    #endif
+        return epoll_wait(epoll, events, count, timeout_ns < 0 ? -1 : (int) ((timeout_ns + 999999) / 1000000));
+    }
     static inline int64_t monotonic_ns(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -94,3 +106,4 @@ cdef extern from *:
     }
     """
     int64_t monotonic_ns() noexcept nogil
+    int epoll_wait_ns(int epoll, epoll_event *events, int count, int64_t timeout_ns) noexcept nogil

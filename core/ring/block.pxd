@@ -14,7 +14,7 @@ from camfleet.core.atomic cimport atomic_add_i64
 cdef struct FrameBlock:
     int64_t references
     int64_t capture_ns        # presentation time, on the monotonic clock
-    int64_t pushed_ns         # when the pipeline published it
+    int64_t due_ns            # shown to readers from then on
     uint32_t rtp_timestamp
     uint16_t first_sequence   # of its first RTP packet
     bint key_frame            # holds an IDR slice, with parameter sets

@@ -1,8 +1,11 @@
 # Hands frame blocks from one pipeline thread to one fan-out thread: single producer, single consumer, no lock.
+#
+# Blocks may come ahead of their time. The consumer sleeps until the first one is due, or, when there is none, until it is
+# rung for; so the producer rings only for a block that comes into an empty box.
 
 from libc.stdint cimport uint64_t
 
-from camfleet.core.atomic cimport atomic_load_u64, atomic_store_u64
+from camfleet.core.atomic cimport atomic_fence, atomic_load_u64, atomic_store_u64
 from camfleet.core.ring.block cimport FrameBlock
 
 cdef enum:
@@ -24,11 +27,23 @@ cdef inline bint mailbox_put(Mailbox *mailbox, FrameBlock *block) noexcept nogil
     return True
 
 
+cdef inline bint mailbox_was_empty(Mailbox *mailbox) noexcept nogil:
+    """After a put: whether the consumer may sleep without knowing of the block."""
+    atomic_fence()              # it has seen this block in mailbox_first, or we see here that it has taken all others
+    return atomic_load_u64(&mailbox.taken) == mailbox.written - 1
+
+
+cdef inline FrameBlock *mailbox_first(const Mailbox *mailbox) noexcept nogil:
+    """The next to take, NULL when empty; the reference stays the mailbox's."""
+    atomic_fence()
+    if mailbox.taken == atomic_load_u64(&mailbox.written):
+        return NULL
+    return mailbox.slots[mailbox.taken & (MAILBOX_SLOTS - 1)]
+
+
 cdef inline FrameBlock *mailbox_take(Mailbox *mailbox) noexcept nogil:
     """NULL when empty; else the reference becomes the caller's."""
-    cdef uint64_t taken = mailbox.taken
-    if taken == atomic_load_u64(&mailbox.written):
-        return NULL
-    cdef FrameBlock *block = mailbox.slots[taken & (MAILBOX_SLOTS - 1)]
-    atomic_store_u64(&mailbox.taken, taken + 1)
+    cdef FrameBlock *block = mailbox_first(mailbox)
+    if block != NULL:
+        atomic_store_u64(&mailbox.taken, mailbox.taken + 1)
     return block

@@ -27,7 +27,7 @@ cdef struct StreamState:
     uint32_t timestamp_base
     int64_t ntp_offset_ns
     int join                  # JOIN_*
-    int64_t last_report_ns
+    int64_t last_report_ns    # of its capture clock
     uint32_t key_frame_wanted # atomic flag: set by fan-out threads, taken by the pipeline
     uint64_t frames, key_frames, packets, bytes, overflows
     uint32_t largest_key_frame
@@ -43,7 +43,7 @@ cdef struct StreamState:
 # One access unit becomes one block, shown to every subscriber. Returns the block's size, 0 when it was dropped, or a
 # negative status.
 cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
-                         int64_t now_ns) noexcept nogil
+                         int64_t due_ns) noexcept nogil
 
 cdef class MediaStream:
     cdef StreamState state

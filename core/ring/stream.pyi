@@ -8,7 +8,7 @@ class StreamCounters(NamedTuple):
     key_frames: int
     bytes: int  # of frame blocks, $ and RTP headers included
     packets: int
-    last_key_frame_ns: int  # monotonic time of pushing, 0 = none yet
+    last_key_frame_ns: int  # when it was due, 0 = none yet
     largest_key_frame: int
     readers: int
     overflows: int  # blocks that a fan-out thread was too late for
@@ -44,11 +44,12 @@ class MediaStream:
 
     ssrc: int
     payload_type: int
-    def push(self, access_unit: Buffer, capture_ns: int, now_ns: int) -> int:
+    def push(self, access_unit: Buffer, capture_ns: int, due_ns: int) -> int:
         """Packetize one H.264 access unit (Annex B) and show it to all fan-out threads; returns the block's bytes, 0
         when it was dropped (see `hold`).
 
-        `capture_ns`: presentation time on the monotonic clock; RTP and NTP time come from it. `now_ns`: the time now.
+        `capture_ns`: presentation time on the monotonic clock; RTP and NTP time come from it. `due_ns`: readers get it
+        from then on, and never before the unit pushed before it. At most MAILBOX_SLOTS units may wait for their time.
         The GIL is released. Only one thread may push. Raises ValueError on a malformed access unit: nothing is sent.
         """
 

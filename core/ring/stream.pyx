@@ -18,7 +18,7 @@ from camfleet.core.net.sys cimport (
 )
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain
 from camfleet.core.ring.latency cimport LATENCY_BUCKETS, latency_collect, latency_percentile
-from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take
+from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take, mailbox_was_empty
 from camfleet.core.ring.window cimport JOIN_FORCE, JOIN_LIVE, JOIN_NEWEST
 from camfleet.core.rtp.h264 cimport H264Access, h264_measure, h264_write
 from camfleet.core.rtp.rtcp cimport MAX_CNAME_SIZE, sender_report_size, write_sender_report
@@ -55,21 +55,22 @@ cdef void publish(Subscription *subscription, FrameBlock *block) noexcept nogil:
         subscription.stream.overflows += 1
         return
     subscription.overflowed = False
-    write(subscription.wake_fd, &one, sizeof(one))
+    if mailbox_was_empty(&subscription.mailbox):
+        write(subscription.wake_fd, &one, sizeof(one))
 
 
 cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
-                         int64_t now_ns) noexcept nogil:
+                         int64_t due_ns) noexcept nogil:
     cdef int64_t written = 0
     pthread_mutex_lock(&stream.pushing)
     if not stream.held:
-        written = push(stream, access_unit, size, capture_ns, now_ns)
+        written = push(stream, access_unit, size, capture_ns, due_ns)
     pthread_mutex_unlock(&stream.pushing)
     return written
 
 
 cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
-                  int64_t now_ns) noexcept nogil:
+                  int64_t due_ns) noexcept nogil:
     cdef H264Access access
     cdef int status = h264_measure(access_unit, size, &access)
     if status < 0:
@@ -79,7 +80,7 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
             atomic_exchange_u32(&stream.key_frame_wanted, 1)
             return 0
         stream.key_frame_due = False
-    cdef bint report_due = stream.frames == 0 or now_ns - stream.last_report_ns >= REPORT_INTERVAL_NS
+    cdef bint report_due = stream.frames == 0 or capture_ns - stream.last_report_ns >= REPORT_INTERVAL_NS
     # A key frame carries a report for those who join at it (RFC 6051 2.1 wants one as early as possible).
     cdef size_t report_size = sender_report_size(&stream.report) if report_due or access.key_frame else 0
     cdef size_t capacity = report_size + <size_t> access.size
@@ -88,7 +89,7 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
         return ERROR_MEMORY
 
     block.capture_ns = capture_ns
-    block.pushed_ns = now_ns
+    block.due_ns = due_ns
     block.rtp_timestamp = stream.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE)
     block.first_sequence = stream.rtp.sequence
     block.key_frame = access.key_frame
@@ -108,14 +109,14 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
     block.size = <uint32_t> (report_size + written)
 
     if report_due:
-        stream.last_report_ns = now_ns
+        stream.last_report_ns = capture_ns
     stream.newest_capture_ns = max(stream.newest_capture_ns, capture_ns)
     stream.frames += 1
     stream.packets += access.packets
     stream.bytes += block.size
     if access.key_frame:
         stream.key_frames += 1
-        atomic_store_i64(&stream.last_key_frame_ns, now_ns)
+        atomic_store_i64(&stream.last_key_frame_ns, due_ns)
         stream.largest_key_frame = max(stream.largest_key_frame, block.size)
     cdef uint64_t i
     for i in range(atomic_load_u64(&stream.subscription_count)):
@@ -178,13 +179,13 @@ cdef class MediaStream:
     def payload_type(self) -> int:
         return self.state.rtp.payload_type
 
-    def push(self, access_unit, int64_t capture_ns, int64_t now_ns) -> int:
+    def push(self, access_unit, int64_t capture_ns, int64_t due_ns) -> int:
         cdef Py_buffer view
         cdef int64_t status
         PyObject_GetBuffer(access_unit, &view, PyBUF_SIMPLE)
         try:
             with nogil:
-                status = stream_push(&self.state, <const uint8_t *> view.buf, <size_t> view.len, capture_ns, now_ns)
+                status = stream_push(&self.state, <const uint8_t *> view.buf, <size_t> view.len, capture_ns, due_ns)
         finally:
             PyBuffer_Release(&view)
         if status == ERROR_MEMORY:

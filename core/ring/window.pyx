@@ -26,11 +26,11 @@ cdef void window_push(StreamWindow *window, FrameBlock *block) noexcept nogil:
     while window.end - window.begin > 1 and window.bytes > WINDOW_BYTES_MAX:
         drop_oldest(window)
     # The newest group of pictures is for joiners; what is older serves only readers that lag.
-    cdef int64_t kept_since_ns = block.pushed_ns - window.keep_ns
+    cdef int64_t kept_since_ns = block.due_ns - window.keep_ns
     while (
         window.newest_key != NO_BLOCK
         and window.begin < window.newest_key
-        and window_at(window, window.begin).pushed_ns < kept_since_ns
+        and window_at(window, window.begin).due_ns < kept_since_ns
     ):
         drop_oldest(window)
 
@@ -44,10 +44,10 @@ cdef uint64_t window_join(const StreamWindow *window, int join, int64_t now_ns) 
     if join == JOIN_LIVE or window.newest_key == NO_BLOCK:
         return NO_BLOCK
     cdef FrameBlock *newest = window.slots[(window.end - 1) & (WINDOW_SLOTS - 1)]
-    if now_ns - newest.pushed_ns > STALLED_NS:
+    if now_ns - newest.due_ns > STALLED_NS:
         return NO_BLOCK
     cdef FrameBlock *key_frame = window.slots[window.newest_key & (WINDOW_SLOTS - 1)]
-    if join == JOIN_FORCE and now_ns - key_frame.pushed_ns >= FRESH_KEY_FRAME_NS:
+    if join == JOIN_FORCE and now_ns - key_frame.due_ns >= FRESH_KEY_FRAME_NS:
         return NO_BLOCK
     return window.newest_key
 

@@ -48,7 +48,8 @@ class Feed(Protocol):
         """Damaged access units or pictures left out so far."""
 
     def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
-        """What is due now, possibly nothing. `force_key` is a wish: only an encoder of ours can fulfil it."""
+        """What is due now or (`AccessUnit.due_ns`) soon, possibly nothing. `force_key` is a wish: only an encoder of
+        ours can fulfil it."""
 
     def close(self) -> None: ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
-from collections import deque
 from collections.abc import Generator
 from fractions import Fraction
 from itertools import islice
@@ -34,7 +33,9 @@ from .timeline import Timeline
 
 # After a longer pause (a machine that slept) the file goes on where it was, and is not hurried through.
 MAX_LATE_NS = NS_PER_S
-READ_AHEAD = 8  # access units: one after the other they cost a fraction of what they do 33 ms apart, with cold caches
+# Access units that are read and pushed at once, each to be shown in its time. One after the other they cost a fraction
+# of what they do 33 ms apart, with cold caches, and only the fan-out thread wakes up for every frame (decision 27).
+READ_AHEAD = 8
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
 RE_ENCODE = "give the stream `video` settings to re-encode it"
@@ -62,35 +63,26 @@ class FilePassThrough:
         header = track.codec_context.extradata or b""
         self._parameter_sets = parameter_sets(header) if header.startswith(b"\x00") else ()  # avcC starts with 1
         self._schedule = self._scheduled()
-        self._ahead: deque[tuple[int, AccessUnit | None]] = deque()
-        self._delay_ns = 0
-        self._read_ahead()
+        self._ahead = list(islice(self._schedule, READ_AHEAD))  # until `read`: whether there is anything to play
+        self.due_ns = self._ahead[0][0]
         self.description = Description(track.width, track.height, self._file.fps, self._parameter_sets)
 
     def read(self, now_ns: int, _force_key: bool) -> list[AccessUnit]:
-        """What is due now, nothing in the place of a damaged unit; `due_ns` then tells the time of the next."""
-        late_ns = now_ns - self.due_ns
+        """The next few; `due_ns` is then the time of the last of them."""
+        ahead = self._ahead or list(islice(self._schedule, READ_AHEAD))
+        self._ahead = []
+        late_ns = now_ns - ahead[0][0]
         if late_ns > MAX_LATE_NS:
-            self._delay_ns += late_ns
-        _, unit = self._ahead.popleft()
-        delay_ns = self._delay_ns
-        self._read_ahead()
-        if unit is None:
-            self.skipped += 1
-            return []
-        return [AccessUnit(unit.data, unit.capture_ns + delay_ns, unit.key_frame)]
-
-    @property
-    def due_ns(self) -> int:
-        return self._ahead[0][0] + self._delay_ns
-
-    def _read_ahead(self) -> None:
-        if not self._ahead:
-            self._ahead.extend(islice(self._schedule, READ_AHEAD))
+            self._timeline.delay(late_ns)
+            ahead = [(due_ns + late_ns, unit and unit.later(late_ns)) for due_ns, unit in ahead]
+        self.due_ns = ahead[-1][0]
+        units = [unit for _, unit in ahead if unit is not None]
+        self.skipped += len(ahead) - len(units)
+        return units
 
     def close(self) -> None:
         self._schedule.close()  # it refers to this object, which would wait for the collector with all that it holds
-        self._ahead.clear()
+        self._ahead = []
         self._file.close()
 
     def _scheduled(self) -> Generator[tuple[int, AccessUnit | None], None, None]:
@@ -121,7 +113,7 @@ class FilePassThrough:
                 data = self._with_parameter_sets(data, types)
             ahead = pts - dts if pts is not None and dts is not None else 0
             ahead_ns = min(max(0, self._timeline.span_ns(ahead)), MAX_AHEAD_NS)
-            yield due_ns, AccessUnit(data, due_ns + ahead_ns, IDR_SLICE in types)
+            yield due_ns, AccessUnit(data, due_ns + ahead_ns, IDR_SLICE in types, due_ns)
 
     def _annex_b(self, packet: Packet[VideoStream]) -> bytes:
         """Empty for a damaged packet."""

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from camfleet.core.net.fanout import Closed, Ready, Received, Released
@@ -76,6 +77,41 @@ def test_a_reader_gets_the_answer_then_a_report_then_the_key_frame(rig: Rig) -> 
     assert [is_key_frame(frame) for frame in grouped] == [True, False, False, False, False]
 
 
+def test_frames_that_are_pushed_ahead_are_shown_in_their_time_and_not_joined_before(rig: Rig) -> None:
+    first_ns = time.monotonic_ns()
+    due = {number: first_ns + number * 60_000_000 for number in range(6)}
+    for number, due_ns in due.items():
+        rig.stream.push((key_access_unit if number in (0, 3) else access_unit)(number), due_ns, due_ns)
+    early, sock = rig.connect()
+    ready = play(rig, early)
+    assert ready.rtp_timestamp == rig.stream.rtp_timestamp(due[0])
+    reader, elements = InterleavedReader(), []
+    for number, due_ns in due.items():
+        elements += read_until(sock, reader, last_number(number))
+        assert due_ns <= time.monotonic_ns()
+        if number == 3:
+            late, _ = rig.connect()
+            assert play(rig, late).rtp_timestamp == rig.stream.rtp_timestamp(due[3])
+    assert holes(packets_of(elements)) == 0
+    assert next(rig.engine.readers()).frames_sent == len(due)
+
+
+def test_frames_pushed_ahead_wake_the_engine_once_each(rig: Rig) -> None:
+    """One bell for all of them, then its own clock: that is what a camera that passes a film through costs."""
+    rig.until(lambda: switches(rig) > 0)
+    began_ns, before = time.monotonic_ns(), switches(rig)
+    for number in range(8):
+        rig.stream.push(key_access_unit(number), 0, began_ns + (number + 1) * 40_000_000)
+    rig.until(lambda: time.monotonic_ns() > began_ns + 400_000_000)
+    assert 8 <= switches(rig) - before <= 8 + 2
+
+
+def switches(rig: Rig) -> int:
+    """How often the engine's thread has gone to sleep."""
+    status = Path(f"/proc/self/task/{rig.thread.native_id}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 def test_an_old_key_frame_is_not_joined_but_a_new_one_wanted(rig: Rig) -> None:
     rig.push(key=True)
     rig.until(lambda: time.monotonic_ns() - rig.stream.counters().last_key_frame_ns > 520_000_000)
@@ -133,7 +169,7 @@ def test_reports_come_every_five_seconds_and_only_joiners_get_the_key_frames(rig
     reader = InterleavedReader()
     elements = read_until(sock, reader, last_number(0))
     for number in range(1, 13):  # a key frame every second, time made up
-        rig.stream.push(key_access_unit(number), began_ns + number * 10**9, began_ns + number * 10**9)
+        rig.stream.push(key_access_unit(number), began_ns + number * 10**9, time.monotonic_ns())
         elements += read_until(sock, reader, last_number(number))
     times = [
         next(later.timestamp for later in elements[index:] if isinstance(later, RTPPacket))

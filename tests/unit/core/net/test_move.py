@@ -152,6 +152,20 @@ def test_frames_of_the_last_moment_leave_before_the_client_does(old: Rig, new: R
     assert holes(packets_of(found)) == 0
 
 
+def test_frames_whose_time_has_not_come_leave_before_the_client_does(old: Rig, new: Rig) -> None:
+    old.push(key=True)
+    client, sock = old.connect()
+    play(old, client)
+    for number in range(1, 4):
+        later_ns = time.monotonic_ns() + number * 3_600_000_000_000
+        old.stream.push(access_unit(number), old.began_ns + number * 33_333_333, later_ns)
+    old.number = 4
+    move(old, new, client)
+    packets = packets_of(read_until(sock, InterleavedReader(), lambda found: len(frames(packets_of(found))) == 5))
+    assert numbers_of(packets) == [0, 1, 2, 3, 1000]
+    assert holes(packets) == 0
+
+
 def fill(rig: Rig) -> None:
     """Push until the reader, which reads nothing, is behind, and then some more."""
     rig.until(lambda: next(rig.engine.readers()).playing)
