@@ -9,7 +9,6 @@ The order of the start keeps secrets here: the fork server runs before the first
 
 import asyncio
 import importlib.metadata
-import operator
 import os
 import secrets
 import signal
@@ -38,15 +37,6 @@ log = Log("app")
 
 FILE_CHECK_INTERVAL_S = 1.0
 GREETING_TIMEOUT_S = 10.0  # a camera that does not come up must not hide the others' URLs
-
-# Settings that are read at the start only; a reload says so.
-START_ONLY = (
-    "state_dir",
-    "limits.handshake_timeout_s",
-    "limits.login_failures",
-    "limits.login_failure_window_s",
-    "limits.lockout_s",
-)
 
 Port = tuple[str, int, bool]  # host, port, secure
 
@@ -188,18 +178,21 @@ class Server:
         except (StartError, BindError, OSError) as error:
             log.error("reload_refused", reason=str(error))
             return
-        late = [name for name in START_ONLY if _setting(settings, name) != _setting(self._settings, name)]
-        if late:
-            log.warning("restart_needed", settings=", ".join(late))
+        if settings.state_dir != self._settings.state_dir:  # all else is changed live
+            log.warning("restart_needed", settings="server.state_dir")
         self._settings = settings
         self._served = {path: self._served.get(path, now) for path, now in files.items()}
-        self._budget.limits = self._router.limits = settings.limits
+        self._budget.limits = self._router.limits = limits = settings.limits
+        self._door.handshake_timeout_s = limits.handshake_timeout_s
+        self._lockout.set_limits(
+            user_failures=limits.login_failures, window_s=limits.login_failure_window_s, lock_s=limits.lockout_s
+        )
         self._authenticator.set_users(settings.users)
         self._certificates.commit(certificates)
         self._accept(added)
         await self._stop_accepting(leaving)
         self._close_ports(leaving)
-        log.info("reloaded", cameras=len(settings.cameras), users=len(settings.users))
+        log.info("reloaded", cameras=len(settings.served), users=len(settings.users))
         await self._arbiter.apply(_orders(settings))
 
     # ------------------------------------------------------------ ports
@@ -257,7 +250,7 @@ class Server:
 
 def _orders(settings: Settings) -> Orders:
     return Orders(
-        cameras=settings.cameras,
+        cameras=settings.served,
         users=settings.users,
         orphan_timeout_s=settings.workers.orphan_timeout_s,
         silence_timeout_s=settings.workers.silence_timeout_s,
@@ -265,14 +258,10 @@ def _orders(settings: Settings) -> Orders:
     )
 
 
-def _setting(settings: Settings, name: str) -> object:
-    return operator.attrgetter(name)(settings)
-
-
 def _ports(settings: Settings) -> list[Port]:
     numbers = [(settings.rtsp_port, False), (settings.rtsps_port, True)]
     if settings.rtsps != "off":
-        numbers += [(identity.rtsps_port, True) for identity in settings.tls.identities]
+        numbers += [(settings.tls.identity(camera.id).rtsps_port, True) for camera in settings.served]
     return [(host, number, secure) for number, secure in numbers if number for host in settings.hosts]
 
 

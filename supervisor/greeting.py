@@ -16,13 +16,13 @@ def greeting(settings: Settings, state: StateFolder, *, generated: bool, passwor
     user = settings.users[0].name
     host = public_host(settings)
     lines = []
-    for camera in settings.cameras[:MAX_CAMERAS]:
+    for camera in settings.served[:MAX_CAMERAS]:
         lines.append(f"{camera.id}: {camera.name}")
         for stream in camera.streams:
             for place in places(settings, camera.id, host):
                 lines.append("  " + stream_url(*place, camera, stream, user, password))
-    if len(settings.cameras) > MAX_CAMERAS:
-        lines.append(f"and {len(settings.cameras) - MAX_CAMERAS} cameras more: camfleet status")
+    if len(settings.served) > MAX_CAMERAS:
+        lines.append(f"and {len(settings.served) - MAX_CAMERAS} cameras more: camfleet status")
     lines.append("")
     if password:
         lines.append(f"User {user}, password {password} (shown only this once)")

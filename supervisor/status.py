@@ -6,6 +6,7 @@ The JSON is stable for scripts: keys may be added, never renamed or removed.
 from collections.abc import Sequence
 
 import msgspec
+from camfleet.core.wire import VideoSpec
 from camfleet.core.wire.control import ReaderStatus
 
 
@@ -31,17 +32,22 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     key_frames: int = 0
     latency_p50_ms: float = 0.0  # capture to last byte in the kernel, all readers, the last seconds; 0: nobody read
     latency_p99_ms: float = 0.0
+    source: str = ""  # its kind
+    video: VideoSpec | None = None  # settings in force; None: passed through, or the worker does not answer
+    join: str = ""  # likewise: "force" with an encoder of ours, "newest" | "live"
+    linger_s: float = 0.0
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str = ""
-    state: str  # of the worker: "starting" | "running" | "silent" | "stopping" | "restarting"
+    state: str  # "disabled", or of the worker: "starting" | "running" | "silent" | "stopping" | "restarting"
     worker_pid: int  # 0: none
     restarts: int
     streams: list[StreamStatus]
     readers: msgspec.Raw  # of list[ReaderStatus]: the worker's own words
     answered: bool = True  # False: streams and readers are not known now
+    settings: str = "in force"  # "pending": the worker has not said yet that those of the file are in force
     connections: int = 0
     live_objects: dict[str, int] = {}  # of the engine, by kind
     max_sessions: int = 0
@@ -91,7 +97,7 @@ def render(report: StatusReport) -> str:
     cameras = [
         (
             camera.id,
-            camera.state,
+            camera.state if camera.settings == "in force" else f"{camera.state}, settings {camera.settings}",
             str(camera.worker_pid or "-"),
             str(camera.restarts),
             str(len(readers_of[camera.id])),
@@ -108,6 +114,7 @@ def render(report: StatusReport) -> str:
             rate(stream.bitrate_bps) if stream.bitrate_bps else "-",
             f"{stream.latency_p50_ms:.1f} / {stream.latency_p99_ms:.1f} ms" if stream.latency_p99_ms else "-",
             stream.encoder or "-",
+            settings(stream.video) if stream.video else "-",
             stream.url,
         )
         for camera in report.cameras
@@ -145,7 +152,7 @@ def render(report: StatusReport) -> str:
     parts = [
         f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}",
         table("CAMERA STATE WORKER> RESTARTS> READERS> NAME", cameras),
-        table("STREAM STATE PICTURE FPS> BITRATE> LATENCY> ENCODER URL", streams),
+        table("STREAM STATE PICTURE FPS> BITRATE> LATENCY> ENCODER SETTINGS URL", streams),
         table("READS PEER USER STATE TRANSPORT TLS CERTIFICATE SENT> SKIPPED> AGE>", readers)
         if readers
         else "no readers",
@@ -172,6 +179,11 @@ def table(titles: str, rows: Sequence[tuple[str, ...]]) -> str:
 
 def _printable(cell: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in cell)
+
+
+def settings(video: VideoSpec) -> str:
+    """Of an encoder, as in: 1280x720 30 fps, 2.00 Mb/s, gop 60"""
+    return f"{video.width}x{video.height} {video.fps} fps, {rate(video.bitrate_bps)}, gop {video.gop}"
 
 
 def rate(bits_per_s: int) -> str:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from camfleet.core.log import Log
 from camfleet.core.net.fanout import FanOut
 from camfleet.core.ring.stream import MediaStream
-from camfleet.core.wire import CameraSpec, HandoffRecord, StreamSpec
+from camfleet.core.wire import HandoffRecord, StreamSpec
 from camfleet.core.wire.control import Configure, HandBack, Message
 
 from .clockmap import unix_offset_ns
 from .feed import encodes
 from .malloc import keep_no_large_blocks
 from .pipeline import StreamPipeline
-from .session import LiveStream, Registry
+from .session import LiveStream, Registry, Streams, join_mode
 
 log = Log("camera")
 
@@ -37,18 +37,14 @@ class LiveCamera:
         """`failed` is called when the engine ends by itself: nothing can be served then."""
         self._loop = asyncio.get_running_loop()
         self._failed = failed
-        self.digest = order.camera.digest()
-        self._fanout = FanOut(
-            stall_timeout_s=order.camera.stall_timeout_s,
-            key_update_records=order.camera.key_update_records,
-            key_update_spacing_s=order.camera.key_update_spacing_s,
-        )
+        self._id = order.camera.id
+        self._offset_ns = unix_offset_ns()
+        self._fanout = FanOut()
         if not any(encodes(spec) for spec in order.camera.streams):
             keep_no_large_blocks()
-        offset_ns = unix_offset_ns()
-        self._streams = {spec.id: self._stream(order.camera, spec, offset_ns) for spec in order.camera.streams}
+        self._streams = Streams(self._build, self._take_down)
         self.registry = Registry(
-            order.camera, self._fanout, self._streams, order.users, order.nonce_key, news=news, hand_back=hand_back
+            order, self._fanout, self._streams, time.monotonic_ns(), news=news, hand_back=hand_back
         )
         self._empty = asyncio.Event()
         self._stopping = False
@@ -56,11 +52,9 @@ class LiveCamera:
         self._loop.add_reader(self._fanout.event_fd, self._take_events)
         self._engine.start()
 
-    def update(self, order: Configure) -> None:
-        """Users take effect at once. Another camera is for another worker."""
-        self.registry.set_users(order.users)
-        if order.camera.digest() != self.digest:
-            log.warning("settings_ignored", reason="they need a new worker")
+    def configure(self, order: Configure) -> None:
+        """Other settings: what differs is changed, and the rest runs on."""
+        self.registry.configure(order, time.monotonic_ns())
 
     def tick(self, now_ns: int) -> None:
         self.registry.tick(now_ns)
@@ -83,20 +77,22 @@ class LiveCamera:
             if not stream.pipeline.join(JOIN_TIMEOUT_S):
                 log.warning("pipeline_left", stream=stream.spec.id)
 
-    def _stream(self, camera: CameraSpec, spec: StreamSpec, offset_ns: int) -> LiveStream:
-        # With an encoder of ours a key frame can be had for every joiner; a pass-through has those of its source.
-        join = "force" if encodes(spec) else spec.join
-        media = MediaStream(ntp_offset_ns=offset_ns, cname=camera.id.encode(), join=join)
+    def _build(self, spec: StreamSpec, camera_name: str) -> LiveStream:
+        media = MediaStream(ntp_offset_ns=self._offset_ns, cname=self._id.encode(), join=join_mode(spec))
         self._fanout.add_stream(media)
         pipeline = StreamPipeline(
             spec,
             media,
-            title=f"{camera.id}-{spec.id}",
-            camera_name=camera.name,
-            unix_offset_ns=offset_ns,
+            title=f"{self._id}-{spec.id}",
+            camera_name=camera_name,
+            unix_offset_ns=self._offset_ns,
             changed=self._pipeline_changed,
         )
-        return LiveStream(spec, camera.name, media, pipeline)
+        return LiveStream(spec, camera_name, media, pipeline)
+
+    def _take_down(self, stream: LiveStream) -> None:
+        stream.pipeline.stop()
+        self._fanout.remove_stream(stream.media)
 
     def _pipeline_changed(self) -> None:
         """From the pipeline's thread."""

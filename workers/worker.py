@@ -114,7 +114,7 @@ class Worker:
             case control.Adopt():
                 self._news(control.Refused(handoff=message.connection.handoff, reason="not configured yet"))
             case control.Ping():
-                self._news(control.Pong(id=message.id))
+                self._news(control.Pong(id=message.id, settings=self._settings()))
             case control.StatsRequest() if self._camera is not None:
                 stats = self._camera.registry.stats(message.id, now_ns)
                 self._news(stats)
@@ -133,7 +133,8 @@ class Worker:
             return
         self._orphan_timeout_ns = int(order.orphan_timeout_s * 1e9)
         if self._camera is not None:
-            self._camera.update(order)
+            self._camera.configure(order)
+            log.info("configured", settings=self._settings())
             return
         try:
             self._camera = LiveCamera(
@@ -161,9 +162,12 @@ class Worker:
             version=WIRE_VERSION,
             camera=self._camera_id,
             pid=os.getpid(),
-            spec_digest=camera.digest if camera else "",
+            settings=self._settings(),
             connections=[*camera.registry.connections(), *self._handoff.connections()] if camera else [],
         )
+
+    def _settings(self) -> str:
+        return self._camera.registry.settings if self._camera is not None else ""
 
     # ---------------------------------------------------------------- connections
 

@@ -44,7 +44,7 @@ def test_setup_with_digest(benchmark: BenchmarkFixture) -> None:
     authenticator = Authenticator([UserSpec(name="viewer", ha1_md5=HA1)], realm="camfleet", nonce_key=b"k" * 32)
     server = ServerConnection(
         camera="ipc1",
-        streams={"stream1": "testlive"},
+        streams=("stream1",),
         authenticator=authenticator,
         lockout=Lockout(),
         address="192.0.2.99",

@@ -42,6 +42,7 @@ class MediaStream:
         are random unless given.
         """
 
+    join: str  # may be set at any time: the next joiner starts by it
     ssrc: int
     payload_type: int
     def push(self, access_unit: Buffer, capture_ns: int, due_ns: int) -> int:

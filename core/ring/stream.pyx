@@ -145,7 +145,7 @@ cdef class MediaStream:
         self.state.report.cname_size = len(cname)
         memcpy(self.state.report.cname, <const uint8_t *> cname, len(cname))
         self.state.ntp_offset_ns = ntp_offset_ns
-        self.state.join = JOIN_MODES[join]
+        self.join = join
 
     def __dealloc__(self) -> None:
         cdef FrameBlock *block
@@ -170,6 +170,14 @@ cdef class MediaStream:
         self.state.subscriptions[count] = subscription
         atomic_store_u64(&self.state.subscription_count, count + 1)
         return subscription
+
+    @property
+    def join(self) -> str:
+        return next(name for name, mode in JOIN_MODES.items() if mode == self.state.join)
+
+    @join.setter
+    def join(self, str name not None) -> None:
+        self.state.join = JOIN_MODES[name]
 
     @property
     def ssrc(self) -> int:

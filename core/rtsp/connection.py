@@ -6,8 +6,10 @@ known, does the session fit, does the stream exist, is the method legal now. Wha
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
+
+from camfleet.core.wire import KINDS
 
 from .digest import Authenticator
 from .errors import SERVICE_UNAVAILABLE, LocalProtocolError, RefusalError, RemoteProtocolError
@@ -46,7 +48,7 @@ class _Pending(NamedTuple):
 class ServerConnection:
     """Bytes in, events and bytes out.
 
-    `streams`: stream id -> source kind ("testlive"), the first is the default one. `camera` None: the supervisor's
+    `streams`: their ids, as they are at each request; the first is the default one. `camera` None: the supervisor's
     use, every URL that names a camera is OtherCamera. `address`: the peer's host, `secure`: inside TLS.
     `client_user`: who the peer is by its certificate.
 
@@ -77,7 +79,7 @@ class ServerConnection:
         self,
         *,
         camera: str | None,
-        streams: Mapping[str, str],
+        streams: Collection[str],
         authenticator: Authenticator,
         lockout: Lockout,
         address: str,
@@ -371,13 +373,15 @@ class ServerConnection:
         self._reply(200, request.cseq, headers)
 
     def _stream_of(self, path: StreamPath) -> str | None:
-        """The stream's id; a URL without a track means the only one."""
+        """The stream's id; a URL without a track means the only one.
+
+        The kind is for people: a stream whose source is another one since a recorder was set up has its old URL, too.
+        """
         if path.camera is None or path.stray or path.track not in (None, "0"):
             return None
-        for stream, kind in self._streams.items():
-            if path.stream in (None, stream):
-                return stream if path.kind in (None, kind) else None
-        return None
+        if path.kind is not None and path.kind not in KINDS:
+            return None
+        return next((stream for stream in self._streams if path.stream in (None, stream)), None)
 
     def _event(self, request: Request, stream: str) -> Event | None:
         """Methods that concern a stream; the state allows this one."""

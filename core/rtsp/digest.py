@@ -48,7 +48,7 @@ class NonceCounter:
 
 
 class Authenticator:
-    """Shared by all connections; `set_users` takes effect on the next request of each. No user: nobody gets in."""
+    """Shared by all connections; what is set takes effect on the next request of each. No user: nobody gets in."""
 
     def __init__(
         self,
@@ -60,12 +60,16 @@ class Authenticator:
         nonce_lifetime_s: float = 300,
     ) -> None:
         self._realm = realm
+        self._nonce_lifetime_ms = int(nonce_lifetime_s * 1000)
+        self.set_scheme(nonce_key, sha256=sha256)
+        self.set_users(users)
+
+    def set_scheme(self, nonce_key: bytes, *, sha256: bool) -> None:
+        """A client with a nonce of another key is asked once more, and not for its password."""
         self._nonce_key = nonce_key
         self._sha256 = sha256
-        self._nonce_lifetime_ms = int(nonce_lifetime_s * 1000)
         # Takes the place of an unknown user, so that the same work is done for him.
         self._nobody = UserSpec(name="", ha1_md5=_md5(nonce_key), ha1_sha256=_sha256(nonce_key))
-        self.set_users(users)
 
     def set_users(self, users: Sequence[UserSpec]) -> None:
         self._users = {user.name.encode(): user for user in users}

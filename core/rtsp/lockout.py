@@ -31,12 +31,16 @@ class Lockout:
         lock_s: float = 60,
         max_entries: int = 10_000,
     ) -> None:
-        self._lock_s = lock_s
-        self._user_failures = user_failures
         self._address_failures = address_failures
-        self._window_ns = int(window_s * _NS_PER_S)
         self._max_entries = max_entries
         self._counts: OrderedDict[tuple[str, str], _Count] = OrderedDict()
+        self.set_limits(user_failures=user_failures, window_s=window_s, lock_s=lock_s)
+
+    def set_limits(self, *, user_failures: int, window_s: float, lock_s: float) -> None:
+        """From the next failure on; who is locked out stays so for as long as it was meant then."""
+        self._user_failures = user_failures
+        self._window_ns = int(window_s * _NS_PER_S)
+        self._lock_s = lock_s
 
     def __len__(self) -> int:
         return len(self._counts)

@@ -3,9 +3,10 @@
 from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
-from .source import FileLive, Source, TestLive
+from .source import KINDS, FileLive, Source, TestLive
 
 __all__ = [
+    "KINDS",
     "WIRE_VERSION",
     "CameraSpec",
     "FileLive",

@@ -1,7 +1,5 @@
 """What a worker must know of its camera, in units; the configuration file's words stop at supervisor/config."""
 
-import hashlib
-
 import msgspec
 
 from .source import Source
@@ -50,6 +48,7 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     id: str
     name: str
     streams: tuple[StreamSpec, ...]
+    enabled: bool = True  # else it has no worker
     realm: str = "camfleet"
     sha256: bool = False  # offer Digest SHA-256 after MD5; FFmpeg fails on it (interop 61), so it is opt-in
     max_sessions: int = 1000
@@ -61,7 +60,3 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     key_update_records: int = 2**22
     key_update_spacing_s: float = 10.0
     stall_timeout_s: float = 10.0  # a reader that takes nothing for so long is closed
-
-    def digest(self) -> str:
-        """A fingerprint of the settings: a worker that runs with another one must be replaced."""
-        return hashlib.sha256(msgspec.msgpack.encode(self)).hexdigest()[:16]

@@ -2,12 +2,12 @@
 
     supervisor (ROUTER, ipc://RUN/bus.sock)                    worker (DEALER)
                                    <--  Hello                  at start, after every reconnect and after lost news
-    Configure                      -->                         camera, users, nonce key
+    Configure                      -->                         camera, users, nonce key; again when any of it changes
     Adopt (+ record by fdpass)     -->
                                    <--  Adopted | Refused
                                    <--  LoggedIn
                                    <--  HandBack (+ record by fdpass) | Ended
-    Ping                           -->  Pong                   both watch for silence
+    Ping                           -->  Pong                   both watch for silence; the settings in force
     StatsRequest                   -->  Stats
     LockedOut                      -->  all workers
                                    <--  LoginFailed
@@ -16,16 +16,18 @@
 A command-line client is a DEALER too; it may only say StatusRequest and is answered with Status.
 A message of an unknown type or form does not decode; Hello, Configure and StatusRequest tell the WIRE_VERSION of their
 sender. Whoever gets another one logs it and drops it (a worker of another version is replaced).
+Hello, Pong and Stats tell by a digest which Configure is in force: one that is lost is repeated.
 Largest message: a Stats of 10,000 readers, about 4 MB. Typical Adopt: 600 bytes.
 """
 
+import hashlib
 from typing import Any
 
 import msgspec
 
-from .camera import CameraSpec, UserSpec
+from .camera import CameraSpec, UserSpec, VideoSpec
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
 # How a worker ends; 0 is an orderly end, anything else but these a crash.
@@ -88,8 +90,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # ---------------------------------------------------------------- worker to supervisor
 
 
-class Hello(Message, frozen=True, kw_only=True):
-    """First message on a connection. `spec_digest` is empty before the first Configure.
+class Hello(Message, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """First message on a connection; that of another version must decode to be understood. `settings`: as in Pong.
 
     `connections` are all that the worker holds: of others that it has adopted, the end was in news that were lost.
     """
@@ -97,7 +99,7 @@ class Hello(Message, frozen=True, kw_only=True):
     version: int
     camera: str
     pid: int
-    spec_digest: str = ""
+    settings: str = ""
     connections: list[Connection] = []
 
 
@@ -132,6 +134,7 @@ class Ended(Message, frozen=True, kw_only=True):
 
 class Pong(Message, frozen=True, kw_only=True):
     id: int
+    settings: str = ""  # the digest of the Configure in force; empty: none is yet
 
 
 class LoginFailed(Message, frozen=True, kw_only=True):
@@ -153,6 +156,9 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
     key_frames: int
     latency_p50_ms: float  # from capture to the last byte in the kernel, over all readers and the last seconds; 0: none
     latency_p99_ms: float
+    video: VideoSpec | None = None  # as ordered and in force; None: passed through
+    join: str = ""  # likewise
+    linger_s: float = 0.0
 
 
 class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -180,6 +186,7 @@ class Stats(Message, frozen=True, kw_only=True):
     streams: list[StreamStats]
     readers: bytes  # JSON text of a list of ReaderStatus: as there may be thousands, status passes it on unread
     connections: int
+    settings: str = ""  # as in Pong
     live_objects: dict[str, int] = {}  # of the engine: what must not grow
 
 
@@ -187,13 +194,20 @@ class Stats(Message, frozen=True, kw_only=True):
 
 
 class Configure(Message, frozen=True, kw_only=True):
-    """The whole truth for a worker. The nonce key is shared so that a Digest nonce survives a hand-back."""
+    """The whole truth for a worker, which makes it so: only what differs from before is touched, and no reader of that.
+
+    The nonce key is shared so that a Digest nonce survives a hand-back.
+    """
 
     version: int
     camera: CameraSpec
     users: list[UserSpec]
     nonce_key: bytes
     orphan_timeout_s: float = 300.0  # end when no supervisor has been heard for this long
+
+    def digest(self) -> str:
+        """A fingerprint of all of it."""
+        return hashlib.sha256(msgspec.msgpack.encode(self)).hexdigest()[:16]
 
 
 class Adopt(Message, frozen=True, kw_only=True):

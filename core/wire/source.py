@@ -1,6 +1,6 @@
 """Where a stream's pictures come from: one struct for each kind, whose tag is the last part of the stream's URL."""
 
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import msgspec
 
@@ -26,3 +26,4 @@ class FileLive(SourceSpec, frozen=True, kw_only=False, tag="filelive"):
 
 
 Source = TestLive | FileLive
+KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

@@ -3,7 +3,7 @@
     _keep      find a worker of an earlier supervisor, or fork one; wait for its end; pause; again
     _received  news from the bus: Hello makes a process the camera's worker, all else is believed only from such a one
     _tick      every second: Ping, and the end of those who have been silent for too long
-    apply      another configuration: start, stop, replace, tell
+    apply      another configuration: start, stop, tell
 
 Two workers of one camera cannot exist: each holds RUN/<camera>.lock for its whole life. A lock that is held names the
 process to adopt; the kernel's word (pidfd) is the only one about its end.
@@ -102,7 +102,7 @@ class Arbiter:
     def start(self) -> None:
         """Begin to keep the cameras; workers of cameras that nobody wants any more are sent home."""
         for spec in self._orders.cameras:
-            self._begin(Worker(spec))
+            self._begin(Worker(self._settings(spec)))
         for camera, path in camera_locks(self._run_dir).items():
             if self.registry.get(camera) is None and (process := _find(path)) is not None:
                 self._run(self._dismiss(camera, process))
@@ -118,21 +118,16 @@ class Arbiter:
 
     async def apply(self, orders: Orders) -> None:
         """Make the running state that of `orders`; cameras whose settings are the same are not touched."""
-        previous, self._orders = self._orders, orders
-        wanted = {spec.id: spec for spec in orders.cameras}
-        changes = []
-        for worker in self.registry:
-            if worker.wanted and worker.spec != wanted.get(worker.camera):
-                changes.append(self._change(worker, wanted.get(worker.camera)))
+        self._orders = orders
+        wanted = {spec.id for spec in orders.cameras}
+        removals = [self._remove(worker) for worker in self.registry if worker.wanted and worker.camera not in wanted]
         for spec in orders.cameras:
-            known = self.registry.get(spec.id)
+            known, settings = self.registry.get(spec.id), self._settings(spec)
             if known is None or not known.wanted:
-                self._begin(Worker(spec))
-        if (previous.users, previous.orphan_timeout_s) != (orders.users, orders.orphan_timeout_s):
-            for worker in self.registry:
-                if worker.ready.is_set():
-                    self._configure(worker)
-        await asyncio.gather(*changes)
+                self._begin(Worker(settings))
+            elif known.take(settings):
+                self._configure(known)
+        await asyncio.gather(*removals)
 
     async def stop(self) -> None:
         """End all workers, within two seconds, by force where necessary."""
@@ -178,6 +173,7 @@ class Arbiter:
     async def _keep(self, worker: Worker) -> None:
         backoff = Backoff()
         while True:
+            worker.changed.clear()
             found = _find(self._run_dir / f"{worker.camera}.lock")
             try:
                 process = found or await self._forkserver.fork(worker.camera, self._run_dir)
@@ -200,7 +196,8 @@ class Arbiter:
             log.warning(
                 "worker_ended", camera=worker.camera, pid=process.pid, reason=describe(status), again_in_s=pause_s
             )
-            await asyncio.sleep(pause_s)
+            if await _changed_within(worker, pause_s):
+                backoff = Backoff()
 
     def _attach(self, worker: Worker, process: Process, timeout_s: float) -> None:
         """From now on this process may say that it is the worker, for so long."""
@@ -238,23 +235,18 @@ class Arbiter:
         if worker.peer is not None:
             self._bus.send(worker.peer, Stop(deadline_s=STOP_DEADLINE_S))
 
-    async def _change(self, worker: Worker, spec: CameraSpec | None) -> None:
-        """Other settings mean another process; none, the end of the camera."""
+    async def _remove(self, worker: Worker) -> None:
         keeper = self._keepers.pop(worker.camera)
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
-        worker.wanted = spec is not None
-        log.info("camera_changed" if spec else "camera_removed", camera=worker.camera)
+        worker.wanted = False
+        log.info("camera_removed", camera=worker.camera)
         await self._end(worker)
-        if spec is not None:
-            worker.spec = spec
-            self._begin(worker)
-        else:
-            self.registry.remove(worker)
+        self.registry.remove(worker)
 
     async def _dismiss(self, camera: str, process: Process) -> None:
         """A worker of an earlier supervisor whose camera is no longer configured: goodbye at its Hello, or the end."""
-        worker = Worker(CameraSpec(id=camera, name="", streams=()), wanted=False)
+        worker = Worker(self._settings(CameraSpec(id=camera, name="", streams=())), wanted=False)
         log.info("camera_no_longer_configured", camera=camera, pid=process.pid)
         self.registry.add(worker)
         worker.attach(process)
@@ -295,7 +287,9 @@ class Arbiter:
         worker.last_heard_ns = time.monotonic_ns()
         match message:
             case Pong():
-                pass
+                if message.id > worker.told and message.settings != worker.digest:
+                    log.warning("settings_repeated", camera=worker.camera)
+                    self._configure(worker)
             case Stats():
                 answer = self._stats.get((message.camera, message.id))
                 if message.camera == worker.camera and answer is not None and not answer.done():
@@ -325,23 +319,25 @@ class Arbiter:
         self.handoffs.restore(worker, hello.connections)
         if worker.stopping:
             self._tell_stop(worker)
-        elif hello.spec_digest not in ("", worker.spec.digest()):
-            log.info("worker_has_other_settings", camera=worker.camera, pid=hello.pid)
-            self._run(self._end(worker))
-        else:
+            return
+        if hello.settings != worker.digest:
             self._configure(worker)
-            worker.update()
+        worker.update()
 
-    def _configure(self, worker: Worker) -> None:
-        assert worker.peer is not None
-        configure = Configure(
+    def _settings(self, camera: CameraSpec) -> Configure:
+        return Configure(
             version=WIRE_VERSION,
-            camera=worker.spec,
+            camera=camera,
             users=list(self._orders.users),
             nonce_key=self._nonce_key,
             orphan_timeout_s=self._orders.orphan_timeout_s,
         )
-        self._bus.send(worker.peer, configure)
+
+    def _configure(self, worker: Worker) -> None:
+        """What is lost on the way the next Pong brings to light; who is not there yet says Hello first."""
+        worker.told = self._counter
+        if worker.peer is not None and not worker.stopping:
+            self._bus.send(worker.peer, worker.settings)
 
     def _broadcast(self, message: Message) -> None:
         for worker in self.registry:
@@ -375,6 +371,16 @@ class Arbiter:
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
         task.add_done_callback(_report_failure)
+
+
+async def _changed_within(worker: Worker, pause_s: float) -> bool:
+    """Whether there are other settings, before the pause is over."""
+    try:
+        async with asyncio.timeout(pause_s):
+            await worker.changed.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 from camfleet.core.wire import CameraSpec
-from camfleet.core.wire.control import Hello
+from camfleet.core.wire.control import Configure, Hello
 
 from .bus import Peer
 from .channel import HandoffChannel
@@ -23,8 +23,11 @@ class Worker:
     stopping     yes      ?     ?          told to stop
     """
 
-    def __init__(self, spec: CameraSpec, *, wanted: bool = True) -> None:
-        self.spec = spec
+    def __init__(self, settings: Configure, *, wanted: bool = True) -> None:
+        self.settings = settings
+        self.digest = settings.digest()
+        self.told = 0  # the number of the last Ping before the settings were sent: an older Pong tells of others
+        self.changed = asyncio.Event()  # other settings, for who waits to try them
         self.wanted = wanted  # False: the last days of a camera that is no longer configured
         self.process: Process | None = None
         self.peer: Peer | None = None
@@ -39,6 +42,19 @@ class Worker:
     @property
     def camera(self) -> str:
         return self.spec.id
+
+    @property
+    def spec(self) -> CameraSpec:
+        return self.settings.camera
+
+    def take(self, settings: Configure) -> bool:
+        """From now on these are wanted; False when they are the same."""
+        digest = settings.digest()
+        if digest == self.digest:
+            return False
+        self.settings, self.digest = settings, digest
+        self.changed.set()
+        return True
 
     @property
     def pid(self) -> int:

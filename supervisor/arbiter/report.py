@@ -1,5 +1,6 @@
 """What `camfleet status` is told: the registry, and what the workers say of themselves right now."""
 
+import functools
 import os
 import re
 import time
@@ -32,6 +33,9 @@ UNKNOWN = StreamStats(
     latency_p50_ms=0.0,
     latency_p99_ms=0.0,
 )
+DISABLED = functools.partial(
+    CameraStatus, state="disabled", answered=False, worker_pid=0, restarts=0, streams=[], readers=msgspec.Raw(b"[]")
+)
 _PSS = re.compile(rb"^Pss: +(\d+) kB$", re.MULTILINE)
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
@@ -42,6 +46,9 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
     host = public_host(settings)
     reports = []
     for spec in settings.cameras:
+        if not spec.enabled:
+            reports.append(DISABLED(id=spec.id, name=spec.name))
+            continue
         worker, answer = registry.get(spec.id), answers.get(spec.id)
         if worker is None:  # it is just being configured
             continue
@@ -53,6 +60,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 name=spec.name,
                 state=worker.state(now_ns, SILENT_AFTER_NS),
                 answered=answer is not None,
+                settings="in force" if answer and answer.settings == worker.digest else "pending",
                 worker_pid=worker.pid,
                 worker_uptime_s=round((now_ns - worker.attached_ns) / 1e9, 1) if worker.pid else 0.0,
                 worker_rss_bytes=_rss_bytes(worker.pid),
@@ -88,6 +96,10 @@ def _stream(spec: StreamSpec, url: str, measured: StreamStats) -> StreamStatus:
         key_frames=measured.key_frames,
         latency_p50_ms=measured.latency_p50_ms,
         latency_p99_ms=measured.latency_p99_ms,
+        source=spec.kind,
+        video=measured.video,
+        join=measured.join,
+        linger_s=measured.linger_s,
     )
 
 

@@ -12,7 +12,13 @@ _HEAD = """\
 Written by `python -m camfleet.supervisor.config.manual` from the schema in `supervisor/config`; a test says when stale.
 
 The configuration is one TOML file: `camfleet serve --config FILE`. `camfleet check FILE` says everything that is wrong
-with it. A key that is not on this page is refused."""
+with it. A key that is not on this page is refused.
+
+SIGHUP, or a change of the file, makes the server read it again. All of it is checked before anything is touched, and
+then everything but `server.state_dir` is changed while readers play: only what differs is touched, and nobody is
+disconnected but readers of what is no more (a camera, a stream, a user, his password) or of a stream that has another
+codec now. Lower limits are for those who come. Time-outs of handshakes, requests and sessions count for connections
+that come later, as a client has been told the one of its session; all else counts at once."""
 
 
 def manual() -> str:

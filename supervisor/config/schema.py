@@ -228,6 +228,9 @@ class Camera(Section, frozen=True, kw_only=True):
             extra={"allowed": "up to 64 characters without control characters"},
         ),
     ] = ""
+    enabled: Annotated[
+        bool, Meta(description="`false`: as if it were not there, but its certificate is still looked after.")
+    ] = True
     streams: Annotated[
         tuple[Stream, ...],
         Meta(min_length=1, description="Its streams.", extra={"allowed": "one [[cameras.streams]] or more"}),

@@ -49,6 +49,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Workers
     files: Mapping[Path, Signature] = MappingProxyType({})  # what it was read from, as each was just before
 
+    @property
+    def served(self) -> tuple[CameraSpec, ...]:
+        """The cameras that are enabled."""
+        return tuple(camera for camera in self.cameras if camera.enabled)
+
 
 def load(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({})) -> Settings:
     """The settings in `file`, or the defaults, with `overrides` of [server] on top. Raises ConfigurationError."""
@@ -108,6 +113,7 @@ def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
     return CameraSpec(
         id=camera.id,
         name=camera.name or camera.id,
+        enabled=camera.enabled,
         streams=tuple(_stream(stream, folder) for stream in camera.streams),
         realm=REALM,
         sha256=camera.digest_sha256,

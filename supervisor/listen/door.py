@@ -52,7 +52,7 @@ class Door:
         self._serve = serve
         self._budget = budget
         self._journal = journal
-        self._handshake_timeout_s = handshake_timeout_s
+        self.handshake_timeout_s = handshake_timeout_s  # may be replaced: for connections that come later
         self._tasks: set[asyncio.Task[None]] = set()
         self._crowd = 0  # the most of them at once, since the last time that few were left
 
@@ -109,11 +109,12 @@ class Door:
                 lease.release()
 
     async def _open_in_time(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> Channel:
+        timeout_s = self.handshake_timeout_s
         try:
-            async with asyncio.timeout(self._handshake_timeout_s):
+            async with asyncio.timeout(timeout_s):
                 return await self._open(sock, peer, lease, listener)
         except TimeoutError:
-            raise TurnedAwayError("timeout", f"no handshake within {self._handshake_timeout_s:g} s") from None
+            raise TurnedAwayError("timeout", f"no handshake within {timeout_s:g} s") from None
 
     async def _open(self, sock: socket.socket, peer: Endpoint, lease: Lease, listener: Listener) -> Channel:
         first = b""

@@ -86,7 +86,7 @@ class Router:
         now_ns = time.monotonic_ns()
         rtsp = ServerConnection(
             camera=None,
-            streams={},
+            streams=(),
             authenticator=self._authenticator,
             lockout=self._lockout,
             address=channel.peer.host,

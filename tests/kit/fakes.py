@@ -7,6 +7,7 @@ from typing import Any
 
 from camfleet.core.net.fanout import ReaderCounters
 from camfleet.core.ring.stream import StreamCounters, StreamLatency
+from camfleet.core.wire import StreamSpec
 from camfleet.workers.h264 import Description
 
 SPS = bytes.fromhex("6742c01f9a74028014f6")
@@ -22,6 +23,7 @@ class FakeEngine:
         self.alive_ns: dict[int, int] = {}
         self.preparations: dict[int, int] = {}
         self.adoptable = True
+        self.limits: tuple[float, ...] = ()  # stall time-out, key update: records, spacing
         self.turns: list[int] = []  # commands of each `with` block
         self._ids: Iterator[int] = count(1)
 
@@ -54,6 +56,9 @@ class FakeEngine:
             raise AttributeError(name)
         return lambda *arguments: self.commands.append((name, *arguments))
 
+    def set_limits(self, *limits: float) -> None:
+        self.limits = limits
+
     def take(self) -> list[tuple[Any, ...]]:
         """The commands since the last call."""
         taken, self.commands = self.commands, []
@@ -70,6 +75,7 @@ class FakeMedia:
     def __init__(self, ssrc: int = 0x0A0B0C0D) -> None:
         self.ssrc = ssrc
         self.payload_type = 96
+        self.join = "force"
         self.frames = 0
         self.bytes = 0
 
@@ -88,6 +94,14 @@ class FakePipeline:
     state: str = "idle"
     encoder: str = "libx264"
     wanted: int = 0
+    orders: list[StreamSpec] = field(default_factory=list)
+    stopped: bool = False
+
+    def reconfigure(self, stream: StreamSpec) -> None:
+        self.orders.append(stream)
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def want(self) -> None:
         self.wanted += 1

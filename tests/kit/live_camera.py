@@ -3,16 +3,18 @@
 import base64
 import os
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 from camfleet.core.net.fanout import FanOut, Ready, Received
 from camfleet.core.ring.stream import MediaStream
-from camfleet.core.wire import CameraSpec, HandoffRecord, StreamSpec, TestLive, VideoSpec
-from camfleet.core.wire.control import Adopt, HandBack, Message, TLSInfo, decode, encode
+from camfleet.core.wire import WIRE_VERSION, CameraSpec, HandoffRecord, StreamSpec, TestLive, UserSpec, VideoSpec
+from camfleet.core.wire.control import Adopt, Configure, HandBack, Message, TLSInfo, decode, encode
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.pipeline import StreamPipeline
-from camfleet.workers.session import LiveStream, Registry
+from camfleet.workers.session import LiveStream, Registry, Streams
+from msgspec.structs import replace
 
 from tests.kit.fakes import FakeEngine, FakeMedia, FakePipeline
 from tests.kit.rtsp import user
@@ -39,34 +41,47 @@ class Camera:
     def __init__(self, max_sessions: int = 1000) -> None:
         self.now_ns = 1000 * S
         self.engine = FakeEngine()
-        self.pipelines = {"stream1": FakePipeline(), "stream2": FakePipeline()}
-        self.media = {"stream1": FakeMedia(0xA1), "stream2": FakeMedia(0xA2)}
+        self.pipelines: dict[str, FakePipeline] = {}
+        self.media: dict[str, FakeMedia] = {}
         self.news: list[Message] = []
         self.handed_back: list[tuple[HandBack, HandoffRecord, int]] = []
-        self.spec = CameraSpec(
-            id="ipc1",
-            name="Lobby",
-            max_sessions=max_sessions,
-            streams=tuple(StreamSpec(id=name, source=TestLive(), video=VideoSpec()) for name in self.media),
+        self.taken_down: list[str] = []
+        self.order = Configure(
+            version=WIRE_VERSION,
+            camera=CameraSpec(
+                id="ipc1",
+                name="Lobby",
+                max_sessions=max_sessions,
+                streams=tuple(
+                    StreamSpec(id=name, source=TestLive(), video=VideoSpec()) for name in ("stream1", "stream2")
+                ),
+            ),
+            users=[user("viewer", "secret"), user("other", "word")],
+            nonce_key=b"k" * 32,
         )
         self.registry = Registry(
-            self.spec,
+            self.order,
             cast(FanOut, self.engine),
-            {
-                spec.id: LiveStream(
-                    spec,
-                    self.spec.name,
-                    cast(MediaStream, self.media[spec.id]),
-                    cast(StreamPipeline, self.pipelines[spec.id]),
-                    unix_time_s=lambda: 1_800_000_000.0,
-                )
-                for spec in self.spec.streams
-            },
-            [user("viewer", "secret"), user("other", "word")],
-            b"k" * 32,
+            Streams(self._build, lambda stream: self.taken_down.append(stream.spec.id)),
+            self.now_ns,
             news=self.news.append,
             hand_back=lambda *arguments: self.handed_back.append(arguments),
         )
+
+    def _build(self, spec: StreamSpec, camera_name: str) -> LiveStream:
+        self.pipelines[spec.id], self.media[spec.id] = FakePipeline(), FakeMedia(0xA0 + len(self.media) + 1)
+        media, pipeline = cast(MediaStream, self.media[spec.id]), cast(StreamPipeline, self.pipelines[spec.id])
+        return LiveStream(spec, camera_name, media, pipeline, unix_time_s=lambda: 1_800_000_000.0)
+
+    def configure(self, *, users: Sequence[UserSpec] | None = None, **camera: Any) -> list[tuple[Any, ...]]:
+        """With this of the camera's settings changed; returns the commands to the engine."""
+        self.order = replace(
+            self.order,
+            camera=replace(self.order.camera, **camera),
+            users=self.order.users if users is None else list(users),
+        )
+        self.registry.configure(self.order, self.now_ns)
+        return self.engine.take()
 
     def client(
         self,

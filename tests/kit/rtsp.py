@@ -48,7 +48,7 @@ def connection(**changes: Any) -> ServerConnection:
     """Of a worker for camera ipc1 with a main and a sub stream."""
     settings: dict[str, Any] = {
         "camera": "ipc1",
-        "streams": {"stream1": "testlive", "stream2": "filelive"},
+        "streams": ("stream1", "stream2"),
         "authenticator": authenticator(),
         "lockout": Lockout(),
         "address": "192.0.2.99",

@@ -354,6 +354,9 @@ class Watch:
         self._thread.join(timeout_s)
         assert self.ended, "the server has not closed the connection"
 
+    def seen(self, frame: InterleavedFrame) -> None:
+        """For tests that look closer; in the thread."""
+
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join(DEFAULT_TIMEOUT_S)
@@ -362,8 +365,8 @@ class Watch:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                for _frame in self.client.frames(seconds=0.1):
-                    pass
+                for frame in self.client.frames(seconds=0.1):
+                    self.seen(frame)
                 if self.client.at_end:
                     self.ended = not self._stopping.is_set()
                     return

@@ -25,28 +25,24 @@ def answers(server: Server) -> int:
     return log.count("event=reloaded") + log.count("event=reload_refused")
 
 
-def test_cameras_come_go_and_change_and_the_others_play_on(folder: Path) -> None:
+def test_cameras_come_and_go_and_the_others_play_on(folder: Path) -> None:
     with (
-        Server(folder, ("ipc1", "ipc2", "ipc3")) as server,
+        Server(folder, ("ipc1", "ipc2")) as server,
         server.watch("ipc1") as reader,
         server.watch("ipc2") as gone,
     ):
         reader.wait_for_frames(5)
-        before = {camera: server.worker_pid(camera) for camera in ("ipc1", "ipc2", "ipc3")}
-        server.write_config(("ipc1", "ipc3", "ipc4"))
-        text = server.config.read_text()
-        server.config.write_text(text.replace('name = "Test ipc3"', 'name = "Lobby"'))
+        before = {camera: server.worker_pid(camera) for camera in ("ipc1", "ipc2")}
+        server.write_config(("ipc1", "ipc3"))
         reload(server)
 
         gone.wait_for_end(3.0)
         assert not gone.client.truncated
-        wait_for(lambda: all(server.camera(camera).get("state") == "running" for camera in ("ipc3", "ipc4")))
-        assert [camera["id"] for camera in server.status()["cameras"]] == ["ipc1", "ipc3", "ipc4"]
-        assert server.camera("ipc3")["name"] == "Lobby"
+        wait_for(lambda: server.camera("ipc3").get("state") == "running")
+        assert [camera["id"] for camera in server.status()["cameras"]] == ["ipc1", "ipc3"]
         assert server.worker_pid("ipc1") == before["ipc1"]
-        assert server.worker_pid("ipc3") != before["ipc3"]
         wait_for(lambda: before["ipc2"] not in server.workers())
-        with server.connect("ipc4") as client:
+        with server.connect("ipc3") as client:
             client.play()
         with server.connect("ipc2") as client:
             assert client.request("DESCRIBE").status == 404

@@ -60,7 +60,7 @@ def test_a_second_supervisor_is_refused(server: Server) -> None:
     assert server.camera("ipc1")["state"] == "running"
 
 
-def test_cameras_that_changed_meanwhile_are_replaced_and_removed_ones_end(server: Server) -> None:
+def test_cameras_that_changed_meanwhile_are_as_configured_now_and_removed_ones_end(server: Server) -> None:
     with server.watch("ipc1") as reader:
         reader.wait_for_frames(5)
         before = worker_pids(server)
@@ -75,8 +75,11 @@ def test_cameras_that_changed_meanwhile_are_replaced_and_removed_ones_end(server
         server.kill()
         server.config.write_text(server.config.read_text().replace("fps = 25", "fps = 20"))
         server.start()
-        assert server.worker_pid("ipc1") != before["ipc1"]
-        reader.wait_for_end()
+        wait_for(lambda: server.camera()["settings"] == "in force")
+        assert server.camera()["streams"][0]["video"]["fps"] == 20
+        assert server.worker_pid("ipc1") == before["ipc1"]
+        reader.wait_for_frames(5)
+        assert reader.video.holes == 0
 
 
 def test_workers_without_a_supervisor_end_by_themselves(folder: Path) -> None:

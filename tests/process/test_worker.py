@@ -95,14 +95,14 @@ def test_says_hello_with_its_settings_once_it_has_some(
 ) -> None:
     worker = starter()
     hello = start(supervisor, worker)
-    assert (hello.camera, hello.spec_digest, hello.connections) == ("ipc1", "", [])
+    assert (hello.camera, hello.settings, hello.connections) == ("ipc1", "", [])
     supervisor.send(Ping(id=41))
     assert supervisor.expect(Pong).id == 41
     assert (tmp_path / "ipc1.lock").read_text() == f"{worker.pid}\n"
     supervisor.close()
     with FakeSupervisor(tmp_path) as following:
         hello = following.expect(Hello)
-        assert (hello.pid, hello.spec_digest) == (worker.pid, CAMERA.digest())
+        assert (hello.pid, hello.settings) == (worker.pid, configure().digest())
         assert following.accept() == "ipc1"
 
 

@@ -1,16 +1,17 @@
 """All clients of the camera: who is who, limits, deadlines, and the way of engine events to their sessions."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 import msgspec
 from camfleet.core.log import LineLimit, Log
 from camfleet.core.net.fanout import Closed, Event, FanOut, ReaderCounters, Ready, Received, Released, live_objects
 from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
-from camfleet.core.wire import CameraSpec, HandoffRecord, UserSpec
+from camfleet.core.wire import HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
     Adopted,
+    Configure,
     Connection,
     Ended,
     HandBack,
@@ -27,6 +28,7 @@ from camfleet.workers.adopt import Handoff
 
 from .rtsp_session import RTSPSession
 from .stream import LiveStream
+from .streams import Streams
 
 log = Log("registry")
 P = ParamSpec("P")
@@ -39,25 +41,19 @@ class Registry:
 
     def __init__(
         self,
-        spec: CameraSpec,
+        order: Configure,
         fanout: FanOut,
-        streams: Mapping[str, LiveStream],
-        users: Sequence[UserSpec],
-        nonce_key: bytes,
+        streams: Streams,
+        now_ns: int,
         *,
         news: Callable[[Message], object],
         hand_back: Callable[[HandBack, HandoffRecord, int], None],
     ) -> None:
-        """`streams` in the order of the configuration: the first is the default one."""
         self.fanout = fanout
-        self.lockout = Lockout(
-            user_failures=spec.login_failures, window_s=spec.login_failure_window_s, lock_s=spec.lockout_s
-        )
-        self._spec = spec
+        self.lockout = Lockout()
         self._streams = streams
-        self._kinds = {stream_id: stream.spec.kind for stream_id, stream in streams.items()}
-        self._authenticator = Authenticator(users, realm=spec.realm, nonce_key=nonce_key, sha256=spec.sha256)
-        self._users = set(users)
+        self._authenticator = Authenticator(order.users, realm=order.camera.realm, nonce_key=order.nonce_key)
+        self._users = set(order.users)
         self._news = news
         self._hand_back = hand_back
         self._sessions: dict[int, RTSPSession] = {}
@@ -65,6 +61,7 @@ class Registry:
         self._seats = 0  # of set-up sessions
         self._closing = False
         self._lines = LineLimit()
+        self.configure(order, now_ns)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -74,6 +71,38 @@ class Registry:
 
     def knows(self, handoff: int) -> bool:
         return handoff in self._handoffs
+
+    # ---------------------------------------------------------------- settings
+
+    def configure(self, order: Configure, now_ns: int) -> None:
+        """Make all of it so. Sessions of streams and users that are no more end; nobody else is touched.
+
+        Time-outs of sessions count for connections that come later: a client has been told its own.
+        """
+        spec = order.camera
+        with self.fanout:
+            self._spec = spec
+            self._authenticator.set_scheme(order.nonce_key, sha256=spec.sha256)
+            self._set_users(order.users)
+            self.lockout.set_limits(
+                user_failures=spec.login_failures, window_s=spec.login_failure_window_s, lock_s=spec.lockout_s
+            )
+            self.fanout.set_limits(spec.stall_timeout_s, spec.key_update_records, spec.key_update_spacing_s)
+            for stream in self._streams.configure(spec):
+                for session in list(self._sessions.values()):
+                    self._guard(session, session.stream_gone, stream, now_ns)
+                self._streams.take_down(stream)
+        self.settings = order.digest()
+
+    def _set_users(self, users: Sequence[UserSpec]) -> None:
+        """From now on these; whoever is on with credentials that are no longer good is sent away."""
+        revoked = {user.name for user in self._users - set(users)}
+        self._users = set(users)
+        self._authenticator.set_users(users)
+        for session in self._sessions.values():
+            if session.user in revoked:
+                log.info("revoked", peer=session.connection.peer, user=session.user)
+                session.close()
 
     # ---------------------------------------------------------------- the life of a client
 
@@ -86,7 +115,7 @@ class Registry:
         connection = handoff.connection
         rtsp = ServerConnection(
             camera=self._spec.id,
-            streams=self._kinds,
+            streams=self._streams,
             authenticator=self._authenticator,
             lockout=self.lockout,
             address=connection.peer.host,
@@ -140,16 +169,6 @@ class Registry:
                 if _is_due(session, now_ns):
                     self._guard(session, session.timeout, now_ns)
 
-    def set_users(self, users: Sequence[UserSpec]) -> None:
-        """From now on these; whoever is on with credentials that are no longer good is sent away."""
-        revoked = {user.name for user in self._users - set(users)}
-        self._users = set(users)
-        self._authenticator.set_users(users)
-        for session in self._sessions.values():
-            if session.user in revoked:
-                log.info("revoked", peer=session.connection.peer, user=session.user)
-                session.close()
-
     def close_all(self) -> None:
         """Goodbye to everybody: the clients are gone when `len` is 0."""
         self._closing = True
@@ -189,6 +208,7 @@ class Registry:
             streams=streams,
             readers=self._readers(now_ns),
             connections=len(self._sessions),
+            settings=self.settings,
             live_objects=live_objects()._asdict(),
         )
 

@@ -53,6 +53,7 @@ class Camera(Protocol):
 
 class RTSPSession:
     __slots__ = (
+        "_bound",
         "_camera",
         "_deadline_ns",
         "_describing",
@@ -94,6 +95,7 @@ class RTSPSession:
         self._preparations = 0
         self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
         self._watching: LiveStream | None = None
+        self._bound: LiveStream | None = None  # of which the client was told last, by DESCRIBE or SETUP
 
     # ---------------------------------------------------------------- input
 
@@ -131,6 +133,14 @@ class RTSPSession:
         if not self._describe() and stream.pipeline.state.startswith("failed"):
             self._give_up()
         self._advance(now_ns)
+
+    def stream_gone(self, stream: LiveStream, now_ns: int) -> None:
+        """It is taken away: who has been told of it leaves, who has just asked for it may look for another."""
+        if stream is self._bound:
+            self.close()
+        elif stream is self._describing and not self.closing:
+            self._give_up()
+            self._advance(now_ns)
 
     @property
     def deadline_ns(self) -> int | None:
@@ -230,6 +240,7 @@ class RTSPSession:
                 self._camera.fanout.end(self.client)
                 self._unwatch()
                 self._camera.leave_seat()
+                self._bound = None
                 self.paused = False
                 self._rtsp.accept()
             case OtherCamera():
@@ -246,6 +257,7 @@ class RTSPSession:
         sdp = self._describing.session_description() if self._describing else None
         if sdp is None:
             return False
+        self._bound = self._describing
         self._answered()
         self._rtsp.describe(sdp)
         return True
@@ -256,11 +268,12 @@ class RTSPSession:
             self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
             return
         self._rtp_channel = event.transport.channels[0]
-        self._rtsp.accept_setup(event.transport.channels, self._camera.stream(event.stream).media.ssrc)
+        self._bound = self._camera.stream(event.stream)
+        self._rtsp.accept_setup(event.transport.channels, self._bound.media.ssrc)
 
     def _play(self, event: Play, now_ns: int) -> None:
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
-        self._watching = self._camera.stream(event.stream)
+        self._watching = self._bound = self._camera.stream(event.stream)
         self._watching.pipeline.want()
         self._preparations += 1
         self._camera.fanout.prepare(self.client, self._watching.media, self._rtp_channel, self._rtp_channel + 1)
@@ -278,14 +291,13 @@ class RTSPSession:
 
     def _give_up(self) -> None:
         """The stream does not come: say so now, the client may try again."""
-        waiting = self._waiting
+        waiting, stream = self._waiting, self._describing or self._watching
         self._answered()
         if isinstance(waiting, Play):
             self._camera.fanout.pause(self.client)
             self._unwatch()
-        if isinstance(waiting, Describe | Play):
-            state = self._camera.stream(waiting.stream).pipeline.state
-            log.warning("refused", **self._who(), stream=waiting.stream, reason=f"no picture: {state}")
+        if isinstance(waiting, Describe | Play) and stream is not None:
+            log.warning("refused", **self._who(), stream=waiting.stream, reason=f"no picture: {stream.pipeline.state}")
             self._rtsp.refuse(SERVICE_UNAVAILABLE)
 
     def _unwatch(self) -> None:

@@ -8,11 +8,18 @@ from camfleet.core import sdp
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
-from camfleet.workers.h264 import PPS, SPS, Description
+from camfleet.workers.feed import encodes
+from camfleet.workers.h264 import PPS, SPS
 from camfleet.workers.pipeline import StreamPipeline
 
 # Ticks (seconds) over which bit rate and frame rate are measured: at least one key frame of a usual GOP is inside.
 MEASURED_TICKS = 4
+
+
+def join_mode(spec: StreamSpec) -> str:
+    """Of its MediaStream. With an encoder of ours a key frame can be had for every joiner; a pass-through has those of
+    its source."""
+    return "force" if encodes(spec) else spec.join
 
 
 class LiveStream:
@@ -29,18 +36,27 @@ class LiveStream:
         self.pipeline = pipeline
         self._title = title
         self._unix_time_s = unix_time_s
-        self._described: Description | None = None
+        self._described: tuple[object, ...] = ()  # all that the SDP in `_sdp` tells
         self._version = 0
         self._sdp = ""
         self._measured: deque[tuple[int, int, int]] = deque(maxlen=MEASURED_TICKS + 1)
+
+    def configure(self, spec: StreamSpec, title: str) -> None:
+        """Go on with other settings: the same RTP stream for whoever plays it."""
+        self._title = title
+        if spec != self.spec:
+            self.spec = spec
+            self.media.join = join_mode(spec)
+            self.pipeline.reconfigure(spec)
 
     def session_description(self) -> str | None:
         """SDP with the parameter sets in force; None while the pipeline does not know them."""
         description = self.pipeline.description
         if description is None:
             return None
-        if description != self._described:
-            self._described = description
+        bitrate_bps = self.spec.video.bitrate_bps if self.spec.video else 0
+        if (described := (description, self._title, bitrate_bps)) != self._described:
+            self._described = described
             # Higher than the last worker's too (RFC 8866 5.2): a client compares over our restarts.
             self._version = max(self._version + 1, int(self._unix_time_s()))
             sets = description.parameter_sets  # a file may have several; the others are in band
@@ -55,7 +71,7 @@ class LiveStream:
                 fps=description.fps,
                 width=description.width,
                 height=description.height,
-                bitrate_bps=self.spec.video.bitrate_bps if self.spec.video else 0,
+                bitrate_bps=bitrate_bps,
             )
         return self._sdp
 
@@ -87,4 +103,7 @@ class LiveStream:
             key_frames=counters.key_frames,
             latency_p50_ms=round(latency.p50_ns / 1e6, 3),
             latency_p99_ms=round(latency.p99_ns / 1e6, 3),
+            video=self.spec.video,
+            join=self.media.join,
+            linger_s=self.spec.linger_s,
         )

@@ -1,5 +1,6 @@
 import msgspec
 import pytest
+from camfleet.core.wire import VideoSpec
 from camfleet.core.wire.control import ReaderStatus
 from camfleet.supervisor.status import (
     CameraStatus,
@@ -24,6 +25,7 @@ STREAM = StreamStatus(
     fps=29.97,
     bitrate_bps=2_040_000,
     encoder="libx264",
+    video=VideoSpec(),
     latency_p50_ms=0.262,
     latency_p99_ms=12.5,
 )
@@ -81,8 +83,8 @@ CAMERA     STATE       WORKER  RESTARTS  READERS  NAME
 ipc1       running       4720         1        2  Lobby
 longname2  restarting       -        12        0
 
-STREAM        STATE    PICTURE         FPS    BITRATE        LATENCY  ENCODER  URL
-ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  0.3 / 12.5 ms  libx264  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
+STREAM        STATE    PICTURE         FPS    BITRATE        LATENCY  ENCODER  SETTINGS                            URL
+ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  0.3 / 12.5 ms  libx264  1280x720 30 fps, 2.00 Mb/s, gop 60  rtsps://192.0.2.7:8322/ipc1-stream1/testlive
 
 READS         PEER             USER    STATE    TRANSPORT  TLS                                            CERTIFICATE     SENT  SKIPPED   AGE
 ipc1-stream1  192.0.2.9:40112  viewer  playing  tcp        TLSv1.3 TLS_AES_128_GCM_SHA256 X25519MLKEM768  ipc1         12.3 MB        3  42 s
@@ -109,7 +111,8 @@ def test_an_idle_stream_has_no_picture() -> None:
     )
     camera = msgspec.structs.replace(REPORT.cameras[0], streams=[idle], readers=NOBODY)
     text = render(msgspec.structs.replace(REPORT, cameras=[camera], certificates=[]))
-    assert text.splitlines()[-3].split() == ["ipc1-stream1", "idle", "-", "-", "-", "-", "-", STREAM.url]
+    words = ["ipc1-stream1", "idle", "-", "-", "-", "-", "-", "1280x720", "30", "fps,", "2.00", "Mb/s,", "gop", "60"]
+    assert text.splitlines()[-3].split() == [*words, STREAM.url]
 
 
 def test_an_idle_server() -> None:

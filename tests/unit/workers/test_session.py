@@ -423,8 +423,7 @@ def test_who_has_lost_his_credentials_is_sent_away_and_others_stay(users: list[U
     revoked.play()
     assert statuses(stays.ask("DESCRIBE", login="other:word")) == [200]
     nobody.ask("OPTIONS", login="")
-    camera.registry.set_users(users)
-    assert camera.engine.take() == [("close", revoked.id, b"")]
+    assert camera.configure(users=users) == [("close", revoked.id, b"")]
     assert statuses(stays.ask("DESCRIBE", login="other:word")) == [200]
     assert statuses(nobody.ask("DESCRIBE", login="viewer:secret")) == [401]
 
@@ -437,8 +436,7 @@ def test_a_client_certificate_is_a_login() -> None:
     assert statuses(known.ask("DESCRIBE", login="")) == [200]
     assert statuses(stranger.ask("DESCRIBE", login="")) == [401]
     assert LoggedIn(handoff=1) in camera.news
-    camera.registry.set_users([user("other", "word")])
-    assert camera.engine.take() == [("close", known.id, b"")]
+    assert camera.configure(users=[user("other", "word")]) == [("close", known.id, b"")]
 
 
 def test_a_failed_login_is_news_and_a_lock_from_elsewhere_is_honoured() -> None:
@@ -552,6 +550,7 @@ def test_stats_of_a_plain_reader() -> None:
 
 def test_the_engine_is_woken_once_for_all_that_one_turn_asks_of_it() -> None:
     camera = Camera()
+    camera.engine.turns.clear()  # of its settings
     clients = [camera.client(request("OPTIONS"), handoff) for handoff in (1, 2)]
     assert [command[0] for command in camera.engine.take()] == ["adopt", "send"] * 2
     assert camera.engine.turns == [2, 2]

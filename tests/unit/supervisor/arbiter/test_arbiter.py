@@ -122,8 +122,8 @@ class PaperWorker:
     def say(self, message: Message) -> None:
         self.bus.send(encode(message))
 
-    def hello(self, camera: str = "ipc1", pid: int = 0, digest: str = "", version: int = WIRE_VERSION) -> None:
-        self.say(Hello(version=version, camera=camera, pid=pid or os.getpid(), spec_digest=digest))
+    def hello(self, camera: str = "ipc1", pid: int = 0, settings: str = "", version: int = WIRE_VERSION) -> None:
+        self.say(Hello(version=version, camera=camera, pid=pid or os.getpid(), settings=settings))
 
     async def hears(self, kind: type[Message], timeout_s: float = 5.0) -> Message:
         """The next message of this type; others are passed over."""
@@ -290,25 +290,52 @@ async def test_a_worker_of_another_version_is_killed(tmp_path: Path) -> None:
         await forked(rig, 2)
 
 
-async def test_a_worker_with_other_settings_is_stopped_and_replaced_at_once(tmp_path: Path) -> None:
+async def test_a_worker_with_other_settings_gets_these_and_lives_on(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
         (process,) = await forked(rig, 1)
         worker = rig.worker()
-        worker.hello(digest="another")
-        await worker.hears(Stop)
+        worker.hello(settings="another")
+        configure = await worker.hears(Configure)
+        assert isinstance(configure, Configure)
+        worker.connect()
+        await until(lambda: rig.state() == "running")
+        worker.hello(settings=configure.digest())  # it reports again: after lost news, or to the next supervisor
+        assert await worker.is_silent()
         assert not process.killed
-        process.end(0)
-        _, second = await forked(rig, 2)
-        rig.worker().hello(digest="yet another")
-        await until(lambda: rig.state() == "stopping")
-        second.end(0)
-        _, _, third = await forked(rig, 3)
-        first_moment, _, third_moment = (moment for moment, _, _ in rig.forks.forks)
-        assert third_moment - first_moment < 0.25  # no pause: these were no failures
-        worker = rig.worker()
-        worker.hello(digest=rig.orders.cameras[0].digest())
-        await worker.hears(Configure)
-        assert not third.killed
+        assert len(rig.forks.forks) == 1
+
+
+async def test_settings_that_were_lost_are_repeated_until_they_are_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "PING_INTERVAL_S", 0.02)
+    async with running(tmp_path) as rig:
+        worker = await rig.ready()
+        known = rig.arbiter.registry.get("ipc1")
+        assert known is not None
+        for _ in range(3):
+            ping = await worker.hears(Ping)
+            assert isinstance(ping, Ping)
+            worker.say(Pong(id=ping.id, settings="older"))
+            configure = await worker.hears(Configure)
+        assert isinstance(configure, Configure)
+        in_force = configure.digest()
+        for _ in range(3):
+            ping = await worker.hears(Ping)
+            assert isinstance(ping, Ping)
+            worker.say(Pong(id=ping.id, settings=in_force))
+        worker.say(Pong(id=known.told, settings="older"))  # said before the last order had come
+        heard = [await worker.hears(Ping) for _ in range(2)]
+        assert len(heard) == 2
+        assert not await configured_again(worker)
+
+
+async def configured_again(worker: PaperWorker) -> bool:
+    try:
+        await worker.hears(Configure, timeout_s=0.2)
+    except AssertionError:
+        return False
+    return True
 
 
 async def test_a_worker_that_never_reports_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,44 +434,60 @@ async def test_failed_logins_are_counted_over_all_workers_and_the_lock_out_told_
             assert (told.address, told.user, told.seconds) == ("192.0.2.9", "viewer", 60.0)
 
 
-async def test_users_that_change_are_told_to_the_workers_that_stay(tmp_path: Path) -> None:
+async def test_what_changes_is_told_to_the_workers_that_it_concerns_and_all_live_on(tmp_path: Path) -> None:
+    async with running(tmp_path, "ipc1", "ipc2") as rig:
+        one, two = await rig.ready("ipc1"), await rig.ready("ipc2")
+        first, second = rig.orders.cameras
+        orders = rig.orders._replace(cameras=[first, msgspec.structs.replace(second, name="Lobby", max_sessions=7)])
+        await rig.arbiter.apply(orders)
+        configure = await two.hears(Configure)
+        assert isinstance(configure, Configure)
+        assert (configure.camera.name, configure.camera.max_sessions) == ("Lobby", 7)
+        assert await one.is_silent()
+        await rig.arbiter.apply(orders._replace(users=[]))
+        for worker in (one, two):
+            configure = await worker.hears(Configure)
+            assert isinstance(configure, Configure)
+            assert configure.users == []
+        await rig.arbiter.apply(orders._replace(users=[]))
+        assert await one.is_silent()
+        assert await two.is_silent()
+        assert len(rig.forks.forks) == 2
+
+
+async def test_settings_that_change_before_a_worker_reports_reach_it(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
-        worker = await rig.ready()
-        await rig.arbiter.apply(rig.orders._replace(users=[]))
+        await forked(rig, 1)
+        (spec,) = rig.orders.cameras
+        await rig.arbiter.apply(rig.orders._replace(cameras=[msgspec.structs.replace(spec, name="Lobby")]))
+        worker = rig.worker()
+        worker.hello()
         configure = await worker.hears(Configure)
         assert isinstance(configure, Configure)
-        assert configure.users == []
-        await rig.arbiter.apply(rig.orders._replace(users=[]))
-        assert await worker.is_silent()
-        assert len(rig.forks.of("ipc1")) == 1
+        assert configure.camera.name == "Lobby"
 
 
-async def test_cameras_come_change_and_go(tmp_path: Path) -> None:
-    async with running(tmp_path, "ipc1", "ipc2", "ipc3") as rig:
-        workers = {camera: await rig.ready(camera) for camera in ("ipc1", "ipc2", "ipc3")}
-        one, two, _ = rig.orders.cameras
-        changed = msgspec.structs.replace(two, name="Lobby")
-        new = msgspec.structs.replace(one, id="ipc4")
-        applying = asyncio.create_task(rig.arbiter.apply(rig.orders._replace(cameras=[one, changed, new])))
+async def test_cameras_come_and_go(tmp_path: Path) -> None:
+    async with running(tmp_path, "ipc1", "ipc2") as rig:
+        workers = {camera: await rig.ready(camera) for camera in ("ipc1", "ipc2")}
+        one, _ = rig.orders.cameras
+        new = msgspec.structs.replace(one, id="ipc3")
+        applying = asyncio.create_task(rig.arbiter.apply(rig.orders._replace(cameras=[one, new])))
         await workers["ipc2"].hears(Stop)
-        await workers["ipc3"].hears(Stop)
-        for camera in ("ipc2", "ipc3"):
-            stopping = rig.arbiter.registry.get(camera)
-            assert stopping is not None
-            assert rig.state(camera) == "stopping"
-            assert not stopping.ready.is_set()
-        for camera in ("ipc2", "ipc3"):
-            rig.forks.of(camera)[0].end(0)
+        stopping = rig.arbiter.registry.get("ipc2")
+        assert stopping is not None
+        assert rig.state("ipc2") == "stopping"
+        assert not stopping.ready.is_set()
+        rig.forks.of("ipc2")[0].end(0)
         await applying
-        await forked(rig, 1, "ipc4")
-        await forked(rig, 2, "ipc2")
-        assert rig.arbiter.registry.get("ipc3") is None
+        await forked(rig, 1, "ipc3")
+        assert rig.arbiter.registry.get("ipc2") is None
         assert len(rig.forks.of("ipc1")) == 1
         assert await workers["ipc1"].is_silent(0.05)
-        workers["ipc2"].hello("ipc2")
-        configure = await workers["ipc2"].hears(Configure)
-        assert isinstance(configure, Configure)
-        assert configure.camera.name == "Lobby"
+        again = asyncio.create_task(rig.arbiter.apply(rig.orders))  # ipc2 comes back, ipc3 goes
+        await forked(rig, 2, "ipc2")
+        rig.forks.of("ipc3")[0].end(0)
+        await again
 
 
 async def test_a_camera_that_changes_during_its_pause_does_not_wait(tmp_path: Path) -> None:

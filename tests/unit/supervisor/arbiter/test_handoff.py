@@ -34,6 +34,7 @@ from camfleet.supervisor.listen import Budget, Channel
 from camfleet.supervisor.listen.budget import OverLimitError
 
 from tests.kit.supervisor import open_descriptors, until
+from tests.kit.worker import configure
 
 ADDRESS = "127.0.0.1"
 TLS_1_3, TLS_AES_128_GCM_SHA256 = 0x0304, 0x1301
@@ -82,7 +83,7 @@ class Rig:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for sock in (ours, theirs):
             sock.setblocking(False)
-        worker = self.workers.setdefault(camera, Worker(CameraSpec(id=camera, name="", streams=())))
+        worker = self.workers.setdefault(camera, Worker(configure(CameraSpec(id=camera, name="", streams=()))))
         worker.peer, worker.channel = camera.encode(), HandoffChannel(ours, os.getpid())
         worker.channel.listen()
         self.sockets += [ours, theirs]

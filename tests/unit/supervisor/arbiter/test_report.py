@@ -15,14 +15,17 @@ from camfleet.supervisor.arbiter.report import camera_reports
 from camfleet.supervisor.config import load
 from camfleet.supervisor.status import parse_readers
 
+from tests.kit.worker import configure
+
 STREAM = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320, height=180))
 CAMERA = CameraSpec(id="ipc1", name="Lobby", streams=(STREAM,), max_sessions=7)
+ORDER = configure(CAMERA)
 SETTINGS = msgspec.structs.replace(load(None), hosts=("192.0.2.7",), cameras=(CAMERA,))
 
 
 def registry(pid: int = 0) -> Registry:
     """Of one camera, whose process is ours if it has one."""
-    worker = Worker(CAMERA)
+    worker = Worker(ORDER)
     if pid:
         worker.attach(cast(Process, SimpleNamespace(pid=pid)))
         worker.ready.set()
@@ -61,6 +64,9 @@ def stats() -> Stats:
         key_frames=2,
         latency_p50_ms=0.25,
         latency_p99_ms=12.5,
+        video=STREAM.video,
+        join="force",
+        linger_s=10.0,
     )
     return Stats(
         id=1,
@@ -68,6 +74,7 @@ def stats() -> Stats:
         streams=[stream],
         readers=msgspec.json.encode([READER]),
         connections=3,
+        settings=ORDER.digest(),
         live_objects={"clients": 3},
     )
 
@@ -79,10 +86,12 @@ def test_a_camera_whose_worker_answers() -> None:
     assert report.worker_rss_bytes >= report.worker_pss_bytes
     assert report.worker_rss_bytes > 1_000_000
     assert report.live_objects == {"clients": 3}
+    assert report.settings == "in force"
     (stream,) = report.streams
     assert stream.url == "rtsps://192.0.2.7:8322/ipc1-stream1/testlive"
     assert (stream.state, stream.fps, stream.bitrate_bps, stream.encoder) == ("running", 24.99, 299_000, "libx264")
     assert (stream.latency_p50_ms, stream.latency_p99_ms) == (0.25, 12.5)
+    assert (stream.source, stream.video, stream.join, stream.linger_s) == ("testlive", STREAM.video, "force", 10.0)
     assert parse_readers(report) == [READER]
 
 
@@ -120,7 +129,24 @@ def test_a_camera_without_a_worker() -> None:
 def test_only_configured_cameras_are_reported_in_their_order() -> None:
     found = registry()
     for camera in ("ipc3", "ipc2"):
-        found.add(Worker(msgspec.structs.replace(CAMERA, id=camera)))
+        found.add(Worker(configure(msgspec.structs.replace(CAMERA, id=camera))))
     cameras = tuple(msgspec.structs.replace(CAMERA, id=camera) for camera in ("ipc2", "ipc1", "ipc4"))
     reports = camera_reports(found, {}, msgspec.structs.replace(SETTINGS, cameras=cameras))
     assert [report.id for report in reports] == ["ipc2", "ipc1"]
+
+
+def test_other_settings_are_pending_until_the_worker_says_that_they_are_in_force() -> None:
+    found = registry(os.getpid())
+    worker = found.get("ipc1")
+    assert worker is not None
+    assert worker.take(configure(msgspec.structs.replace(CAMERA, name="Gate")))
+    (report,) = camera_reports(found, {"ipc1": stats()}, SETTINGS)
+    assert report.settings == "pending"
+    (report,) = camera_reports(found, {"ipc1": msgspec.structs.replace(stats(), settings=worker.digest)}, SETTINGS)
+    assert report.settings == "in force"
+
+
+def test_a_disabled_camera_is_named() -> None:
+    cameras = (CAMERA, msgspec.structs.replace(CAMERA, id="ipc2", enabled=False))
+    _, report = camera_reports(registry(), {}, msgspec.structs.replace(SETTINGS, cameras=cameras))
+    assert (report.id, report.state, report.worker_pid, report.streams) == ("ipc2", "disabled", 0, [])

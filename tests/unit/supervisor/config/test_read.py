@@ -174,7 +174,7 @@ WRONG = [
         3,
         "cameras[0].port",
         "unknown key",
-        "id, name, streams, digest_sha256, rtsps_port, server_name, address, tls",
+        "id, name, enabled, streams, digest_sha256, rtsps_port, server_name, address, tls",
     ),
     (
         CAMERA.replace("testlive", "screenlive"),

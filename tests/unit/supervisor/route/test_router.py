@@ -24,6 +24,7 @@ from camfleet.supervisor.tls import Policy
 
 from tests.kit.rtsp import authenticator, digest, parse_replies, request
 from tests.kit.supervisor import until
+from tests.kit.worker import configure
 
 URL = "rtsp://127.0.0.1:8554/ipc1-stream1/testlive"
 DESCRIBE = request("DESCRIBE", URL)
@@ -53,7 +54,7 @@ class Rig:
     def __init__(self) -> None:
         self.handoffs = PaperHandoffs()
         self.registry = Registry()
-        self.worker = Worker(CameraSpec(id="ipc1", name="", streams=()))
+        self.worker = Worker(configure(CameraSpec(id="ipc1", name="", streams=())))
         self.registry.add(self.worker)
         self.budget = Budget(Limits())
         self.journal = Journal(Log("listen"))
