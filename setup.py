@@ -72,6 +72,8 @@ def extensions(folders: dict[str, str]) -> list[Extension]:
                 Extension(
                     f"{name}.{pyx.stem}",
                     [pyx.relative_to(ROOT).as_posix()],
+                    include_dirs=[folder],
+                    depends=[header.relative_to(ROOT).as_posix() for header in sorted((ROOT / folder).glob("*.h"))],
                     libraries=["ssl", "crypto"] if folder.startswith("bench") else ["crypto"],
                     extra_compile_args=["-O0", "-g"] if DEBUG else ["-O3"],
                     define_macros=[("CYTHON_USE_TYPE_SPECS", "1")],
@@ -89,7 +91,7 @@ fail_on_performance_hints()
 setup(
     packages=list(folders),
     package_dir=folders,
-    package_data={name: ["*.pyx", "*.pxd", "*.pyi", "py.typed", "*.md"] for name in folders},
+    package_data={name: ["*.pyx", "*.pxd", "*.h", "*.pyi", "py.typed", "*.md"] for name in folders},
     ext_modules=cythonize(
         modules,
         include_path=[include_tree(folders)],
