@@ -9,6 +9,7 @@
 # make bench       camfleet beside a floor and gst-rtsp-server, into bench/results/side-by-side.md; some of it, to the
 #                  screen: ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-glass how old testlive's pictures are when a client has decoded them
+# make bench-density how many cameras a machine carries, into bench/results/density.md; ARGS="film" for some, to the screen
 # make bench-memory  what a reader and a camera keep of the memory
 # make bench-setup how many RTSPS sessions a second come in, into bench/results/setup-rate.md
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
@@ -34,7 +35,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. 
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-glass bench-memory soak-slow soak-churn soak-certificates lint dist clean debian-build debian-bench debian-test bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-density bench-glass bench-memory soak-slow soak-churn soak-certificates lint dist clean debian-build debian-bench debian-test bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -71,6 +72,9 @@ bench-camera: $(STATE)/installed
 
 bench-glass: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.glass_to_glass
+
+bench-density: $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro.density $(ARGS)
 
 bench-memory: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.memory
