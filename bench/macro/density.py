@@ -22,10 +22,11 @@ CAMERAS_PER_S = 20  # that get their reader
 FILM_BPS = 2_000_000
 HEAD = """# Density
 
-Written by `make bench-density`. Each camera is a process of its own and has one RTSPS reader; server and load tool share
-the machine. CPU is user and system time of all the server's processes, while all readers play; a core carries so many
-cameras as would fill it at that rate. PSS is what a worker costs of the memory, its share of common pages included.
-Lost: RTP packets missing, frames missing, frames cut, all readers together. Delay: from capture to arrival, p50 / p99.
+Written by `make bench-density`. Each camera is a process of its own and has one RTSPS reader; server and load tool
+share the machine. CPU is user and system time of all the server's processes, while all readers play; a core carries so
+many cameras as would fill it at that rate. PSS is what a worker costs of the memory, its share of common pages
+included. Lost: RTP packets missing, frames missing, frames cut, of all readers. Delay: from capture to arrival, p50 and
+p99.
 """
 
 

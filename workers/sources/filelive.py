@@ -4,7 +4,6 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 
 from collections.abc import Generator
 from fractions import Fraction
-from itertools import islice
 
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
@@ -33,9 +32,9 @@ from .timeline import Timeline
 
 # After a longer pause (a machine that slept) the file goes on where it was, and is not hurried through.
 MAX_LATE_NS = NS_PER_S
-# Access units that are read and pushed at once, each to be shown in its time. One after the other they cost a fraction
-# of what they do 33 ms apart, with cold caches, and only the fan-out thread wakes up for every frame (decision 27).
-READ_AHEAD = 8
+# What is read and pushed at once, each unit to be shown in its time. One after the other they cost a fraction of what they
+# do 33 ms apart, with cold caches, and only the fan-out thread wakes up for every frame (decision 27).
+READ_AHEAD_NS = NS_PER_S // 2
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
 RE_ENCODE = "give the stream `video` settings to re-encode it"
@@ -63,13 +62,13 @@ class FilePassThrough:
         header = track.codec_context.extradata or b""
         self._parameter_sets = parameter_sets(header) if header.startswith(b"\x00") else ()  # avcC starts with 1
         self._schedule = self._scheduled()
-        self._ahead = list(islice(self._schedule, READ_AHEAD))  # until `read`: whether there is anything to play
+        self._ahead = self._read_ahead()  # until `read`: whether there is anything to play
         self.due_ns = self._ahead[0][0]
         self.description = Description(track.width, track.height, self._file.fps, self._parameter_sets)
 
     def read(self, now_ns: int, _force_key: bool) -> list[AccessUnit]:
         """The next few; `due_ns` is then the time of the last of them."""
-        ahead = self._ahead or list(islice(self._schedule, READ_AHEAD))
+        ahead = self._ahead or self._read_ahead()
         self._ahead = []
         late_ns = now_ns - ahead[0][0]
         if late_ns > MAX_LATE_NS:
@@ -79,6 +78,12 @@ class FilePassThrough:
         units = [unit for _, unit in ahead if unit is not None]
         self.skipped += len(ahead) - len(units)
         return units
+
+    def _read_ahead(self) -> list[tuple[int, AccessUnit | None]]:
+        ahead = [next(self._schedule)]
+        while ahead[-1][0] - ahead[0][0] < READ_AHEAD_NS:
+            ahead.append(next(self._schedule))
+        return ahead
 
     def close(self) -> None:
         self._schedule.close()  # it refers to this object, which would wait for the collector with all that it holds
