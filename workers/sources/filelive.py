@@ -32,8 +32,8 @@ from .timeline import Timeline
 
 # After a longer pause (a machine that slept) the file goes on where it was, and is not hurried through.
 MAX_LATE_NS = NS_PER_S
-# What is read and pushed at once, each unit to be shown in its time. One after the other they cost a fraction of what they
-# do 33 ms apart, with cold caches, and only the fan-out thread wakes up for every frame (decision 27).
+# What is read and pushed at once, each unit to be shown in its time. One after the other they cost a fraction of what
+# they do 33 ms apart, with cold caches, and only the fan-out thread wakes up for every frame (decision 27).
 READ_AHEAD_NS = NS_PER_S // 2
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
