@@ -8,4 +8,5 @@ _libc = ctypes.CDLL(None)
 
 def give_back() -> None:
     """After a crowd, or after something of LARGE_SIZE and more. It looks at the whole heap: some 100 microseconds."""
-    _libc.malloc_trim(0)
+    if hasattr(_libc, "malloc_trim"):  # glibc's
+        _libc.malloc_trim(0)

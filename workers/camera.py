@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from camfleet.core.log import Log
+from camfleet.core.memory import give_back
 from camfleet.core.net.fanout import FanOut
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import HandoffRecord, StreamSpec
@@ -13,7 +14,6 @@ from camfleet.core.wire.control import Configure, HandBack, Message
 
 from .clockmap import unix_offset_ns
 from .feed import encodes
-from .malloc import keep_no_large_blocks
 from .pipeline import StreamPipeline
 from .session import LiveStream, Registry, Streams, join_mode
 
@@ -40,14 +40,13 @@ class LiveCamera:
         self._id = order.camera.id
         self._offset_ns = unix_offset_ns()
         self._fanout = FanOut()
-        if not any(encodes(spec) for spec in order.camera.streams):
-            keep_no_large_blocks()
         self._streams = Streams(self._build, self._take_down)
         self.registry = Registry(
             order, self._fanout, self._streams, time.monotonic_ns(), news=news, hand_back=hand_back
         )
         self._empty = asyncio.Event()
         self._stopping = False
+        self._key_frames = 0
         self._engine = threading.Thread(target=self._run_engine, name="fan-out", daemon=True)
         self._loop.add_reader(self._fanout.event_fd, self._take_events)
         self._engine.start()
@@ -58,6 +57,7 @@ class LiveCamera:
 
     def tick(self, now_ns: int) -> None:
         self.registry.tick(now_ns)
+        self._give_back()
 
     async def close(self, deadline_s: float) -> None:
         """RTCP BYE and close_notify to every reader, within the deadline; then the threads."""
@@ -76,6 +76,15 @@ class LiveCamera:
         for stream in self._streams.values():
             if not stream.pipeline.join(JOIN_TIMEOUT_S):
                 log.warning("pipeline_left", stream=stream.spec.id)
+
+    def _give_back(self) -> None:
+        """What the last group of pictures took, and the opening of a file: the allocator would keep the most that there
+        ever was. An encoder takes it again for its next picture."""
+        streams = self._streams.values()
+        key_frames = sum(stream.media.counters().key_frames for stream in streams)
+        if key_frames != self._key_frames and not any(encodes(stream.spec) for stream in streams):
+            give_back()
+        self._key_frames = key_frames
 
     def _build(self, spec: StreamSpec, camera_name: str) -> LiveStream:
         media = MediaStream(ntp_offset_ns=self._offset_ns, cname=self._id.encode(), join=join_mode(spec))

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from camfleet.core.log import Log
+from camfleet.core.memory import give_back
 from camfleet.core.wire import StreamSpec
 
 from .clockmap import NS_PER_S
 from .encoders import EncoderError
 from .feed import adapt, encodes, open_feed
 from .h264 import Description
-from .malloc import give_back
 from .sources import Feed, Place, SourceError
 
 log = Log("pipeline")

@@ -1,6 +1,6 @@
 # The readers of one stream on this thread: who they are, the window that they read from, and where each of them starts.
 
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from camfleet.core.net.client cimport Audience, Client
 from camfleet.core.net.queue cimport Item, Queue
@@ -18,5 +18,7 @@ cdef void audience_leave(Client *client) noexcept nogil
 # Blocks that are due by `until_ns` go into the window, and joiners start at them. False: there were none. `next_due_ns` of
 # the audience is then the time of the next one.
 cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_ns) noexcept nogil
+# No reader's next block is before `needed`, as of window_forget.
+cdef void audience_forget(Audience *audience, uint64_t needed) noexcept nogil
 # Ask the encoder for a key frame, as often as design section 4 allows.
 cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil

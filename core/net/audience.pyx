@@ -11,7 +11,7 @@ from camfleet.core.ring.block cimport FrameBlock, block_release, block_retain
 from camfleet.core.ring.mailbox cimport mailbox_first, mailbox_take
 from camfleet.core.ring.stream cimport StreamState
 from camfleet.core.ring.window cimport (
-    JOIN_FORCE, NO_BLOCK, window_at, window_clear, window_go_on, window_join, window_push,
+    JOIN_FORCE, NO_BLOCK, window_at, window_clear, window_forget, window_go_on, window_join, window_push,
 )
 
 cdef int64_t KEY_FRAME_SPACING_NS = 500_000_000     # at most two forced key frames a second, natural ones counted
@@ -118,6 +118,11 @@ cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_
         block = mailbox_first(&audience.subscription.mailbox)
     audience.next_due_ns = block.due_ns if block != NULL else NOTHING_DUE
     return found
+
+
+cdef void audience_forget(Audience *audience, uint64_t needed) noexcept nogil:
+    window_forget(&audience.window, needed)
+    pages_trim(&audience.pages, audience.window.begin)
 
 
 cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil:

@@ -8,8 +8,8 @@ from posix.unistd cimport close
 
 from camfleet.core.atomic cimport atomic_load_i64, atomic_load_u64
 from camfleet.core.net.audience cimport (
-    audience_free, audience_go_on, audience_join, audience_leave, audience_new, audience_take_blocks,
-    audience_want_key_frame,
+    audience_forget, audience_free, audience_go_on, audience_join, audience_leave, audience_new,
+    audience_take_blocks, audience_want_key_frame,
 )
 from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, NOTHING_DUE, STAYS,
@@ -31,6 +31,7 @@ from camfleet.core.net.sys cimport (
 )
 from camfleet.core.net.table cimport table_at, table_close, table_find, table_free, table_init
 from camfleet.core.ring.stream cimport Subscription
+from camfleet.core.ring.window cimport NO_BLOCK
 from camfleet.core.status cimport ERROR_MEMORY, ERROR_SYSTEM, STATUS_OK
 
 cdef enum:
@@ -106,16 +107,20 @@ cdef void show_blocks(Engine *engine, Audience *audience, int64_t until_ns, int6
     cdef Client *client
     cdef Client *following
     cdef int status
+    cdef uint64_t needed = NO_BLOCK
     if not audience_take_blocks(audience, &engine.events, until_ns):
         return
     client = audience.first
     while client != NULL:
         following = client.next
+        if client.media != MEDIA_JOINING:
+            needed = min(needed, client.position)
         if client.media == MEDIA_PLAYING and not client_blocked(client):
             status = client_pump(client, &engine.scratch, engine.max_lag_ns, now_ns)
             if status < 0 or client_blocked(client) or client.more:
                 settle(engine, client, status, now_ns)
         client = following
+    audience_forget(audience, needed)
 
 
 # ---------------------------------------------------------------- commands

@@ -17,10 +17,12 @@ cdef extern from *:
     #define NO_BLOCK UINT64_MAX
     #define FRESH_KEY_FRAME_NS 500000000LL  /* a joiner may be this late, for a picture at once */
     #define STALLED_NS 2000000000LL         /* a window with nothing newer is the rest of an earlier run */
+    #define MOVED_NS 500000000LL            /* a reader that comes from another engine has been away for less */
     """
     const uint64_t NO_BLOCK
     const int64_t FRESH_KEY_FRAME_NS
     const int64_t STALLED_NS
+    const int64_t MOVED_NS
 
 cdef struct StreamWindow:
     FrameBlock *slots[1024]
@@ -28,7 +30,7 @@ cdef struct StreamWindow:
     uint64_t end              # the next to come; a position equal to it has seen everything
     uint64_t newest_key       # NO_BLOCK: none kept
     uint64_t bytes
-    int64_t keep_ns           # blocks before the newest key frame are kept for this long, for readers that lag
+    int64_t keep_ns           # blocks before the newest key frame are kept for so long at most, for readers that lag
 
 
 cdef inline FrameBlock *window_at(StreamWindow *window, uint64_t position) noexcept nogil:
@@ -37,6 +39,8 @@ cdef inline FrameBlock *window_at(StreamWindow *window, uint64_t position) noexc
 
 # Takes over the caller's reference.
 cdef void window_push(StreamWindow *window, FrameBlock *block) noexcept nogil
+# No reader's next block is before `needed` (NO_BLOCK: there are no readers): what only serves readers that lag may go.
+cdef void window_forget(StreamWindow *window, uint64_t needed) noexcept nogil
 cdef void window_clear(StreamWindow *window) noexcept nogil
 # Where a joiner starts, or NO_BLOCK: at the next key frame (with JOIN_FORCE: ask for one).
 cdef uint64_t window_join(const StreamWindow *window, int join, int64_t now_ns) noexcept nogil

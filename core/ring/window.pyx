@@ -35,6 +35,15 @@ cdef void window_push(StreamWindow *window, FrameBlock *block) noexcept nogil:
         drop_oldest(window)
 
 
+cdef void window_forget(StreamWindow *window, uint64_t needed) noexcept nogil:
+    if window.newest_key == NO_BLOCK or window.begin >= window.newest_key:
+        return
+    cdef uint64_t kept_from = min(window.newest_key, needed)
+    cdef int64_t kept_since_ns = window_at(window, window.end - 1).due_ns - MOVED_NS
+    while window.begin < kept_from and window_at(window, window.begin).due_ns < kept_since_ns:
+        drop_oldest(window)
+
+
 cdef void window_clear(StreamWindow *window) noexcept nogil:
     while window.begin != window.end:
         drop_oldest(window)
