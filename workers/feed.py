@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from camfleet.core.wire import StreamSpec, VideoSpec
 from msgspec.structs import replace
 
+from .codecs import AccessUnit, Description
 from .encoders import open_encoder
-from .h264 import AccessUnit, Description
 from .sources import Feed, FrameClock, PictureSource, Place, open_pass_through, open_pictures
 
 

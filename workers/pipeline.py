@@ -19,9 +19,9 @@ from camfleet.core.memory import give_back
 from camfleet.core.wire import StreamSpec
 
 from .clockmap import NS_PER_S
+from .codecs import Description
 from .encoders import EncoderError
 from .feed import adapt, encodes, open_feed
-from .h264 import Description
 from .sources import Feed, Place, SourceError
 
 log = Log("pipeline")
@@ -34,6 +34,8 @@ IDLE, STARTING, RUNNING, FAILED = "idle", "starting", "running", "failed: "
 
 class Sink(Protocol):
     """What a pipeline needs of core.ring.stream.MediaStream."""
+
+    codec: str
 
     def push(self, access_unit: bytes | memoryview, capture_ns: int, due_ns: int, /) -> int:
         """Raises ValueError on a malformed access unit."""
@@ -203,6 +205,8 @@ class StreamPipeline:
 
     def _tell_of(self, feed: Feed) -> None:
         self._description, self._encoder = feed.description, feed.encoder
+        if feed.description is not None:
+            self._sink.codec = feed.description.codec
         self._tell()
 
     def _run_feed(self, feed: Feed) -> None:

@@ -159,7 +159,7 @@ class Driver(threading.Thread):
             reader.steps_ns[before] = now - sent_ns
         if session.step == "PLAY" and before == "SETUP":
             for track in session.tracks:
-                self.engine.track(reader.id, track.rtp_channel, track.rtcp_channel, track.h264, track.clock_rate)
+                self.engine.track(reader.id, track.rtp_channel, track.rtcp_channel, track.codec, track.clock_rate)
         if request:
             self._send(reader, request)
         if session.step != before and session.step != "ended":

@@ -53,7 +53,7 @@ class Engine:
         """Take over a connecting non-blocking socket; `request` leaves as soon as it can. `tls_name`: speak TLS."""
 
     def send(self, reader: int, data: bytes) -> None: ...
-    def track(self, reader: int, rtp_channel: int, rtcp_channel: int, h264: bool, clock_rate: int) -> None:
+    def track(self, reader: int, rtp_channel: int, rtcp_channel: int, codec: str, clock_rate: int) -> None:
         """Count what comes on these channels; call before PLAY."""
 
     def close(self, reader: int) -> None: ...

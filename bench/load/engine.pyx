@@ -21,6 +21,7 @@ from camfleet.bench.load.connection cimport (
 )
 from camfleet.bench.load.framing cimport ITEM_FRAME, ITEM_INVALID, MAX_ITEM_SIZE, Item, next_item
 from camfleet.bench.load.media cimport DELAY_BUCKETS, MAX_TRACKS, Delays, Track, track_rtcp, track_rtp
+from camfleet.core.rtp.packetizer cimport codec_of, format_of
 
 from typing import NamedTuple
 
@@ -179,7 +180,7 @@ cdef class Engine:
             connection_flush(&reader.connection)
             self._watch(reader, EPOLL_CTL_MOD)
 
-    def track(self, uint32_t index, uint8_t rtp_channel, uint8_t rtcp_channel, bint h264, uint32_t clock_rate):
+    def track(self, uint32_t index, uint8_t rtp_channel, uint8_t rtcp_channel, str codec not None, uint32_t clock_rate):
         cdef Reader *reader = self._reader(index)
         cdef Track *track
         if reader.tracks == MAX_TRACKS:
@@ -187,7 +188,7 @@ cdef class Engine:
         track = &reader.track[reader.tracks]
         track.rtp_channel = rtp_channel
         track.rtcp_channel = rtcp_channel
-        track.h264 = h264
+        track.form = format_of(<uint8_t>codec_of(codec))
         track.clock_rate = clock_rate
         reader.tracks += 1
 

@@ -1,11 +1,12 @@
 # What one reader sees of one track: RTP numbering, frames, key frames, delay. Sans-I/O; packets and times come in.
 #
 # A frame is what lies between two markers and has one timestamp. It is complete when no sequence number inside it is
-# missing, its marker came, and its fragmented NAL units (RFC 6184 5.8) begin and end. What is missing between two
+# missing, its marker came, and its fragmented NAL units (RFC 6184 5.8, RFC 7798 4.4.3) begin and end. What is missing between two
 # frames are whole frames, as our server skips only those; a first packet that begins in the middle of a NAL unit
 # shows that more is missing.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from camfleet.core.rtp.nal cimport NALFormat
 
 cdef enum:
     MAX_TRACKS = 4
@@ -17,7 +18,7 @@ cdef struct Delays:
 cdef struct Track:
     uint8_t rtp_channel
     uint8_t rtcp_channel
-    bint h264
+    const NALFormat *form     # NULL: only the numbering is looked at
     uint32_t clock_rate
     # numbering
     bint started

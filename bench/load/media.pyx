@@ -5,7 +5,8 @@ from camfleet.core.clock cimport NS_PER_S, unix_ns_from_ntp
 from camfleet.core.octets cimport (
     OctetReader, octet_reader, take_octets, take_reader, take_u8, take_u16, take_u32, take_u64,
 )
-from camfleet.core.rtp.h264 cimport NAL_FU_A, NAL_IDR, NAL_STAP_A
+from camfleet.core.rtp.nal cimport NALFormat
+from camfleet.core.rtp.packetizer cimport codec_of, format_of
 from camfleet.core.rtp.rtcp cimport RTCP_SR
 
 from typing import NamedTuple
@@ -61,27 +62,39 @@ cdef void _end_frame(Track *track, int64_t now_ns, int64_t unix_ns, Delays *dela
         _count_delay(delays, unix_ns - track.report_unix_ns - ticks * NS_PER_S // track.clock_rate)
 
 
-# ---------------------------------------------------------------- RFC 6184 payloads
+# ---------------------------------------------------------------- RFC 6184 and RFC 7798 payloads
+
+cdef inline bint _is_key(const NALFormat *form, uint8_t kind) noexcept nogil:
+    return form.key_frame >> kind & 1
+
+
+cdef uint8_t _take_header(const NALFormat *form, OctetReader *unit) noexcept nogil:
+    """The type of a NAL unit or of a payload."""
+    cdef uint8_t first = take_u8(unit)
+    take_octets(unit, form.header_size - 1)
+    return (first & form.type_mask) >> form.type_shift
+
 
 cdef void _payload(Track *track, OctetReader *payload) noexcept nogil:
-    cdef uint8_t kind = take_u8(payload) & 0x1F, header
+    cdef const NALFormat *form = track.form
+    cdef uint8_t kind = _take_header(form, payload), header
     cdef OctetReader unit
-    if kind == NAL_FU_A:
+    if kind == form.fragmentation:
         header = take_u8(payload)
         if track.fragmented == (header & 0x80 != 0):      # a start inside a unit, or a middle outside
             track.damaged = True
         track.fragmented = header & 0x40 == 0
-        if header & 0x80 and header & 0x1F == NAL_IDR:
+        if header & 0x80 and _is_key(form, header & form.type_mask >> form.type_shift):
             track.key = True
     else:
         if track.fragmented:
             track.damaged = True
         track.fragmented = False
-        if kind == NAL_IDR:
+        if _is_key(form, kind):
             track.key = True
-        while kind == NAL_STAP_A and payload.left and not payload.short:
+        while kind == form.aggregation and payload.left and not payload.short:
             unit = take_reader(payload, take_u16(payload))
-            if take_u8(&unit) & 0x1F == NAL_IDR:
+            if _is_key(form, _take_header(form, &unit)):
                 track.key = True
     if payload.short:
         track.damaged = True
@@ -120,7 +133,7 @@ cdef void track_rtp(Track *track, const uint8_t *packet, size_t size, int64_t no
         track.packets_missing += max(jump, 0)
         track.damaged = True                              # the frame in progress; a new one begins sound below
     track.next_sequence = sequence + 1
-    if not track.h264:
+    if track.form == NULL:
         return
     if track.in_frame and timestamp != track.timestamp:   # its marker did not come
         track.damaged = True
@@ -177,8 +190,8 @@ cdef class Probe:
     cdef Track track
     cdef Delays delays
 
-    def __cinit__(self, uint32_t clock_rate=90_000):
-        self.track.h264 = True
+    def __cinit__(self, uint32_t clock_rate=90_000, str codec="h264"):
+        self.track.form = format_of(<uint8_t>codec_of(codec))
         self.track.clock_rate = clock_rate
 
     def rtp(self, bytes packet, int64_t now_ns=0, int64_t unix_ns=0):

@@ -17,6 +17,7 @@ MAX_TRACKS = 4
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 DEFAULT_TIMEOUT_S = 60  # RFC 2326 12.37
 USER_AGENT = "camfleet-bench"
+CODECS = {"H264": "h264", "H265": "h265"}  # by the encoding name of a=rtpmap
 HASHES = {"": "md5", "MD5": "md5", "SHA-256": "sha256"}  # by the challenge's algorithm
 
 
@@ -64,7 +65,7 @@ class Track:
     """One media section of the SDP; the channels are the server's once SETUP is answered."""
 
     control: str
-    h264: bool
+    codec: str  # "h264", "h265"; empty: another one, of which only the numbering is looked at
     clock_rate: int
     rtp_channel: int
     rtcp_channel: int
@@ -103,11 +104,11 @@ def parse_tracks(sdp: str, base: str) -> list[Track]:
         mapping = re.search(r"^a=rtpmap:\d+ ([^/\s]+)/(\d+)", section, re.MULTILINE)
         if not section.startswith(("m=video", "m=audio")):
             continue
-        codec, rate = (mapping[1].upper(), int(mapping[2])) if mapping else ("", 90_000)
+        encoding, rate = (mapping[1].upper(), int(mapping[2])) if mapping else ("", 90_000)
         name = control[1] if control else ""
         url = base if name in ("", "*") else urljoin(base, name) if "://" in name else base.rstrip("/") + "/" + name
         channel = 2 * len(tracks)
-        tracks.append(Track(url, codec == "H264", rate or 90_000, channel, channel + 1))
+        tracks.append(Track(url, CODECS.get(encoding, ""), rate or 90_000, channel, channel + 1))
     return tracks[:MAX_TRACKS]
 
 
@@ -220,8 +221,8 @@ class Session:
     def _described(self, answer: Answer) -> None:
         self.base = answer.first("content-base") or answer.first("content-location") or self.url.text
         self.tracks = parse_tracks(answer.body.decode("utf-8", "replace").replace("\r\n", "\n"), self.base)
-        if not any(track.h264 for track in self.tracks):
-            raise RefusedError("DESCRIBE: no H.264 in the SDP")
+        if not any(track.codec for track in self.tracks):
+            raise RefusedError("DESCRIBE: no H.264 or H.265 in the SDP")
 
     def _setup(self) -> bytes:
         self.step = "SETUP"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from camfleet.bench.load.run import raise_descriptor_limit
 from camfleet.core.clock import ntp_from_unix_ns
-from camfleet.core.rtp.h264 import Packetizer
+from camfleet.core.rtp.packetizer import Packetizer
 from camfleet.core.rtp.rtcp import sender_report
 from camfleet.core.tls import Session
 from camfleet.core.tls.session import record_size

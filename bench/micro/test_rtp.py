@@ -6,7 +6,8 @@ Run: pytest bench/micro/test_rtp.py. Packets, ns per packet and GB/s of access u
 import random
 
 import pytest
-from camfleet.core.rtp import h264, rtcp
+from camfleet.core.rtp import rtcp
+from camfleet.core.rtp.packetizer import Packetizer
 from pytest_benchmark.fixture import BenchmarkFixture
 
 SIZES = [pytest.param(17_000, id="17kB"), pytest.param(200_000, id="200kB")]
@@ -22,7 +23,7 @@ def note(benchmark: BenchmarkFixture, data: bytes) -> None:
     if benchmark.stats is None:  # --benchmark-disable
         return
     median = benchmark.stats.stats.median
-    packets = h264.measure(data).packets
+    packets = Packetizer().measure(data).packets
     benchmark.extra_info.update(
         packets=packets, ns_per_packet=round(median * 1e9 / packets, 1), GB_per_s=round(len(data) / median / 1e9, 2)
     )
@@ -31,7 +32,7 @@ def note(benchmark: BenchmarkFixture, data: bytes) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_measure(benchmark: BenchmarkFixture, size: int) -> None:
     data = access_unit(size)
-    benchmark(h264.measure, data)
+    benchmark(Packetizer().measure, data)
     note(benchmark, data)
 
 
@@ -39,7 +40,7 @@ def test_measure(benchmark: BenchmarkFixture, size: int) -> None:
 def test_write(benchmark: BenchmarkFixture, size: int) -> None:
     """Into a new bytes object of known size: its allocation is in the figure."""
     data = access_unit(size)
-    benchmark(h264.Packetizer().packetize, data, 0, h264.measure(data).size)
+    benchmark(Packetizer().packetize, data, 0, Packetizer().measure(data).size)
     note(benchmark, data)
 
 

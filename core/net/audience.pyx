@@ -1,6 +1,6 @@
 """Joining and leaving the readers of a stream; audience.pxd is the contract."""
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_exchange_u32, atomic_load_i64
@@ -13,6 +13,7 @@ from camfleet.core.ring.stream cimport StreamState
 from camfleet.core.ring.window cimport (
     JOIN_FORCE, NO_BLOCK, window_at, window_clear, window_forget, window_go_on, window_join, window_push,
 )
+from camfleet.core.rtp.packetizer cimport NO_CODEC
 
 cdef int64_t KEY_FRAME_SPACING_NS = 500_000_000     # at most two forced key frames a second, natural ones counted
 
@@ -72,6 +73,7 @@ cdef void start_at(Client *client, uint64_t position, Queue *events) noexcept no
     if event == NULL:
         return                      # it waits for the next key frame
     client.media = MEDIA_READY
+    client.codec = block.codec
     client.position = position
     client.first = block_retain(block)
     client.fresh = True
@@ -86,6 +88,8 @@ cdef void audience_join(Audience *audience, Client *client, Queue *events, int64
     audience_leave(client)
     enter(audience, client)
     client.media = MEDIA_JOINING
+    if audience_misled(audience, client):
+        return
     if position != NO_BLOCK:
         start_at(client, position, events)
     else:
@@ -100,6 +104,17 @@ cdef void audience_go_on(Audience *audience, Client *client, uint16_t sequence) 
     client.fresh = True
 
 
+cdef void begin_codec(Audience *audience, uint8_t codec) noexcept nogil:
+    """Who plays, and was told nothing, counts on what it has got so far."""
+    cdef Client *client = audience.first
+    while client != NULL:
+        if client.media == MEDIA_PLAYING and client.codec == NO_CODEC:
+            client.codec = audience.codec
+        client = client.next
+    window_clear(&audience.window)
+    audience.codec = codec
+
+
 cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_ns) noexcept nogil:
     cdef FrameBlock *block = mailbox_first(&audience.subscription.mailbox)
     cdef bint found = False
@@ -107,12 +122,14 @@ cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_
     while block != NULL and block.due_ns <= until_ns:
         found = True
         mailbox_take(&audience.subscription.mailbox)
+        if block.codec != audience.codec:
+            begin_codec(audience, block.codec)
         window_push(&audience.window, block)
         pages_push(&audience.pages, audience.window.end - 1, block, audience.plain_readers >= audience.pages_from)
         pages_trim(&audience.pages, audience.window.begin)
         client = audience.first if block.key_frame else NULL
         while client != NULL:
-            if client.media == MEDIA_JOINING:
+            if client.media == MEDIA_JOINING and not audience_misled(audience, client):
                 start_at(client, audience.window.newest_key, events)
             client = client.next
         block = mailbox_first(&audience.subscription.mailbox)

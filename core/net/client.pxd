@@ -51,6 +51,7 @@ cdef struct Audience:         # see audience.pxd
     int64_t plain_readers     # joining, ready or playing
     int64_t pages_from        # so many of them make it worth while to have the window in pages too
     Subscription *subscription
+    uint8_t codec             # of what is in the window; NO_CODEC: nothing has come yet
     Client *first
     Audience *next
     int64_t next_due_ns       # of the block that waits in the mailbox, or NOTHING_DUE
@@ -105,6 +106,7 @@ cdef struct Client:
     FrameBlock *first
     uint64_t position         # in the window, of the next block
     bint fresh                # the next block begins with its sender report
+    uint8_t codec             # what it was told that it gets; NO_CODEC: it takes what comes
     uint8_t rtp_channel
     uint8_t rtcp_channel
     uint32_t send_buffer      # takes a frame of this size at once

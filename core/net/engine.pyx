@@ -8,7 +8,7 @@ from posix.unistd cimport close
 
 from camfleet.core.atomic cimport atomic_load_i64, atomic_load_u64
 from camfleet.core.net.audience cimport (
-    audience_forget, audience_free, audience_go_on, audience_join, audience_leave, audience_new,
+    audience_forget, audience_free, audience_go_on, audience_join, audience_leave, audience_misled, audience_new,
     audience_take_blocks, audience_want_key_frame,
 )
 from camfleet.core.net.client cimport (
@@ -102,6 +102,14 @@ cdef void engine_free(Engine *engine) noexcept nogil:
 
 # ---------------------------------------------------------------- media
 
+cdef int send_away(Engine *engine, Client *client, int64_t now_ns) noexcept nogil:
+    """The stream is not what this client was told in DESCRIBE: it has to ask again. STATUS_OK, or negative."""
+    cdef int status = say_goodbye(engine, client, now_ns)
+    if status == STATUS_OK:
+        close_orderly(engine, client, "the stream has another codec now", now_ns)
+    return status
+
+
 cdef void show_blocks(Engine *engine, Audience *audience, int64_t until_ns, int64_t now_ns) noexcept nogil:
     """A stream's blocks that are due by `until_ns` to all who play it. A socket that was full says itself when it is not any more."""
     cdef Client *client
@@ -113,6 +121,10 @@ cdef void show_blocks(Engine *engine, Audience *audience, int64_t until_ns, int6
     client = audience.first
     while client != NULL:
         following = client.next
+        if audience_misled(audience, client):
+            settle(engine, client, send_away(engine, client, now_ns), now_ns)
+            client = following
+            continue
         if client.media != MEDIA_JOINING:
             needed = min(needed, client.position)
         if client.media == MEDIA_PLAYING and not client_blocked(client):
@@ -205,6 +217,7 @@ cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns)
         if audience != NULL:
             client.rtp_channel = <uint8_t> command.number[0]
             client.rtcp_channel = <uint8_t> command.number[1]
+            client.codec = <uint8_t> command.number[2]
             audience_join(audience, client, &engine.events, now_ns)
     elif command.kind == COMMAND_PLAY and client.media == MEDIA_READY:
         client.media = MEDIA_PLAYING

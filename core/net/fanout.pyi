@@ -143,8 +143,12 @@ class FanOut:
         adoption; `at_boundary`: nothing is left over and no answer owed, so the next `$` begins an interleaved frame
         that the engine may handle itself, and the peer's last word ends the connection."""
 
-    def prepare(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int) -> None:
-        """Find the first frame for this reader (design section 4, joining); a Ready event follows."""
+    def prepare(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int, codec: str = "") -> None:
+        """Find the first frame for this reader (design section 4, joining); a Ready event follows.
+
+        `codec`: what it was told that the stream is; as soon as that is not true it gets an orderly end, as by `close`.
+        Empty: it was told nothing, and what comes first counts.
+        """
 
     def play(self, client: int, reply: bytes) -> None:
         """After Ready: send the PLAY answer, then media."""

@@ -22,6 +22,7 @@ from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mut
 from camfleet.core.net.table cimport table_add, table_at
 from camfleet.core.ring.block cimport live_blocks
 from camfleet.core.ring.stream cimport MediaStream, Subscription
+from camfleet.core.rtp.packetizer cimport codec_of
 from camfleet.core.rtp.stream cimport INTERLEAVED_HEADER_SIZE
 from camfleet.core.tls.move cimport session_import
 from camfleet.core.tls.session cimport TLSSession
@@ -280,8 +281,11 @@ cdef class FanOut:
             NULL, total, at_boundary,
         )
 
-    def prepare(self, uint64_t client, MediaStream stream not None, uint8_t rtp_channel, uint8_t rtcp_channel) -> None:
-        self.command(COMMAND_PREPARE, client, NULL, 0, &stream.state, rtp_channel, rtcp_channel)
+    def prepare(self, uint64_t client, MediaStream stream not None, uint8_t rtp_channel, uint8_t rtcp_channel,
+                str codec not None = "") -> None:
+        self.command(
+            COMMAND_PREPARE, client, NULL, 0, &stream.state, rtp_channel, rtcp_channel, codec_of(codec),
+        )
 
     def play(self, uint64_t client, const uint8_t[::1] reply not None) -> None:
         self.command(COMMAND_PLAY, client, &reply[0] if reply.shape[0] else NULL, <size_t> reply.shape[0], NULL, 0, 0)

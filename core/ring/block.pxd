@@ -17,7 +17,8 @@ cdef struct FrameBlock:
     int64_t due_ns            # shown to readers from then on
     uint32_t rtp_timestamp
     uint16_t first_sequence   # of its first RTP packet
-    bint key_frame            # holds an IDR slice, with parameter sets
+    uint8_t codec             # Codec of core/rtp/packetizer.pxd
+    bint key_frame            # a reader may start with it: an IDR picture (H.265: CRA, BLA), with parameter sets
     bint report_due
     uint32_t report_size
     uint32_t size

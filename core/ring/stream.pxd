@@ -23,6 +23,7 @@ cdef struct Subscription:
 
 cdef struct StreamState:
     RTPStream rtp
+    uint8_t codec             # of the next access unit; the pushing thread's
     SenderReportSource report
     uint32_t timestamp_base
     int64_t ntp_offset_ns

@@ -30,6 +30,7 @@ class MediaStream:
         *,
         ntp_offset_ns: int,
         cname: bytes,
+        codec: str = "h264",
         join: str = "force",
         payload_type: int = 96,
         ssrc: int | None = None,
@@ -43,10 +44,22 @@ class MediaStream:
         """
 
     join: str  # may be set at any time: the next joiner starts by it
+
+    @property
+    def codec(self) -> str:
+        """Of the access units to come, "h264" or "h265". May be set before the first push, and by the pushing thread.
+
+        Readers that were told another codec (`FanOut.prepare`) get RTCP BYE and are closed, in place of the first
+        access unit of this one. They come back and ask anew what there is.
+        """
+
+    @codec.setter
+    def codec(self, codec: str) -> None: ...
+
     ssrc: int
     payload_type: int
     def push(self, access_unit: Buffer, capture_ns: int, due_ns: int) -> int:
-        """Packetize one H.264 access unit (Annex B) and show it to all fan-out threads; returns the block's bytes, 0
+        """Packetize one access unit (Annex B) and show it to all fan-out threads; returns the block's bytes, 0
         when it was dropped (see `hold`).
 
         `capture_ns`: presentation time on the monotonic clock; RTP and NTP time come from it. `due_ns`: readers get it

@@ -20,14 +20,16 @@ from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_r
 from camfleet.core.ring.latency cimport LATENCY_BUCKETS, latency_collect, latency_percentile
 from camfleet.core.ring.mailbox cimport mailbox_put, mailbox_take, mailbox_was_empty
 from camfleet.core.ring.window cimport JOIN_FORCE, JOIN_LIVE, JOIN_NEWEST
-from camfleet.core.rtp.h264 cimport H264Access, h264_measure, h264_write
+from camfleet.core.rtp.nal cimport Access, NALFormat, nal_measure, nal_write
+from camfleet.core.rtp.packetizer cimport NO_CODEC, codec_of, format_of
 from camfleet.core.rtp.rtcp cimport MAX_CNAME_SIZE, sender_report_size, write_sender_report
 from camfleet.core.status cimport ERROR_MEMORY
 
+from camfleet.core.rtp.packetizer import CODECS
 from camfleet.core.wire.succession import StreamNumbers
 
 cdef enum:
-    VIDEO_CLOCK_RATE = 90_000               # RFC 6184 8.1
+    VIDEO_CLOCK_RATE = 90_000               # RFC 6184 8.1, RFC 7798 7.1
 
 # RFC 3550 6.2 recommends 5 s; with a frame's time to spare, so that no gap is longer than that.
 cdef int64_t REPORT_INTERVAL_NS = 4_900_000_000
@@ -71,8 +73,9 @@ cdef int64_t stream_push(StreamState *stream, const uint8_t *access_unit, size_t
 
 cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, int64_t capture_ns,
                   int64_t due_ns) noexcept nogil:
-    cdef H264Access access
-    cdef int status = h264_measure(access_unit, size, &access)
+    cdef const NALFormat *form = format_of(stream.codec)
+    cdef Access access
+    cdef int status = nal_measure(form, access_unit, size, &access)
     if status < 0:
         return status
     if stream.key_frame_due:
@@ -92,6 +95,7 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
     block.due_ns = due_ns
     block.rtp_timestamp = stream.timestamp_base + rtp_ticks(capture_ns, VIDEO_CLOCK_RATE)
     block.first_sequence = stream.rtp.sequence
+    block.codec = stream.codec
     block.key_frame = access.key_frame
     block.report_due = report_due
     block.report_size = <uint32_t> report_size
@@ -101,8 +105,8 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
         written = write_sender_report(&stream.report, ntp_from_unix_ns(capture_ns + stream.ntp_offset_ns),
                                       block.rtp_timestamp, stream.rtp.packets, stream.rtp.octets, out, capacity)
     if written >= 0:
-        written = h264_write(&stream.rtp, access_unit, size, block.rtp_timestamp, out + report_size,
-                             capacity - report_size)
+        written = nal_write(form, &stream.rtp, access_unit, size, block.rtp_timestamp, out + report_size,
+                            capacity - report_size)
     if written < 0:
         block_release(block)
         return written
@@ -130,8 +134,9 @@ cdef class MediaStream:
     def __cinit__(self, *_, **__) -> None:
         pthread_mutex_init(&self.state.pushing, NULL)
 
-    def __init__(self, *, ntp_offset_ns: int, cname: bytes, join: str = "force", payload_type: int = 96,
-                 ssrc: int | None = None, sequence: int | None = None, timestamp: int | None = None) -> None:
+    def __init__(self, *, ntp_offset_ns: int, cname: bytes, codec: str = "h264", join: str = "force",
+                 payload_type: int = 96, ssrc: int | None = None, sequence: int | None = None,
+                 timestamp: int | None = None) -> None:
         if not 0 < len(cname) <= MAX_CNAME_SIZE:
             raise ValueError(f"CNAME of {len(cname)} bytes, allowed are 1 to {MAX_CNAME_SIZE}")
         # RFC 3550 5.1: SSRC, first sequence number and timestamp are random.
@@ -146,6 +151,7 @@ cdef class MediaStream:
         memcpy(self.state.report.cname, <const uint8_t *> cname, len(cname))
         self.state.ntp_offset_ns = ntp_offset_ns
         self.join = join
+        self.codec = codec
 
     def __dealloc__(self) -> None:
         cdef FrameBlock *block
@@ -180,6 +186,17 @@ cdef class MediaStream:
         self.state.join = JOIN_MODES[name]
 
     @property
+    def codec(self) -> str:
+        return CODECS[self.state.codec]
+
+    @codec.setter
+    def codec(self, str name not None) -> None:
+        cdef int codec = codec_of(name)
+        if codec == NO_CODEC:
+            raise ValueError("a stream has a codec")
+        self.state.codec = <uint8_t> codec
+
+    @property
     def ssrc(self) -> int:
         return self.state.rtp.ssrc
 
@@ -199,7 +216,7 @@ cdef class MediaStream:
         if status == ERROR_MEMORY:
             raise MemoryError
         if status < 0:
-            raise ValueError(f"not an H.264 access unit in Annex B form: {view.len} bytes, status {status}")
+            raise ValueError(f"not an {self.codec} access unit in Annex B form: {view.len} bytes, status {status}")
         return status
 
     def take_key_frame_request(self) -> bool:

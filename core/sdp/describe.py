@@ -1,6 +1,8 @@
-"""The session description (RFC 8866, RFC 2326 Appendix C) of one H.264 stream."""
+"""The session description (RFC 8866, RFC 2326 Appendix C) of one video stream."""
 
-from .fmtp import h264_fmtp
+from collections.abc import Sequence
+
+from .fmtp import fmtp
 
 CONTROL = "trackID=0"  # relative, and with the number that Grandstream's GXV3500 needs
 
@@ -10,8 +12,8 @@ def describe(
     origin_id: int,
     version: int,
     name: str,
-    sps: bytes,
-    pps: bytes,
+    codec: str,
+    parameter_sets: Sequence[bytes],
     payload_type: int,
     fps: float,
     width: int,
@@ -35,8 +37,8 @@ def describe(
     if bitrate_bps:
         lines.append(f"b=AS:{-(-bitrate_bps // 1000)}")  # kilobits, rounded up
     lines += [
-        f"a=rtpmap:{payload_type} H264/90000",
-        f"a=fmtp:{payload_type} {h264_fmtp(sps, pps)}",
+        f"a=rtpmap:{payload_type} {codec.upper()}/90000",
+        f"a=fmtp:{payload_type} {fmtp(codec, parameter_sets)}",
     ]
     if fps:
         lines.append(f"a=framerate:{fps:g}")

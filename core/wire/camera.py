@@ -18,7 +18,7 @@ class VideoSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One stream of a camera. `video` absent means: pass the source's H.264 through (only sources that have it)."""
+    """One stream of a camera. `video` absent means: pass through what the source has encoded, if it has."""
 
     id: str
     source: Source

@@ -159,7 +159,7 @@ class User(Section, frozen=True, kw_only=True):
 
 
 class Video(Section, frozen=True, kw_only=True):
-    """The encoder. `filelive` without it passes H.264 through as it is; other shapes than the file's get black bars."""
+    """The encoder. `filelive` without it passes H.264 and H.265 through. Files of other shapes get black bars."""
 
     codec: Annotated[Literal["h264"], Meta(description="Video codec.")] = "h264"
     width: Annotated[int, Meta(ge=64, le=4096, multiple_of=2, description="Picture width.")] = 1280

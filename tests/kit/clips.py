@@ -56,8 +56,7 @@ def write_clip(
         stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect)
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
         stream.codec_context.thread_count = 1
-        defaults = {"bf": str(b_frames), "sc_threshold": "0"} if codec == "libx264" else {}
-        stream.codec_context.options = defaults | (options or {})
+        stream.codec_context.options = _defaults(codec, gop, b_frames) | (options or {})
         for number in range(pictures):
             picture = paint(number, width, height, pixel_format)
             picture.pict_type = PictureType.NONE
@@ -67,11 +66,22 @@ def write_clip(
     return path
 
 
-def write_access_units(path: Path, units: list[bytes], *, fps: int = 30) -> Path:
-    """Any bytes as the H.264 of a TS file."""
+def _defaults(codec: str, gop: int, b_frames: int) -> dict[str, str]:
+    if codec == "libx264":
+        return {"bf": str(b_frames), "sc_threshold": "0"}
+    if codec == "libx265":  # with open GOPs, as it has them when nobody says otherwise
+        settings = f"log-level=none:pools=none:scenecut=0:b-adapt=0:keyint={gop}:min-keyint={gop}:bframes={b_frames}"
+        return {"preset": "ultrafast", "x265-params": settings}
+    return {}
+
+
+def write_access_units(path: Path, units: list[bytes], *, fps: int = 30, codec: str = "libx264") -> Path:
+    """Any bytes as the video of a TS file."""
     with av.open(str(path), "w", format="mpegts") as container:
-        stream = container.add_stream("libx264", rate=fps)
+        stream = container.add_stream(codec, rate=fps)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        stream.codec_context.options = _defaults(codec, 1, 0)
         for number, unit in enumerate(units):
             packet = Packet(unit)
             packet.stream = stream
@@ -81,12 +91,15 @@ def write_access_units(path: Path, units: list[bytes], *, fps: int = 30) -> Path
     return path
 
 
-def decode(units: list[bytes], times: list[int] | None = None, *, checked: bool = True) -> list[VideoFrame]:
-    """What a player makes of H.264 access units, in the order of showing; `checked`: raises on damage.
+def decode(
+    units: list[bytes], times: list[int] | None = None, *, checked: bool = True, codec: str = "h264"
+) -> list[VideoFrame]:
+    """What a player makes of access units, in the order of showing; `checked`: raises on damage.
 
     Each picture's pts is its unit's of `times`.
     """
-    decoder = av.CodecContext.create("h264", "r")
+    decoder = av.CodecContext.create({"h264": "h264", "h265": "hevc"}[codec], "r")
+    assert isinstance(decoder, av.VideoCodecContext)
     decoder.thread_count = 1
     decoder.options = {"err_detect": "explode"} if checked else {}
     pictures: list[VideoFrame] = []

@@ -8,7 +8,7 @@ from typing import Any
 from camfleet.core.net.fanout import ReaderCounters
 from camfleet.core.ring.stream import StreamCounters, StreamLatency
 from camfleet.core.wire import StreamSpec
-from camfleet.workers.h264 import Description
+from camfleet.workers.codecs import Description
 
 SPS = bytes.fromhex("6742c01f9a74028014f6")
 PPS = bytes.fromhex("68ce0f2c80")
@@ -76,6 +76,7 @@ class FakeMedia:
         self.ssrc = ssrc
         self.payload_type = 96
         self.join = "force"
+        self.codec = "h264"
         self.frames = 0
         self.bytes = 0
 

@@ -89,15 +89,24 @@ def frames(packets: list[RTPPacket]) -> list[list[RTPPacket]]:
     return grouped
 
 
-def is_key_frame(frame: list[RTPPacket]) -> bool:
-    """Holds the start of an IDR slice (RFC 6184): single NAL unit, in a STAP-A, or the first FU-A."""
+def is_key_frame(frame: list[RTPPacket], codec: str = "h264") -> bool:
+    """Holds the start of a slice that decoding can begin with: alone, aggregated, or in the first fragment.
+
+    RFC 6184: IDR; RFC 7798: IRAP (BLA, IDR, CRA).
+    """
+    if codec == "h265":
+        shift, mask, header, aggregation, fragmentation, keys = 1, 0x3F, 2, 48, 49, range(16, 22)
+    else:
+        shift, mask, header, aggregation, fragmentation, keys = 0, 0x1F, 1, 24, 28, range(5, 6)
     for packet in frame:
-        nal_type = packet.payload[0] & 0x1F
-        if nal_type == 5 or (nal_type == 28 and packet.payload[1] & 0x9F == 0x85):
+        kind = packet.payload[0] >> shift & mask
+        if kind in keys:
             return True
-        units = packet.payload[1:] if nal_type == 24 else b""
+        if kind == fragmentation and packet.payload[header] & 0x80 and packet.payload[header] & mask in keys:
+            return True
+        units = packet.payload[header:] if kind == aggregation else b""
         while units:
-            if units[2] & 0x1F == 5:
+            if units[2] >> shift & mask in keys:
                 return True
             units = units[2 + int.from_bytes(units[:2]) :]
     return False

@@ -68,18 +68,20 @@ class FFmpeg(Player):
 
 
 class GStreamer(Player):
-    """rtspsrc to avdec_h264; a frame that does not decode is an error of the element, or is missing in the count.
+    """rtspsrc to avdec_h264 or _h265; a frame that does not decode is an element's error, or is missing in the count.
 
     It has played well when it has all its frames: what gst-launch says after its end of stream is about tearing down,
     where rtspsrc cancels its own reads and then now and then fails to send PAUSE.
     """
 
-    def __init__(self, url: str, frames: int) -> None:
+    def __init__(self, url: str, frames: int, codec: str = "h264") -> None:
         source = ["rtspsrc", f"location={url}", "protocols=tcp", "tls-validation-flags=0"]
-        decoder = ["!", "rtph264depay", "!", "h264parse", "!", "avdec_h264"]
+        elements = [f"rtp{codec}depay", f"{codec}parse", f"avdec_{codec}"]
+        decoder = [word for element in elements for word in ("!", element)]
         sink = ["!", "identity", "name=decoded", "silent=false", "!", "fakesink", "sync=false", f"num-buffers={frames}"]
         # Warnings of the depayloader and the decoder are damaged media; others warn of clocks and latency.
-        debug = {"GST_DEBUG": "rtph264depay:3,h264parse:3,libav:3,avdec_h264:3,*:1", "GST_DEBUG_NO_COLOR": "1"}
+        levels = [f"{element}:3" for element in (*elements, "libav")]
+        debug = {"GST_DEBUG": ",".join([*levels, "*:1"]), "GST_DEBUG_NO_COLOR": "1"}
         super().__init__(["gst-launch-1.0", "-v", *source, *decoder, *sink], debug)
 
     def judge(self, output: str) -> Played:

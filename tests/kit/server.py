@@ -159,9 +159,9 @@ class Server:
         """Without credentials."""
         return self.url(camera, tls=tls).replace(f"{USER}:{PASSWORD}@", "")
 
-    def url(self, camera: str = "ipc1", *, tls: bool = True, stream: str = "stream1") -> str:
+    def url(self, camera: str = "ipc1", *, tls: bool = True, stream: str = "stream1", source: str = "testlive") -> str:
         scheme, port = ("rtsps", self.rtsps_port) if tls else ("rtsp", self.rtsp_port)
-        return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/{camera}-{stream}/testlive"
+        return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/{camera}-{stream}/{source}"
 
     def connect(self, camera: str = "ipc1", *, tls: bool = True) -> RTSPClient:
         return RTSPClient.connect(self.url(camera, tls=tls))

@@ -2,12 +2,13 @@
 
 import contextlib
 
-from camfleet.core.rtp import annexb, h264
+from camfleet.core.rtp import annexb
 from camfleet.core.rtp import rtcp as ours
+from camfleet.core.rtp.packetizer import Packetizer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.reference import rtcp, rtp
+from tests.reference import h265, rtcp, rtp
 
 UINT32 = st.integers(0, 2**32 - 1)
 # around what decides: nothing, a STAP-A's room, one packet, two and three fragments
@@ -31,35 +32,48 @@ def nal_unit(draw: st.DrawFn) -> bytes:
     return bytes([header]) + (body[:-1] + b"\x80" if body else b"")
 
 
+CODECS = st.sampled_from(["h264", "h265"])
 START_CODES = st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\0\1"])
 
 
 @st.composite
-def access_units(draw: st.DrawFn) -> bytes:
+def access_units(draw: st.DrawFn, codec: str) -> bytes:
     units = draw(st.lists(nal_unit(), min_size=1, max_size=12))
-    units.insert(draw(st.integers(0, len(units))), draw(st.sampled_from([b"\x65\x88", b"\x41\x9a"])))  # one to send
+    to_send = {"h264": [b"\x65\x88", b"\x41\x9a"], "h265": [b"\x26\x01\xaf", b"\x02\x01\xd0"]}[codec]
+    units.insert(draw(st.integers(0, len(units))), draw(st.sampled_from(to_send)))
     return b"".join(draw(START_CODES) + unit for unit in units) + bytes(draw(st.integers(0, 3)))
 
 
-@given(access_units(), UINT32, UINT32, st.integers(0, 65_535), st.integers(0, 127), st.integers(0, 254))
+@given(st.data(), CODECS, UINT32, UINT32, st.integers(0, 65_535), st.integers(0, 127), st.integers(0, 254))
 def test_the_same_bytes_as_the_reference(
-    access_unit: bytes, ssrc: int, timestamp: int, sequence: int, payload_type: int, channel: int
+    data: st.DataObject, codec: str, ssrc: int, timestamp: int, sequence: int, payload_type: int, channel: int
 ) -> None:
-    ours = h264.Packetizer(ssrc=ssrc, sequence=sequence, payload_type=payload_type, channel=channel)
-    data = ours.packetize(access_unit, timestamp)
-    assert data == rtp.packetize(
-        access_unit, ssrc=ssrc, sequence=sequence, payload_type=payload_type, channel=channel, timestamp=timestamp
+    access_unit = data.draw(access_units(codec))
+    ours = Packetizer(codec, ssrc=ssrc, sequence=sequence, payload_type=payload_type, channel=channel)
+    written = ours.packetize(access_unit, timestamp)
+    assert written == rtp.packetize(
+        access_unit,
+        ssrc=ssrc,
+        sequence=sequence,
+        payload_type=payload_type,
+        channel=channel,
+        timestamp=timestamp,
+        payloads={"h264": rtp.payloads, "h265": h265.payloads}[codec],
     )
-    assert h264.measure(access_unit).size == len(data)
-    assert h264.measure(access_unit).packets == ours.packets == len(rtp.packets(data))
+    assert ours.measure(access_unit).size == len(written)
+    assert ours.measure(access_unit).packets == ours.packets == len(rtp.packets(written))
 
 
-@given(st.lists(access_units(), min_size=1, max_size=4), st.integers(65_500, 65_540), st.integers(2**32 - 9000, 2**32))
-def test_depacketized_units_are_what_was_sent(access: list[bytes], sequence: int, timestamp: int) -> None:
-    packetizer = h264.Packetizer(sequence=sequence % 65_536)
-    data = b"".join(packetizer.packetize(one, (timestamp + 3000 * n) % 2**32) for n, one in enumerate(access))
-    back = rtp.depacketize(rtp.packets(data))
-    assert [unit.units for unit in back] == [[u for u in rtp.nal_units(one) if rtp.is_sent(u)] for one in access]
+@given(st.data(), CODECS, st.integers(1, 4), st.integers(65_500, 65_540), st.integers(2**32 - 9000, 2**32))
+def test_depacketized_units_are_what_was_sent(
+    data: st.DataObject, codec: str, count: int, sequence: int, timestamp: int
+) -> None:
+    access = [data.draw(access_units(codec)) for _ in range(count)]
+    reference = {"h264": rtp, "h265": h265}[codec]
+    packetizer = Packetizer(codec, sequence=sequence % 65_536)
+    sent = b"".join(packetizer.packetize(one, (timestamp + 3000 * n) % 2**32) for n, one in enumerate(access))
+    back = reference.depacketize(rtp.packets(sent))
+    assert [unit.units for unit in back] == [[u for u in rtp.nal_units(one) if reference.is_sent(u)] for one in access]
     assert [unit.timestamp for unit in back] == [(timestamp + 3000 * n) % 2**32 for n in range(len(access))]
 
 

@@ -1,6 +1,7 @@
 """RFC 3550 5.1 and RFC 6184 in plain Python: slow, strict, written from the RFCs and not from core/rtp."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MAX_PAYLOAD_SIZE = 1428
@@ -65,8 +66,16 @@ def payloads(units: list[bytes]) -> list[bytes]:
 
 
 def packetize(
-    access_unit: bytes, *, ssrc: int, sequence: int, payload_type: int, channel: int, timestamp: int
+    access_unit: bytes,
+    *,
+    ssrc: int,
+    sequence: int,
+    payload_type: int,
+    channel: int,
+    timestamp: int,
+    payloads: Callable[[list[bytes]], list[bytes]] = payloads,
 ) -> bytes:
+    """`payloads`: of the codec; that of H.265 stands in h265.py."""
     parts = payloads(nal_units(access_unit))
     out = bytearray()
     for index, payload in enumerate(parts):

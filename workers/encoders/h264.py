@@ -14,7 +14,7 @@ from av.video.frame import PictureType, VideoFrame
 from camfleet.core.log import Log
 from camfleet.core.wire.camera import VideoSpec
 
-from ..h264 import BT709, PPS, SPS, AccessUnit, Colours, leading_types, parameter_sets, with_parameter_sets
+from ..codecs import BT709, H264, AccessUnit, Colours
 from .backends import Backend, choose
 from .errors import PYAV_ERRORS, EncoderError, plain_words, with_reasons
 
@@ -36,7 +36,7 @@ class H264Encoder:
                 raise EncoderError(f"{backend.name}: {_reason(error, backend)}") from error
         if self._context.options:
             raise EncoderError(f"{backend.name}: this FFmpeg does not know the options {self._context.options}")
-        self.parameter_sets = parameter_sets(self._context.extradata or b"")
+        self.parameter_sets = H264.parameter_sets(self._context.extradata or b"")
         if not self.parameter_sets:
             raise EncoderError(f"{backend.name}: gives no SPS and PPS when it opens")
 
@@ -67,9 +67,9 @@ class H264Encoder:
 
     def _access_unit(self, packet: Packet[Stream]) -> AccessUnit:
         capture_ns = self._capture_ns.pop(packet.pts or 0)
-        if packet.is_keyframe and not {SPS, PPS} <= leading_types(bytes(packet)):
+        if packet.is_keyframe and not H264.leading_types(bytes(packet)).issuperset(H264.parameter_types):
             # h264_nvenc keeps them in the extradata when it is asked for a global header.
-            return AccessUnit(with_parameter_sets(bytes(packet), self.parameter_sets), capture_ns, True)
+            return AccessUnit(H264.with_parameter_sets(bytes(packet), self.parameter_sets), capture_ns, True)
         return AccessUnit(memoryview(packet), capture_ns, packet.is_keyframe)
 
 

@@ -24,7 +24,7 @@ from camfleet.core.rtsp import (
     Setup,
     Teardown,
 )
-from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
+from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE, SESSION_NOT_FOUND
 from camfleet.core.wire.control import Connection
 
 from .stream import LiveStream
@@ -56,6 +56,7 @@ class RTSPSession:
         "_bound",
         "_camera",
         "_deadline_ns",
+        "_described",
         "_describing",
         "_input_ended",
         "_is_stranger",
@@ -93,6 +94,7 @@ class RTSPSession:
         self._deadline_ns: int | None = None
         self._rtp_channel = 0
         self._preparations = 0
+        self._described = ("", "")  # a stream, and the codec that we have told
         self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
         self._watching: LiveStream | None = None
         self._bound: LiveStream | None = None  # of which the client was told last, by DESCRIBE or SETUP
@@ -130,7 +132,9 @@ class RTSPSession:
         stream = self._describing or self._watching
         if stream is None or self._waiting is None:
             return
-        if not self._describe() and stream.pipeline.state.startswith("failed"):
+        if isinstance(self._waiting, Play) and self._was_told_another(stream):
+            self._end_session()
+        elif not self._describe() and stream.pipeline.state.startswith("failed"):
             self._give_up()
         self._advance(now_ns)
 
@@ -254,10 +258,12 @@ class RTSPSession:
 
     def _describe(self) -> bool:
         """Answer the DESCRIBE that waits, if one does and its stream is known."""
-        sdp = self._describing.session_description() if self._describing else None
-        if sdp is None:
+        stream = self._describing
+        sdp = stream.session_description() if stream else None
+        if stream is None or sdp is None:
             return False
-        self._bound = self._describing
+        self._bound = stream
+        self._described = (stream.spec.id, stream.described_codec)
         self._answered()
         self._rtsp.describe(sdp)
         return True
@@ -272,11 +278,31 @@ class RTSPSession:
         self._rtsp.accept_setup(event.transport.channels, self._bound.media.ssrc)
 
     def _play(self, event: Play, now_ns: int) -> None:
+        stream = self._camera.stream(event.stream)
+        if self._was_told_another(stream):
+            self._end_session()
+            return
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
-        self._watching = self._bound = self._camera.stream(event.stream)
+        self._watching = self._bound = stream
         self._watching.pipeline.want()
         self._preparations += 1
-        self._camera.fanout.prepare(self.client, self._watching.media, self._rtp_channel, self._rtp_channel + 1)
+        codec = self._told_codec(stream)
+        self._camera.fanout.prepare(self.client, stream.media, self._rtp_channel, self._rtp_channel + 1, codec)
+
+    def _told_codec(self, stream: LiveStream) -> str:
+        """By DESCRIBE; empty when the client has not asked."""
+        described, codec = self._described
+        return codec if described == stream.spec.id else ""
+
+    def _was_told_another(self, stream: LiveStream) -> bool:
+        """The stream's codec has changed since, before the engine has had this client as a reader of it."""
+        return self._told_codec(stream) not in ("", stream.media.codec)
+
+    def _end_session(self) -> None:
+        """Answer PLAY: the client has to begin anew, with DESCRIBE."""
+        log.info("session_ended", **self._who(), reason="its stream has another codec now")
+        self._rtsp.refuse(SESSION_NOT_FOUND)
+        self.close()
 
     def _wait(self, event: Describe | Play | OtherCamera, deadline_ns: int | None) -> None:
         self._waiting = event

@@ -9,7 +9,6 @@ from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
 from camfleet.workers.feed import encodes
-from camfleet.workers.h264 import PPS, SPS
 from camfleet.workers.pipeline import StreamPipeline
 
 # Ticks (seconds) over which bit rate and frame rate are measured: at least one key frame of a usual GOP is inside.
@@ -36,6 +35,7 @@ class LiveStream:
         self.pipeline = pipeline
         self._title = title
         self._unix_time_s = unix_time_s
+        self.described_codec = ""  # of the last session description
         self._described: tuple[object, ...] = ()  # all that the SDP in `_sdp` tells
         self._version = 0
         self._sdp = ""
@@ -57,16 +57,15 @@ class LiveStream:
         bitrate_bps = self.spec.video.bitrate_bps if self.spec.video else 0
         if (described := (description, self._title, bitrate_bps)) != self._described:
             self._described = described
+            self.described_codec = description.codec
             # Higher than the last worker's too (RFC 8866 5.2): a client compares over our restarts.
             self._version = max(self._version + 1, int(self._unix_time_s()))
-            sets = description.parameter_sets  # a file may have several; the others are in band
-            sps, pps = (next(unit for unit in sets if unit[0] & 0x1F == kind) for kind in (SPS, PPS))
             self._sdp = sdp.describe(
                 origin_id=self.media.ssrc,
                 version=self._version,
                 name=self._title,
-                sps=sps,
-                pps=pps,
+                codec=description.codec,
+                parameter_sets=description.parameter_sets,
                 payload_type=self.media.payload_type,
                 fps=description.fps,
                 width=description.width,

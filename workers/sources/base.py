@@ -11,7 +11,7 @@ from typing import Protocol
 
 from av.video.frame import VideoFrame
 
-from ..h264 import AccessUnit, Colours, Description
+from ..codecs import AccessUnit, Colours, Description
 
 
 class SourceError(Exception):

@@ -12,19 +12,8 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from ..clockmap import NS_PER_S
+from ..codecs import H264, H265, AccessUnit, Colours, Description, cut_here
 from ..encoders.errors import PYAV_ERRORS, plain_words
-from ..h264 import (
-    IDR_SLICE,
-    PPS,
-    SLICES,
-    SPS,
-    AccessUnit,
-    Colours,
-    Description,
-    leading_types,
-    parameter_sets,
-    with_parameter_sets,
-)
 from .base import SourceError
 from .letterbox import Letterbox
 from .mediafile import MAX_PIXELS, MediaFile
@@ -38,12 +27,14 @@ READ_AHEAD_NS = NS_PER_S // 2
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
 RE_ENCODE = "give the stream `video` settings to re-encode it"
+# By FFmpeg's names; what makes Annex B of the form that MP4 and MKV have.
+PASSED = {"h264": (H264, "h264_mp4toannexb"), "hevc": (H265, "hevc_mp4toannexb")}
 
 
 class FilePassThrough:
-    """The access units of an H.264 file as they are: sent in decoding order, with their presentation times.
+    """The access units of an H.264 or H.265 file as they are: sent in decoding order, with their presentation times.
 
-    Each pass begins at its first IDR picture. Damaged units are left out and counted in `skipped`.
+    Each pass begins at its first key frame. Damaged units are left out and counted in `skipped`.
     """
 
     encoder = "pass-through"
@@ -51,20 +42,24 @@ class FilePassThrough:
     def __init__(self, path: str, start_ns: int) -> None:
         self._file = MediaFile(path)
         track = self._file.track
-        if track.codec.name != "h264":
-            raise SourceError(f"{path} is {track.codec.name}, not H.264; {RE_ENCODE}")
+        if track.codec.name not in PASSED:
+            raise SourceError(f"{path} is {track.codec.name}, not H.264 or H.265; {RE_ENCODE}")
+        self._codec, to_annex_b = PASSED[track.codec.name]
         try:
-            self._to_annex_b = BitStreamFilterContext("h264_mp4toannexb", track)
+            self._to_annex_b = BitStreamFilterContext(to_annex_b, track)
         except PYAV_ERRORS as error:
-            raise SourceError(f"{path}: the H.264 header is damaged: {plain_words(error)}") from error
+            raise SourceError(f"{path}: the {self._codec.title} header is damaged: {plain_words(error)}") from error
         self.skipped = 0
         self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
         header = track.codec_context.extradata or b""
-        self._parameter_sets = parameter_sets(header) if header.startswith(b"\x00") else ()  # avcC starts with 1
+        # avcC and hvcC start with 1
+        self._parameter_sets = self._codec.parameter_sets(header) if header.startswith(b"\x00") else ()
         self._schedule = self._scheduled()
         self._ahead = self._read_ahead()  # until `read`: whether there is anything to play
         self.due_ns = self._ahead[0][0]
-        self.description = Description(track.width, track.height, self._file.fps, self._parameter_sets)
+        self.description = Description(
+            track.width, track.height, self._file.fps, self._parameter_sets, self._codec.name
+        )
 
     def read(self, now_ns: int, _force_key: bool) -> list[AccessUnit]:
         """The next few; `due_ns` is then the time of the last of them."""
@@ -92,6 +87,7 @@ class FilePassThrough:
 
     def _scheduled(self) -> Generator[tuple[int, AccessUnit | None], None, None]:
         """(when to send, what)."""
+        codec = self._codec
         started, searched = False, 0
         for packet in self._file.packets():
             if packet is None:
@@ -103,22 +99,25 @@ class FilePassThrough:
                 continue
             dts, pts, duration = packet.dts, packet.pts, packet.duration  # the filter takes the packet's inside
             data = self._annex_b(packet)
-            types = leading_types(data)
-            if not started and IDR_SLICE not in types:
+            types = codec.leading_types(data)
+            key_frame = not types.isdisjoint(codec.key_frames)
+            if not started and not key_frame:
                 searched += 1
                 if searched > MAX_SEARCH:
                     raise self._no_start()
                 continue
+            if not started and codec is H265:
+                data = cut_here(data)
             started = True
             due_ns = self._timeline.place(dts, duration)
-            if not types & SLICES:
+            if types.isdisjoint(codec.slices):
                 yield due_ns, None
                 continue
-            if IDR_SLICE in types:
+            if key_frame:
                 data = self._with_parameter_sets(data, types)
             ahead = pts - dts if pts is not None and dts is not None else 0
             ahead_ns = min(max(0, self._timeline.span_ns(ahead)), MAX_AHEAD_NS)
-            yield due_ns, AccessUnit(data, due_ns + ahead_ns, IDR_SLICE in types, due_ns)
+            yield due_ns, AccessUnit(data, due_ns + ahead_ns, key_frame, due_ns)
 
     def _annex_b(self, packet: Packet[VideoStream]) -> bytes:
         """Empty for a damaged packet."""
@@ -130,18 +129,18 @@ class FilePassThrough:
             return b""
 
     def _with_parameter_sets(self, data: bytes, types: set[int]) -> bytes:
-        """Joiners start at any IDR picture, and many files carry the sets before the first one only."""
-        if {SPS, PPS} <= types:
-            self._parameter_sets = parameter_sets(data)
+        """Joiners start at any key frame, and many files carry the sets before the first one only."""
+        if types.issuperset(self._codec.parameter_types):
+            self._parameter_sets = self._codec.parameter_sets(data)
             return data
         if not self._parameter_sets:
-            raise SourceError(f"{self._file.path} has no SPS and PPS; {RE_ENCODE}")
-        return with_parameter_sets(data, self._parameter_sets)
+            raise SourceError(f"{self._file.path} has no parameter sets (SPS, PPS); {RE_ENCODE}")
+        return self._codec.with_parameter_sets(data, self._parameter_sets)
 
     def _no_start(self) -> SourceError:
         return SourceError(
-            f"{self._file.path} has no IDR picture for readers to start with (open GOPs, intra refresh or damage); "
-            f"{RE_ENCODE}"
+            f"{self._file.path} has no key frame for readers to start with (H.264 with open GOPs, intra refresh "
+            f"or damage); {RE_ENCODE}"
         )
 
 

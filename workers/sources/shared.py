@@ -24,7 +24,7 @@ from camfleet.core.wire import VideoSpec
 from numpy.typing import NDArray
 
 from ..clockmap import NS_PER_S
-from ..h264 import BT709
+from ..codecs import BT709
 from .base import SourceError
 from .letterbox import Letterbox
 from .pace import Pace

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..clockmap import NS_PER_S
-from ..h264 import BT709
+from ..codecs import BT709
 from .base import SourceError
 from .font import ADVANCE, LINE_HEIGHT, glyph
 from .planes import Plane, Planes, new_picture

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from av.video.frame import VideoFrame
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
+from camfleet.workers.codecs import BT709, H264, AccessUnit
 from camfleet.workers.encoders import EncoderError
 from camfleet.workers.feed import EncodedFeed, adapt, encodes, open_feed
-from camfleet.workers.h264 import BT709, AccessUnit, leading_types
 from camfleet.workers.sources import Feed, Place
 from msgspec.structs import replace
 
@@ -51,7 +51,7 @@ def test_encoded_frames_are_on_the_grid_and_keys_come_on_demand() -> None:
     units = run(feed, 20, key=(7,))
     assert [unit.capture_ns for unit in units] == [START_NS + n * 40_000_000 for n in range(20)]
     assert [n for n, unit in enumerate(units) if unit.key_frame] == [0, 7]
-    assert all((5 in leading_types(bytes(unit.data))) == unit.key_frame for unit in units)
+    assert all((5 in H264.leading_types(bytes(unit.data))) == unit.key_frame for unit in units)
     assert feed.due_ns == START_NS + 20 * 40_000_000
     feed.close()
 
@@ -119,7 +119,7 @@ def test_a_lower_bitrate_is_followed_without_a_new_encoder_and_a_higher_one_with
     assert adapted(feed, file, lower, higher)
     (unit,) = run(feed, 1)
     assert unit.key_frame
-    assert {7, 8, 5} <= leading_types(bytes(unit.data))
+    assert {7, 8, 5} <= H264.leading_types(bytes(unit.data))
     assert bitrate_bps(4) == pytest.approx(600_000, rel=0.3)
     feed.close()
 

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import FileLive, StreamSpec
-from camfleet.workers.h264 import Description
+from camfleet.workers.codecs import Description
 from camfleet.workers.pipeline import StreamPipeline
 from camfleet.workers.session import LiveStream
 

@@ -1,5 +1,6 @@
 """The thread is real, the feed is played: it is always due, or never, and fails when told to."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +9,7 @@ import pytest
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers import pipeline as module
-from camfleet.workers.h264 import AccessUnit, Description
+from camfleet.workers.codecs import AccessUnit, Description
 from camfleet.workers.pipeline import StreamPipeline
 from camfleet.workers.sources import Feed, Place, SourceError
 
@@ -25,6 +26,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.pushed: list[tuple[bytes, int, int]] = []
+        self.codec = "h264"
         self.key_frame_wanted = False
 
     def push(self, unit: bytes | memoryview, capture_ns: int, now_ns: int, /) -> int:
@@ -233,9 +235,10 @@ def test_a_source_that_knows_itself_later_wakes_the_thread_and_is_told(stage: St
     feed.description, feed.silent = None, True
     until(lambda: feed.due_ns == NEVER_NS)
     assert pipeline.description is None
-    feed.description, feed.silent, feed.due_ns = DESCRIPTION, False, 0
+    feed.description, feed.silent, feed.due_ns = dataclasses.replace(DESCRIPTION, codec="h265"), False, 0
     feed.wake()
-    until(lambda: pipeline.description == DESCRIPTION)
+    until(lambda: pipeline.description == feed.description)
+    assert stage.sink.codec == "h265"  # who hears of the description finds the stream ready for it
     assert stage.changes == ["starting", "running", "running", "running"]
 
 

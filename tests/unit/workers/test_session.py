@@ -18,8 +18,10 @@ from camfleet.core.wire.control import (
 )
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.workers.adopt import Handoff
+from camfleet.workers.codecs import Description
 from camfleet.workers.session.rtsp_session import DESCRIBE_TIMEOUT_NS, PLAY_TIMEOUT_NS, RTSPSession
 
+from tests.kit.access_units import H265_PPS, H265_SPS, H265_VPS
 from tests.kit.live_camera import TLS, URL, Camera, S, reply, request, session_of, statuses
 from tests.kit.rtsp import user
 from tests.kit.supervisor import connection, readers_of
@@ -243,7 +245,7 @@ def test_setup_answers_with_channels_and_ssrc_and_plays_on_them(asked: str, give
     assert "ssrc=000000A1" in text
     channels = tuple(int(number) for number in re.findall(r"interleaved=(\d+)-(\d+)", given)[0])
     commands = client.ask("PLAY", URL, session_of(commands))
-    assert commands[-1] == ("prepare", client.id, camera.media["stream1"], *channels)
+    assert commands[-1] == ("prepare", client.id, camera.media["stream1"], *channels, "")
 
 
 def test_setup_is_453_when_every_seat_is_taken_and_200_when_one_is_free_again() -> None:
@@ -346,6 +348,67 @@ def test_a_stream_that_fails_keeps_its_readers() -> None:
     camera.registry.stream_changed(camera.now_ns)
     assert camera.engine.take() == []
     assert camera.pipelines["stream1"].wanted == 1
+
+
+def test_play_says_which_codec_the_client_was_told() -> None:
+    camera = Camera()
+    client = camera.client()
+    client.ask("DESCRIBE", "rtsps://192.0.2.7/ipc1-stream2/testlive")
+    client.set_up()
+    assert client.ask("PLAY", URL, client.session)[-1] == ("prepare", client.id, camera.media["stream1"], 0, 1, "")
+    client = camera.client(handoff=78)
+    client.ask("DESCRIBE", URL)
+    client.set_up()
+    assert client.ask("PLAY", URL, client.session)[-1][-1] == "h264"
+
+
+@pytest.mark.parametrize("before", ["set up", "paused", "torn down"])
+def test_a_session_of_another_codec_has_ended_when_it_plays(before: str) -> None:
+    """The stream has changed while nothing was sent to this client: it must ask anew what there is."""
+    camera = Camera(max_sessions=1)
+    client = camera.client()
+    client.ask("DESCRIBE", URL)
+    client.set_up()
+    if before == "paused":
+        client.ask("PLAY", URL, client.session)
+        client.ready()
+        client.ask("PAUSE", URL, client.session)
+    elif before == "torn down":
+        client.ask("TEARDOWN", URL, client.session)
+        client.set_up()
+    camera.media["stream1"].codec = "h265"
+    commands = client.ask("PLAY", URL, client.session)
+    assert [command[0] for command in commands] == ["close"]
+    assert statuses(commands) == [454]
+    assert camera.pipelines["stream1"].wanted == 0
+    camera.registry.dispatch([Closed(client.id, "closed by the server", "", 0, 0, 0)], camera.now_ns)
+    assert statuses(camera.client(handoff=78).set_up()) == [200]  # its seat is free
+
+
+def test_a_codec_that_is_known_when_the_source_opens_is_another_one() -> None:
+    camera = Camera()
+    client = camera.client()
+    client.ask("DESCRIBE", URL)
+    client.set_up()
+    client.ask("PLAY", URL, client.session)
+    camera.media["stream1"].codec = "h265"
+    camera.registry.stream_changed(camera.now_ns)
+    commands = camera.engine.take()
+    assert [command[0] for command in commands] == ["close"]
+    assert statuses(commands) == [454]
+    assert client.ready() == []
+
+
+def test_a_session_that_is_told_the_new_codec_plays_it() -> None:
+    camera = Camera()
+    client = camera.client()
+    client.ask("DESCRIBE", URL)
+    camera.media["stream1"].codec = "h265"
+    camera.pipelines["stream1"].description = Description(1280, 720, 30, (H265_VPS, H265_SPS, H265_PPS), "h265")
+    text = reply(client.ask("DESCRIBE", URL))
+    assert "a=rtpmap:96 H265/90000\r\n" in text
+    client.set_up()
+    assert client.ask("PLAY", URL, client.session)[-1][-1] == "h265"
 
 
 def test_pause_and_play_again() -> None:

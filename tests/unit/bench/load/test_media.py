@@ -8,7 +8,7 @@ import pytest
 from camfleet.bench.load.media import Counters, Probe, delay_us
 from camfleet.core.clock import ntp_from_unix_ns
 
-from tests.reference import rtp
+from tests.reference import h265, rtp
 
 MS = 1_000_000
 KEY = rtp.annex_b([b"\x67\x42\xc0\x1f", b"\x68\xce\x3c\x80", b"\x65" + b"k" * 4000])  # STAP-A and three FU-A
@@ -18,7 +18,19 @@ DELTA = rtp.annex_b([b"\x41" + b"d" * 3000])  # three FU-A
 SLICES = rtp.annex_b([b"\x41" + b"d" * 1000] * 3)  # three single NAL unit packets
 
 
-def stream(*access_units: bytes, sequence: int = 65_530, timestamp: int = 2**32 - 7000) -> list[list[bytes]]:
+H265_KEY = rtp.annex_b([b"\x40\x01v", b"\x42\x01s", b"\x44\x01p", b"\x2a\x01" + b"k" * 4000])  # AP and three FU; CRA
+H265_SMALL_KEY = rtp.annex_b([b"\x40\x01v", b"\x42\x01s", b"\x44\x01p", b"\x26\x01" + b"k" * 40])  # one AP; IDR
+H265_LONE_KEY = rtp.annex_b([b"\x20\x01" + b"k" * 40])  # BLA
+H265_DELTA = rtp.annex_b([b"\x02\x01" + b"d" * 3000])
+H265_SLICES = rtp.annex_b([b"\x10\x01" + b"d" * 1000] * 3)  # RASL_N
+
+
+def stream(
+    *access_units: bytes,
+    sequence: int = 65_530,
+    timestamp: int = 2**32 - 7000,
+    payloads: Callable[[list[bytes]], list[bytes]] = rtp.payloads,
+) -> list[list[bytes]]:
     """The RTP packets of each access unit, 3000 ticks apart, over the wrap of both numbers."""
     frames = []
     for number, access_unit in enumerate(access_units):
@@ -29,6 +41,7 @@ def stream(*access_units: bytes, sequence: int = 65_530, timestamp: int = 2**32 
             payload_type=96,
             channel=0,
             timestamp=(timestamp + 3000 * number) % 2**32,
+            payloads=payloads,
         )
         packets = []
         while data:
@@ -40,8 +53,8 @@ def stream(*access_units: bytes, sequence: int = 65_530, timestamp: int = 2**32 
     return frames
 
 
-def count(frames: list[list[bytes]]) -> Counters:
-    probe = Probe()
+def count(frames: list[list[bytes]], codec: str = "h264") -> Counters:
+    probe = Probe(codec=codec)
     for packet in (packet for frame in frames for packet in frame):
         probe.rtp(packet, 5)
     return probe.counters()
@@ -94,6 +107,28 @@ def test_a_whole_stream() -> None:
     assert damages(counters) == (0,) * 6
     assert (counters.frames, counters.key_frames) == (81, 41)
     assert counters.packets == sum(len(frame) for frame in frames)
+
+
+def test_a_whole_stream_of_h265() -> None:
+    units = [H265_KEY, *[H265_DELTA, H265_SLICES, H265_SMALL_KEY, H265_LONE_KEY] * 20]
+    frames = stream(*units, payloads=h265.payloads)
+    counters = count(frames, "h265")
+    assert damages(counters) == (0,) * 6
+    assert (counters.frames, counters.key_frames) == (81, 41)
+
+
+@pytest.mark.parametrize(
+    ("lost", "counted", "frames"),
+    [
+        ((2, 0), (1, 1, 1, 0, 0, 0), 9),  # the beginning of a fragmented unit, its middle, its end
+        ((2, 1), (1, 1, 1, 0, 0, 0), 9),
+        ((2, 2), (1, 1, 1, 0, 0, 0), 9),
+    ],
+)
+def test_damage_of_h265(lost: tuple[int, int], counted: tuple[int, ...], frames: int) -> None:
+    counters = count(without(lost)(stream(H265_KEY, *[H265_DELTA] * 9, payloads=h265.payloads)), "h265")
+    assert damages(counters) == counted
+    assert counters.frames == frames
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ def test_bad_url(url: str) -> None:
 @pytest.mark.parametrize("base", ["rtsp://h/ipc1/", "rtsp://h/ipc1"])
 def test_tracks_have_absolute_urls_and_pairs_of_channels(base: str) -> None:
     assert parse_tracks(SDP, base) == [
-        Track("rtsp://h/ipc1/trackID=0", True, 90_000, 0, 1),
-        Track("rtsp://elsewhere/audio", False, 90_000, 2, 3),
-        Track(base, False, 48_000, 4, 5),
+        Track("rtsp://h/ipc1/trackID=0", "h264", 90_000, 0, 1),
+        Track("rtsp://elsewhere/audio", "", 90_000, 2, 3),
+        Track(base, "", 48_000, 4, 5),
     ]
 
 

@@ -195,7 +195,7 @@ def test_the_channels_of_the_answer_count(capsys: pytest.CaptureFixture[str]) ->
         (FakeCamera(media=media(), close_after="PLAY"), "playing: closed by the server"),
         (FakeCamera(media=b"garbage" * 20_000), "playing: sent neither RTSP nor a $ frame"),
         (FakeCamera(mute="SETUP"), "no answer to SETUP"),
-        (FakeCamera(sdp=SDP.replace("H264", "H265")), "DESCRIBE: no H.264 in the SDP"),
+        (FakeCamera(sdp=SDP.replace("H264", "JPEG")), "DESCRIBE: no H.264 or H.265 in the SDP"),
     ],
 )
 def test_failures_have_their_reason(

@@ -14,7 +14,7 @@ import pytest
 from camfleet.bench.load import main as load
 from camfleet.bench.macro.floor import Floor
 from camfleet.bench.macro.floor_server import SSRC, accept, answer, expand_label
-from camfleet.core.rtp.h264 import Packetizer
+from camfleet.core.rtp.packetizer import Packetizer
 
 from tests.kit.access_units import access_unit, key_access_unit
 from tests.kit.tls_client import read_context, write_pair

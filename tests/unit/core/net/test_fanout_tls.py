@@ -7,6 +7,7 @@ import pytest
 from camfleet.core.net.fanout import Closed, Ready, Received, Released
 from camfleet.core.tls import Session, TLSError
 
+from tests.kit.access_units import h265_key_access_unit
 from tests.kit.engine import Rig, tcp_pair
 from tests.kit.interleaved import RTCPPacket, RTPPacket, frames, holes
 from tests.kit.tls_peer import TLS_1_3, Peer, frame_count
@@ -260,3 +261,15 @@ def test_a_slow_tls_reader_gets_whole_pictures(make_rig: Callable[..., Rig]) -> 
     assert holes(packets) > 0
     frames(packets)
     assert next(rig.engine.readers()).frames_skipped > 0
+
+
+def test_readers_of_another_codec_leave_with_bye_and_close_notify(rig: Rig) -> None:
+    rig.push(key=True)
+    peer = Peer(rig)
+    play(rig, peer)
+    peer.read_until(frame_count(1))
+    rig.stream.codec = "h265"
+    rig.stream.push(h265_key_access_unit(1), rig.began_ns, 0)
+    goodbye = peer.read_until(bool)
+    assert [element.packet_type for element in goodbye if isinstance(element, RTCPPacket)][-1] == 203
+    assert peer.receive() is None

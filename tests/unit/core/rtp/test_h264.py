@@ -2,12 +2,12 @@ from fractions import Fraction
 
 import av
 import pytest
-from camfleet.core.rtp import h264
+from camfleet.core.rtp.packetizer import Packetizer
 
 from tests.reference import rtp
 
 HEADERS = 4 + 12
-NOT_AN_ACCESS_UNIT = r"not an H\.264 access unit"
+NOT_AN_ACCESS_UNIT = "not an h264 access unit"
 SPS, PPS = b"\x67\x42\xc0\x1f\xda", b"\x68\xce\x3c\x80"
 X264_SEI = b"\x06\x05" + b"\xff\xff\x99" + rtp.X264_UUID + b"x264 - core 165 " * 40 + b"\x80"
 USER_SEI = b"\x06\x05\x18" + bytes(range(16)) + b"my stamp\x80"
@@ -21,7 +21,7 @@ def unit(kind: int, size: int, importance: int = 3) -> bytes:
 def described(units: list[bytes]) -> str:
     """How the packets of an access unit look: a type, 24(...) for a STAP-A, 28:type*fragments, ! for the marker."""
     words: list[str] = []
-    for packet in rtp.packets(h264.Packetizer().packetize(rtp.annex_b(units), 0)):
+    for packet in rtp.packets(Packetizer().packetize(rtp.annex_b(units), 0)):
         kind, mark = packet.payload[0] & 31, "!" if packet.marker else ""
         if kind == 28 and not packet.payload[1] & 0x80:
             name, count = words.pop().split("*")
@@ -82,24 +82,24 @@ def test_packets(units: list[bytes], packets: str) -> None:
     [((0x67, 0x68), 0x78), ((0x06, 0x27), 0x38), ((0x06, 0x86), 0x98), ((0x41, 0xE5, 0x01), 0xF8)],
 )
 def test_stap_a_header_is_the_highest_importance_and_any_forbidden_bit(headers: tuple[int, ...], stap_a: int) -> None:
-    data = h264.Packetizer().packetize(rtp.annex_b([bytes([header, 7]) for header in headers]), 0)
+    data = Packetizer().packetize(rtp.annex_b([bytes([header, 7]) for header in headers]), 0)
     assert data[HEADERS] == stap_a
 
 
 def test_bytes_of_one_packet() -> None:
-    packetizer = h264.Packetizer(ssrc=0x11223344, sequence=0xABCD, payload_type=97, channel=2)
+    packetizer = Packetizer(ssrc=0x11223344, sequence=0xABCD, payload_type=97, channel=2)
     data = packetizer.packetize(b"\0\0\1\x65\x88\x84", 0xDEADBEEF)
     assert data.hex(" ") == "24 02 00 0f 80 e1 ab cd de ad be ef 11 22 33 44 65 88 84"
     assert (packetizer.sequence, packetizer.packets, packetizer.octets) == (0xABCE, 1, 3)
 
 
 def test_fragments_are_of_one_size_but_the_last() -> None:
-    sizes = [len(packet.payload) for packet in rtp.packets(h264.Packetizer().packetize(b"\0\0\1" + unit(5, 20_000), 0))]
+    sizes = [len(packet.payload) for packet in rtp.packets(Packetizer().packetize(b"\0\0\1" + unit(5, 20_000), 0))]
     assert sizes == [1428] * 14 + [2 + (20_000 - 1) % 1426]
 
 
 def test_numbering_goes_on_over_access_units_and_wraps() -> None:
-    packetizer = h264.Packetizer(sequence=65_530)
+    packetizer = Packetizer(sequence=65_530)
     access_unit = rtp.annex_b([SPS, PPS, unit(5, 9000)])
     data = b"".join(packetizer.packetize(access_unit, 2**32 - 3000 + 3000 * n & 0xFFFFFFFF) for n in range(3))
     received = rtp.packets(data)
@@ -123,8 +123,8 @@ def test_numbering_goes_on_over_access_units_and_wraps() -> None:
 )
 def test_measure_says_what_is_inside(units: list[bytes], key_frame: bool, parameter_sets: bool) -> None:
     access_unit = rtp.annex_b(units)
-    access = h264.measure(access_unit)
-    data = h264.Packetizer().packetize(access_unit, 0)
+    access = Packetizer().measure(access_unit)
+    data = Packetizer().packetize(access_unit, 0)
     assert access == (len(data), len(rtp.packets(data)), key_frame, parameter_sets)
 
 
@@ -139,23 +139,23 @@ def test_measure_says_what_is_inside(units: list[bytes], key_frame: bool, parame
     ],
 )
 def test_nothing_to_send_is_refused_and_numbers_nothing(access_unit: bytes) -> None:
-    packetizer = h264.Packetizer(sequence=5)
+    packetizer = Packetizer(sequence=5)
     with pytest.raises(ValueError, match=NOT_AN_ACCESS_UNIT):
-        h264.measure(access_unit)
+        Packetizer().measure(access_unit)
     with pytest.raises(ValueError, match=NOT_AN_ACCESS_UNIT):
         packetizer.packetize(access_unit, 0, capacity=100)
     assert (packetizer.sequence, packetizer.packets, packetizer.octets) == (5, 0, 0)
 
 
 def test_more_packets_than_half_the_sequence_numbers() -> None:
-    assert h264.measure(b"\0\0\1" + unit(5, 1 + 1426 * 32_768)).packets == 32_768
+    assert Packetizer().measure(b"\0\0\1" + unit(5, 1 + 1426 * 32_768)).packets == 32_768
     with pytest.raises(ValueError, match=NOT_AN_ACCESS_UNIT):
-        h264.measure(b"\0\0\1" + unit(5, 1 + 1426 * 32_768 + 1))
+        Packetizer().measure(b"\0\0\1" + unit(5, 1 + 1426 * 32_768 + 1))
 
 
 def test_every_capacity_that_is_too_small() -> None:
     access_unit = rtp.annex_b([SPS, PPS, unit(5, 1500), unit(1, 5)])
-    packetizer = h264.Packetizer(sequence=9)
+    packetizer = Packetizer(sequence=9)
     whole = packetizer.packetize(access_unit, 1)
     for capacity in range(len(whole)):
         with pytest.raises(BufferError):
@@ -167,9 +167,9 @@ def test_every_capacity_that_is_too_small() -> None:
 def test_settings_cut_inside_their_uuid_are_not_recognized_by_what_lies_behind() -> None:
     whole = rtp.annex_b([X264_SEI])
     for end in range(len(rtp.START_CODE) + 2, whole.index(rtp.X264_UUID) + 16):
-        assert h264.measure(memoryview(whole)[:end]).packets == 1
+        assert Packetizer().measure(memoryview(whole)[:end]).packets == 1
     with pytest.raises(ValueError, match=NOT_AN_ACCESS_UNIT):
-        h264.measure(memoryview(whole)[: whole.index(rtp.X264_UUID) + 16])
+        Packetizer().measure(memoryview(whole)[: whole.index(rtp.X264_UUID) + 16])
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def x264_access_units() -> list[bytes]:
 
 
 def test_x264_output_comes_back(x264_access_units: list[bytes]) -> None:
-    packetizer = h264.Packetizer(sequence=65_000)
+    packetizer = Packetizer(sequence=65_000)
     data = b"".join(packetizer.packetize(access, 3000 * n) for n, access in enumerate(x264_access_units))
     back = rtp.depacketize(rtp.packets(data))
     assert [unit.timestamp for unit in back] == [3000 * n for n in range(40)]
@@ -206,5 +206,5 @@ def test_x264_output_comes_back(x264_access_units: list[bytes]) -> None:
     assert kinds == {1, 5, 6, 7, 8, 9}
     assert rtp.X264_UUID in b"".join(x264_access_units)
     assert rtp.X264_UUID not in data
-    measured = [h264.measure(access) for access in x264_access_units]
+    measured = [Packetizer().measure(access) for access in x264_access_units]
     assert [n for n, access in enumerate(measured) if access.key_frame and access.parameter_sets] == [0, 10, 20, 30]

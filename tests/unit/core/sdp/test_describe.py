@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from camfleet.core.sdp import describe
-from camfleet.core.sdp.fmtp import h264_fmtp
+from camfleet.core.sdp.fmtp import fmtp, h264_fmtp, h265_fmtp
+
+from tests.kit.access_units import H265_PPS, H265_SPS, H265_VPS
 
 SPS = bytes.fromhex("6742c01fd9005005bb0110000003001000000303c8f1832480")  # x264, 1280x720, level 3.1
 PPS = bytes.fromhex("68cb83cb20")
@@ -12,8 +14,8 @@ STREAM: dict[str, Any] = {
     "origin_id": 42,
     "version": 7,
     "name": "Lobby",
-    "sps": SPS,
-    "pps": PPS,
+    "codec": "h264",
+    "parameter_sets": (SPS, PPS),
     "payload_type": 96,
     "fps": 29.97,
     "width": 1280,
@@ -78,3 +80,56 @@ def test_parameter_sets_that_are_none(sps: bytes, pps: bytes) -> None:
 def test_any_nal_ref_idc(nal_ref_idc: int, profile: str) -> None:
     sps = bytes([nal_ref_idc << 5 | 7]) + SPS[1:]
     assert f"profile-level-id={profile};" in h264_fmtp(sps, bytes([nal_ref_idc << 5 | 8]) + PPS[1:])
+
+
+def test_h265() -> None:
+    """x265 at 160x96: Main profile, main tier, level 1, progressive and frames only (H.265 7.3.3)."""
+    lines = describe(**(STREAM | {"codec": "h265", "parameter_sets": (H265_VPS, H265_SPS, H265_PPS)})).split("\r\n")
+    assert lines[9:11] == [
+        "a=rtpmap:96 H265/90000",
+        "a=fmtp:96 profile-id=1;tier-flag=0;level-id=30;interop-constraints=900000000000;"
+        "sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwAelZQJ;"
+        "sprop-sps=QgEBAWAAAAMAkAAAAwAAAwAeoBQgYWWVlSkwuaAgAAADACAAAAMDwQ==;sprop-pps=RAHAc8CJ",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("profile", "level", "fields"),
+    [
+        (b"\x01", 93, "profile-id=1;tier-flag=0;level-id=93;"),
+        (b"\x22", 153, "profile-id=2;tier-flag=1;level-id=153;"),  # Main 10, high tier
+        (b"\xc4", 0, "profile-space=3;profile-id=4;tier-flag=0;level-id=0;"),
+    ],
+)
+def test_profile_tier_and_level_of_h265(profile: bytes, level: int, fields: str) -> None:
+    """Without zeros, so that no emulation prevention stands between the bytes."""
+    sps = b"\x42\x01\x01" + profile + b"\x60\x11\x11\x11" + b"\x91\x22\x33\x44\x55\x66" + bytes([level, 0x80])
+    text = h265_fmtp(H265_VPS, sps, H265_PPS)
+    assert text.startswith(fields + "interop-constraints=912233445566;")
+
+
+@pytest.mark.parametrize(
+    ("vps", "sps", "pps"),
+    [
+        (b"", H265_SPS, H265_PPS),
+        (H265_VPS, b"\x42", H265_PPS),
+        (H265_SPS, H265_VPS, H265_PPS),
+        (H265_VPS, H265_SPS[:16], H265_PPS),  # 14 bytes without emulation prevention
+        (H265_VPS, b"\xc2" + H265_SPS[1:], H265_PPS),  # forbidden_zero_bit
+        (H265_VPS, SPS, H265_PPS),
+    ],
+)
+def test_parameter_sets_of_h265_that_are_none(vps: bytes, sps: bytes, pps: bytes) -> None:
+    with pytest.raises(ValueError, match=r"VPS|SPS|PPS"):
+        h265_fmtp(vps, sps, pps)
+
+
+def test_the_first_set_of_each_kind_is_taken() -> None:
+    h264 = (SPS, SPS + b"2", PPS, PPS + b"2")
+    assert fmtp("h264", h264) == h264_fmtp(SPS, PPS)
+    h265 = (H265_VPS, H265_SPS, H265_SPS + b"2", H265_PPS, H265_PPS + b"2")
+    assert fmtp("h265", h265) == h265_fmtp(H265_VPS, H265_SPS, H265_PPS)
+    with pytest.raises(ValueError, match="VPS"):
+        fmtp("h265", h264)
+    with pytest.raises(ValueError, match="vp9"):
+        fmtp("vp9", h264)

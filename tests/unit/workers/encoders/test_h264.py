@@ -9,10 +9,10 @@ import pytest
 from av.video.frame import PictureType, VideoFrame
 from camfleet.core.wire import VideoSpec
 from camfleet.supervisor.config.schema import Video
+from camfleet.workers.codecs import BT709, H264, Colours
 from camfleet.workers.encoders import AUTO, BACKENDS, EncoderError, H264Encoder, choose, h264, open_encoder, probe
 from camfleet.workers.encoders.__main__ import main
 from camfleet.workers.encoders.backends import Backend
-from camfleet.workers.h264 import BT709, Colours, leading_types, parameter_sets
 
 from tests.kit.clips import decode, flat_picture, noise_picture, number_of
 
@@ -36,10 +36,10 @@ def test_parameter_sets_are_known_before_the_first_picture_and_stand_before_each
     units = encode(encoder, [flat_picture(n, 160, 96) for n in range(25)])
     for number, unit in enumerate(units):
         if number % VIDEO.gop == 0:
-            assert leading_types(unit) >= {7, 8, 5}
-            assert parameter_sets(unit) == (sps, pps)
+            assert H264.leading_types(unit) >= {7, 8, 5}
+            assert H264.parameter_sets(unit) == (sps, pps)
         else:
-            assert leading_types(unit) == {1}
+            assert H264.leading_types(unit) == {1}
 
 
 def test_pictures_come_back_as_they_were() -> None:
@@ -49,7 +49,13 @@ def test_pictures_come_back_as_they_were() -> None:
 
 def test_a_key_frame_is_made_on_exactly_that_picture() -> None:
     units = encode(open_encoder(VIDEO), [flat_picture(n, 160, 96) for n in range(20)], key=(3, 4, 17))
-    assert [n for n, unit in enumerate(units) if 5 in leading_types(unit)] == [0, 3, 4, 14, 17]  # the GOP begins anew
+    assert [n for n, unit in enumerate(units) if 5 in H264.leading_types(unit)] == [
+        0,
+        3,
+        4,
+        14,
+        17,
+    ]  # the GOP begins anew
 
 
 def test_the_type_that_a_decoder_left_on_a_picture_does_not_make_key_frames() -> None:
@@ -57,7 +63,7 @@ def test_the_type_that_a_decoder_left_on_a_picture_does_not_make_key_frames() ->
     for picture in pictures:
         picture.pict_type = PictureType.I
     units = encode(open_encoder(VIDEO), pictures)
-    assert [5 in leading_types(unit) for unit in units] == [True] + 7 * [False]
+    assert [5 in H264.leading_types(unit) for unit in units] == [True] + 7 * [False]
 
 
 def test_the_time_base_that_a_decoder_left_on_a_picture_does_not_matter() -> None:
@@ -81,7 +87,7 @@ def test_a_cut_in_the_scene_does_not_move_the_key_frames() -> None:
         pictures.append(VideoFrame.from_ndarray(np.vstack([luma, np.full((48, 160), 128, np.uint8)]), "yuv420p"))
     video = VideoSpec(width=160, height=96, bitrate_bps=1_000_000, gop=50, encoder="libx264")
     units = encode(open_encoder(video), pictures)
-    assert [n for n, unit in enumerate(units) if 5 in leading_types(unit)] == [0, 50]
+    assert [n for n, unit in enumerate(units) if 5 in H264.leading_types(unit)] == [0, 50]
 
 
 def test_a_buffer_may_be_painted_over_after_the_call() -> None:
@@ -119,7 +125,7 @@ def test_an_encoder_that_keeps_parameter_sets_to_itself_has_them_put_before_each
     options = {name: value for name, value in X264.options.items() if name != "x264-params"}
     encoder = H264Encoder(VIDEO, dataclasses.replace(X264, options=options))
     units = encode(encoder, [flat_picture(n, 160, 96) for n in range(12)])
-    assert [n for n, unit in enumerate(units) if parameter_sets(unit) == encoder.parameter_sets] == [0, 10]
+    assert [n for n, unit in enumerate(units) if H264.parameter_sets(unit) == encoder.parameter_sets] == [0, 10]
     assert len(decode(units)) == 12
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import pytest
-from camfleet.workers.h264 import AccessUnit, leading_types, parameter_sets
+from camfleet.workers.codecs import H264, AccessUnit
 from camfleet.workers.sources import SourceError
 from camfleet.workers.sources.filelive import FilePassThrough, FilePictures
 from camfleet.workers.sources.mediafile import OPEN_OPTIONS
@@ -79,9 +79,9 @@ def test_every_key_frame_brings_its_parameter_sets(clip: Path) -> None:
     assert units[0].key_frame
     assert any(unit.key_frame for unit in units[45:])
     for unit in units:
-        assert unit.key_frame == (5 in leading_types(bytes(unit.data)))
+        assert unit.key_frame == (5 in H264.leading_types(bytes(unit.data)))
         if unit.key_frame:
-            assert parameter_sets(bytes(unit.data)) == source.description.parameter_sets
+            assert H264.parameter_sets(bytes(unit.data)) == source.description.parameter_sets
     assert (source.description.width, source.description.height) == (160, 96)
     source.close()
 
@@ -134,9 +134,9 @@ def test_parameter_sets_that_stand_at_the_start_only_are_repeated(tmp_path: Path
     units = [bytes(unit.data) for _, unit in play(source, 45)]
     source.close()
     bare = [units[0]] + [strip_parameter_sets(unit) for unit in units[1:]]
-    assert parameter_sets(bare[15]) == ()
+    assert H264.parameter_sets(bare[15]) == ()
     again = [bytes(unit.data) for _, unit in passed_through(write_access_units(tmp_path / "bare.ts", bare), 45)]
-    assert [n for n, unit in enumerate(again) if parameter_sets(unit)] == [0, 15, 30]
+    assert [n for n, unit in enumerate(again) if H264.parameter_sets(unit)] == [0, 15, 30]
     assert [number_of(picture) for picture in decode(again)] == list(range(45))
 
 
@@ -228,14 +228,16 @@ def test_ffmpeg_may_open_nothing_but_files(tmp_path: Path) -> None:
 
 def test_a_file_of_another_codec_needs_an_encoder(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", codec="mpeg4")
-    with pytest.raises(SourceError, match=r"clip\.mkv is mpeg4, not H\.264; give the stream `video` settings"):
+    with pytest.raises(
+        SourceError, match=r"clip\.mkv is mpeg4, not H\.264 or H\.265; give the stream `video` settings"
+    ):
         FilePassThrough(str(path), 0)
 
 
 def test_a_file_without_idr_pictures_after_its_start_has_no_place_to_join(tmp_path: Path) -> None:
     units = [bytes(unit.data) for _, unit in passed_through(write_clip(tmp_path / "clip.ts", gop=1000), 45)]
     headless = write_access_units(tmp_path / "headless.ts", [b"".join([units[0][:64], units[1]]), *units[2:]])
-    with pytest.raises(SourceError, match=r"headless\.ts has no IDR picture .* `video` settings"):
+    with pytest.raises(SourceError, match=r"headless\.ts has no key frame .* `video` settings"):
         FilePassThrough(str(headless), 0)
 
 
