@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 # Statuses for `ServerConnection.refuse`; its own are in the code that finds the reason.
 FORBIDDEN = 403
+NOT_FOUND = 404
 NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326 11.3.7; what clients know as "too many"
 SESSION_NOT_FOUND = 454
 SERVICE_UNAVAILABLE = 503

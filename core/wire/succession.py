@@ -5,7 +5,7 @@
                                        <--  Prepared
     -- no frame and no answer leaves the predecessor from here on --
     Numbers                            -->        where each stream stands
-    Part ..., Moved + descriptor       -->        for each client
+    Part ..., MovingClient + descriptor -->       for each client
     Complete                           -->
                                        <--  Checked      nothing is missing, and all of it can be used
     Commit + descriptor of the lock    -->        now the successor serves, and only now it touches a socket
@@ -26,7 +26,7 @@ from .control import Connection
 
 SUCCESSION_VERSION = 1
 # Unix(7): a datagram must fit into the socket's buffer, of 208 KiB on most systems. A client's bytes that make its
-# Moved larger travel in Parts before it.
+# MovingClient larger travel in Parts before it.
 MAX_DATAGRAM_SIZE = 65_536
 PART_SIZE = 49_152
 
@@ -113,14 +113,14 @@ class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(Datagram, frozen=True, kw_only=True, gc=False):
-    """Bytes that belong before those of the same name in the Moved of this id."""
+    """Bytes that belong before those of the same name in the MovingClient of this id."""
 
     handoff: int
     unsent: bytes = b""
     received: bytes = b""
 
 
-class Moved(Datagram, frozen=True, kw_only=True):
+class MovingClient(Datagram, frozen=True, kw_only=True):
     """One client, with its descriptor."""
 
     connection: Connection
@@ -135,7 +135,7 @@ class Moved(Datagram, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Without the secrets, as HandoffRecord."""
-        return f"Moved(handoff={self.connection.handoff}, tls={bool(self.session)}, unsent={len(self.unsent)} bytes)"
+        return f"MovingClient(handoff={self.connection.handoff}, tls={bool(self.session)}, unsent={len(self.unsent)} bytes)"
 
 
 class Complete(Datagram, frozen=True, kw_only=True):
@@ -163,7 +163,7 @@ class Latecomer(Datagram, frozen=True, kw_only=True):
 
 
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
-    Introduction | Prepared | Numbers | Part | Moved | Complete | Checked | Commit | Latecomer
+    Introduction | Prepared | Numbers | Part | MovingClient | Complete | Checked | Commit | Latecomer
 )
 _encoder = msgspec.msgpack.Encoder()
 

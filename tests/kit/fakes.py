@@ -8,6 +8,7 @@ from typing import Any
 from camfleet.core.net.fanout import ReaderCounters
 from camfleet.core.ring.stream import StreamCounters, StreamLatency
 from camfleet.core.wire import StreamSpec
+from camfleet.core.wire.succession import ReaderState
 from camfleet.workers.codecs import Description
 
 SPS = bytes.fromhex("6742c01f9a74028014f6")
@@ -33,11 +34,20 @@ class FakeEngine:
     def __exit__(self, *_: object) -> None:
         self.turns[-1] += len(self.commands)
 
-    def adopt(self, descriptor: int, session: bytes = b"", unread: bytes = b"", in_text: bool = False) -> int:
+    def adopt(
+        self,
+        descriptor: int,
+        session: bytes = b"",
+        unread: bytes = b"",
+        in_text: bool = False,
+        unsent: bytes = b"",
+        state: ReaderState | None = None,
+    ) -> int:
         if not self.adoptable:
             raise ValueError("the TLS session cannot be imported")
         client = next(self._ids)
-        self.commands.append(("adopt", client, descriptor, session, unread, in_text))
+        moved = () if state is None else (unsent, state)
+        self.commands.append(("adopt", client, descriptor, session, unread, in_text, *moved))
         self.alive_ns[client] = 0
         self.preparations[client] = 0
         return client
@@ -52,7 +62,7 @@ class FakeEngine:
             self.commands.append(("send", client, reply))
 
     def __getattr__(self, name: str) -> Any:
-        if name not in {"send", "play", "pause", "end", "close", "release", "stop"}:
+        if name not in {"send", "play", "go_on", "pause", "end", "close", "release", "move", "stop"}:
             raise AttributeError(name)
         return lambda *arguments: self.commands.append((name, *arguments))
 

@@ -1,13 +1,24 @@
 """All clients of the camera: who is who, limits, deadlines, and the way of engine events to their sessions."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ParamSpec
 
 import msgspec
 from camfleet.core.log import LineLimit, Log
-from camfleet.core.net.fanout import Closed, Event, FanOut, ReaderCounters, Ready, Received, Released, live_objects
-from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
+from camfleet.core.net.fanout import (
+    Closed,
+    Event,
+    FanOut,
+    Moved,
+    ReaderCounters,
+    Ready,
+    Received,
+    Released,
+    live_objects,
+)
+from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection, restore_connection
+from camfleet.core.rtsp.errors import NOT_FOUND, RefusalError, RemoteProtocolError
 from camfleet.core.wire import HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
     Adopted,
@@ -24,6 +35,7 @@ from camfleet.core.wire.control import (
     TLSInfo,
 )
 from camfleet.core.wire.handoff import HANDOFF_VERSION
+from camfleet.core.wire.succession import MovingClient
 from camfleet.workers.adopt import Handoff
 
 from .rtsp_session import RTSPSession
@@ -60,6 +72,7 @@ class Registry:
         self._handoffs: set[int] = set()
         self._seats = 0  # of set-up sessions
         self._closing = False
+        self._moved: Callable[[MovingClient | None, int], None] = _close_moved
         self._lines = LineLimit()
         self.configure(order, now_ns)
 
@@ -113,18 +126,7 @@ class Registry:
 
     def _adopt(self, handoff: Handoff, now_ns: int) -> None:
         connection = handoff.connection
-        rtsp = ServerConnection(
-            camera=self._spec.id,
-            streams=self._streams,
-            authenticator=self._authenticator,
-            lockout=self.lockout,
-            address=connection.peer.host,
-            secure=bool(handoff.record.session),
-            client_user=connection.client_user,
-            session_timeout_s=self._spec.session_timeout_s,
-            first_request_timeout_s=self._spec.request_timeout_s,
-            now_ns=now_ns,
-        )
+        rtsp = self._server_connection(connection, bool(handoff.record.session), now_ns)
         try:
             if self._closing:
                 raise ValueError("the camera is being closed")
@@ -136,11 +138,62 @@ class Registry:
             log.warning("refused", handoff=connection.handoff, reason=str(error))
             self._news(Refused(handoff=connection.handoff, reason=str(error)))
             return
-        session = RTSPSession(self, client, connection, rtsp, now_ns)
-        self._sessions[client] = session
-        self._handoffs.add(connection.handoff)
+        session = self._add(RTSPSession(self, client, connection, rtsp, now_ns))
         self._news(Adopted(handoff=connection.handoff))
         self._guard(session, session.begin, handoff.received, now_ns)
+
+    def _server_connection(self, connection: Connection, secure: bool, now_ns: int) -> ServerConnection:
+        return ServerConnection(
+            camera=self._spec.id,
+            streams=self._streams,
+            authenticator=self._authenticator,
+            lockout=self.lockout,
+            address=connection.peer.host,
+            secure=secure,
+            client_user=connection.client_user,
+            session_timeout_s=self._spec.session_timeout_s,
+            first_request_timeout_s=self._spec.request_timeout_s,
+            now_ns=now_ns,
+        )
+
+    def _add(self, session: RTSPSession) -> RTSPSession:
+        self._sessions[session.client] = session
+        self._handoffs.add(session.connection.handoff)
+        return session
+
+    def begin_move(self, moved: Callable[[MovingClient | None, int], None], endings: Collection[str]) -> int:
+        """Nobody is answered any more: each client goes to `moved`, its descriptor too; None: it has ended instead.
+        Returns how many that are. Sessions of the streams in `endings` stay, and who is leaving already."""
+        self._moved = moved
+        with self.fanout:
+            stay = [session for session in self._sessions.values() if session.stream not in endings]
+            return sum(session.begin_move() for session in stay)
+
+    def resume(self, client: MovingClient, descriptor: int, sequences: Mapping[str, int], now_ns: int) -> None:
+        """Go on with a client of another worker, its media at these packets. The descriptor is taken or closed."""
+        rtsp = self._server_connection(client.connection, bool(client.session), now_ns)
+        try:
+            waiting = restore_connection(rtsp, client.rtsp)
+            if waiting is not None and client.rtsp.pending_stream not in self._streams:
+                rtsp.refuse(NOT_FOUND)
+                waiting = None
+            in_text = waiting is not None or bool(client.rtsp.received)
+            number = self.fanout.adopt(
+                descriptor, client.session, client.unread, in_text, unsent=client.unsent, state=client.engine
+            )
+        except (ValueError, OSError, RefusalError, RemoteProtocolError) as error:
+            os.close(descriptor)
+            log.warning("lost", peer=client.connection.peer, reason=str(error))
+            self._news(Ended(handoff=client.connection.handoff, reason=str(error)))
+            return
+        session = self._add(RTSPSession(self, number, client.connection, rtsp, now_ns))
+        self._seats += rtsp.session_id is not None  # whatever the limit is now
+        if rtsp.user and not self._authenticator.knows(rtsp.user):
+            log.info("revoked", peer=client.connection.peer, user=rtsp.user)
+            session.close()
+        else:
+            sequence = sequences.get(rtsp.stream or "", 0)
+            self._guard(session, session.resume, client, waiting, sequence, now_ns)
 
     def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
         """Engine events to the sessions that they are for; one that fails costs its own client only."""
@@ -236,6 +289,12 @@ class Registry:
                 self._forget(session)
                 self._log_end(event, session, now_ns)
                 self._news(Ended(handoff=session.connection.handoff, reason=event.reason))
+                if session.moving:
+                    self._moved(None, -1)
+            case Moved():
+                client = session.export(event)
+                self._forget(session)
+                self._moved(client, event.descriptor)
             case Released():
                 self._forget(session)
                 handoff = session.connection.handoff
@@ -271,6 +330,10 @@ class Registry:
         except Exception:  # our mistake, not the other clients'
             log.exception("session_failed", peer=session.connection.peer)
             self.fanout.close(session.client)
+
+
+def _close_moved(_: MovingClient | None, descriptor: int) -> None:
+    os.close(descriptor)
 
 
 def _is_due(session: RTSPSession, now_ns: int) -> bool:

@@ -12,7 +12,7 @@ until it is answered. Nothing here blocks or reads a clock.
 from typing import Protocol, assert_never
 
 from camfleet.core.log import Log
-from camfleet.core.net.fanout import FanOut, Ready
+from camfleet.core.net.fanout import FanOut, Moved, Ready
 from camfleet.core.rtsp import (
     Describe,
     Event,
@@ -23,9 +23,12 @@ from camfleet.core.rtsp import (
     ServerConnection,
     Setup,
     Teardown,
+    export_connection,
 )
 from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE, SESSION_NOT_FOUND
+from camfleet.core.rtsp.state import State
 from camfleet.core.wire.control import Connection
+from camfleet.core.wire.succession import MovingClient
 
 from .stream import LiveStream
 
@@ -71,6 +74,7 @@ class RTSPSession:
         "client",
         "closing",
         "connection",
+        "moving",
         "paused",
         "since_ns",
     )
@@ -83,6 +87,7 @@ class RTSPSession:
         self.since_ns = now_ns
         self.paused = False
         self.closing = False
+        self.moving = False  # to another worker, which answers from now on
         self._camera = camera
         self._rtsp = rtsp
         self._received_before = 0  # bytes that the engine has never seen
@@ -113,11 +118,14 @@ class RTSPSession:
             return
         self._input_ended |= not data
         self._rtsp.receive_data(data, now_ns)
-        self._advance(now_ns)
+        if not self.moving:
+            self._advance(now_ns)
 
     def ready(self, ready: Ready, now_ns: int) -> None:
         """The engine knows the first frame: answer PLAY, the media follows on its heels."""
-        if self.closing or not isinstance(self._waiting, Play) or ready.preparation != self._preparations:
+        if self.closing or self.moving or not isinstance(self._waiting, Play):
+            return
+        if ready.preparation != self._preparations:
             return  # too late: that PLAY has been given up
         self._answered()
         self._rtsp.accept_play(ready.sequence, ready.rtp_timestamp, "npt=now-")
@@ -130,7 +138,7 @@ class RTSPSession:
     def stream_changed(self, now_ns: int) -> None:
         """A pipeline knows more: perhaps what a DESCRIBE waits for, or that there will be no picture."""
         stream = self._describing or self._watching
-        if stream is None or self._waiting is None:
+        if stream is None or self._waiting is None or self.moving:
             return
         if isinstance(self._waiting, Play) and self._was_told_another(stream):
             self._end_session()
@@ -149,6 +157,8 @@ class RTSPSession:
     @property
     def deadline_ns(self) -> int | None:
         """When `timeout` wants to be called."""
+        if self.moving:
+            return None
         deadlines = [at for at in (self._deadline_ns, self._rtsp.next_deadline()) if at is not None]
         return min(deadlines, default=None)
 
@@ -175,6 +185,44 @@ class RTSPSession:
         self._answered()
         if self._rtsp.session_id is not None:
             self._camera.leave_seat()
+
+    # ---------------------------------------------------------------- to another worker and from one
+
+    def begin_move(self) -> bool:
+        """Answer nothing more; Moved follows, or Closed. False: it is leaving already."""
+        if self.closing or isinstance(self._waiting, OtherCamera):
+            return False
+        self.moving = True
+        self._camera.fanout.move(self.client)
+        return True
+
+    def export(self, moved: Moved) -> MovingClient:
+        return MovingClient(
+            connection=self.connection,
+            session=moved.session,
+            unread=moved.unread,
+            unsent=moved.unsent,
+            engine=moved.state,
+            rtsp=export_connection(self._rtsp),
+            rtp_channel=self._rtp_channel,
+            paused=self.paused,
+            since_ns=self.since_ns,
+        )
+
+    def resume(self, client: MovingClient, waiting: Event | None, sequence: int, now_ns: int) -> None:
+        """Go on as the other one did, its media with the packet of this number; `waiting` has no answer yet."""
+        self.paused, self.since_ns = client.paused, client.since_ns
+        self._rtp_channel = client.rtp_channel
+        self._is_stranger = self._rtsp.user is None
+        self._received_before = len(client.rtsp.received)
+        if self._rtsp.state is State.PLAYING and self._rtsp.stream is not None:
+            self._watching = self._camera.stream(self._rtsp.stream)
+            self._watching.pipeline.want()
+            channels = self._rtp_channel, self._rtp_channel + 1
+            self._camera.fanout.go_on(self.client, self._watching.media, *channels, sequence)
+        if waiting is not None:
+            self._decide(waiting, now_ns)
+        self._advance(now_ns)
 
     # ---------------------------------------------------------------- what others see
 

@@ -8,6 +8,7 @@ from camfleet.core import sdp
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
+from camfleet.core.wire.succession import StreamNumbers
 from camfleet.workers.feed import encodes
 from camfleet.workers.pipeline import StreamPipeline
 
@@ -73,6 +74,12 @@ class LiveStream:
                 bitrate_bps=bitrate_bps,
             )
         return self._sdp
+
+    def go_on(self, numbers: StreamNumbers | None = None) -> None:
+        """As MediaStream.go_on; what was measured belongs to other numbers."""
+        if numbers is not None:
+            self._measured.clear()
+        self.media.go_on(numbers)
 
     def tick(self, now_ns: int) -> None:
         """Take one measurement; the caller comes every second."""
