@@ -81,7 +81,7 @@ class Bus:
         """Repeat an unanswered Hello; say one when news were lost."""
         unanswered_since_ns = self._unanswered_since_ns
         if self._news_lost or (unanswered_since_ns is not None and now_ns - unanswered_since_ns >= HELLO_INTERVAL_NS):
-            self._say_hello(now_ns)
+            self.say_hello(now_ns)
 
     def close(self) -> None:
         self._closed = True
@@ -95,7 +95,7 @@ class Bus:
     def _greet(self) -> None:
         while not self._closed and _events(self._monitor) & _POLLIN:
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
-            self._say_hello(time.monotonic_ns())
+            self.say_hello(time.monotonic_ns())
 
     def _drain(self) -> None:
         for _ in range(BATCH):
@@ -118,7 +118,8 @@ class Bus:
         except Exception:  # one bad order must not end the camera
             log.exception("order_failed", order=type(message).__name__)
 
-    def _say_hello(self, now_ns: int) -> None:
+    def say_hello(self, now_ns: int) -> None:
+        """After what it says has changed, too."""
         self._unanswered_since_ns = now_ns
         self._news_lost = False
         self.send(self._hello())

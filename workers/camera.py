@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from camfleet.core.log import Log
 from camfleet.core.memory import give_back
@@ -33,8 +33,10 @@ class LiveCamera:
         news: Callable[[Message], object],
         hand_back: Callable[[HandBack, HandoffRecord, int], None],
         failed: Callable[[str], None],
+        held: bool = False,
     ) -> None:
-        """`failed` is called when the engine ends by itself: nothing can be served then."""
+        """`failed` is called when the engine ends by itself: nothing can be served then. `held`: nothing of the streams
+        leaves before their `go_on`."""
         self._loop = asyncio.get_running_loop()
         self._failed = failed
         self._id = order.camera.id
@@ -44,7 +46,11 @@ class LiveCamera:
         self.registry = Registry(
             order, self._fanout, self._streams, time.monotonic_ns(), news=news, hand_back=hand_back
         )
+        if held:
+            for stream in self._streams.values():
+                stream.media.hold()
         self._empty = asyncio.Event()
+        self._changed = asyncio.Event()
         self._stopping = False
         self._key_frames = 0
         self._engine = threading.Thread(target=self._run_engine, name="fan-out", daemon=True)
@@ -54,6 +60,21 @@ class LiveCamera:
     def configure(self, order: Configure) -> None:
         """Other settings: what differs is changed, and the rest runs on."""
         self.registry.configure(order, time.monotonic_ns())
+
+    @property
+    def streams(self) -> Mapping[str, LiveStream]:
+        return self._streams
+
+    async def stream_change(self) -> None:
+        """Until the next change of a pipeline's state or description."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def retire(self) -> None:
+        """Another worker serves: no more pictures, and goodbye to those who could not go there."""
+        for stream in self._streams.values():
+            stream.pipeline.stop()
+        self.registry.close_all()
 
     def tick(self, now_ns: int) -> None:
         self.registry.tick(now_ns)
@@ -108,6 +129,7 @@ class LiveCamera:
         self._loop.call_soon_threadsafe(self._stream_changed)
 
     def _stream_changed(self) -> None:
+        self._changed.set()
         self.registry.stream_changed(time.monotonic_ns())
 
     def _run_engine(self) -> None:

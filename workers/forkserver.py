@@ -75,7 +75,7 @@ def main() -> None:
     orders = socket.socket(fileno=sys.stdin.fileno())
     order = serve(orders)
     if order is not None:
-        worker.main(order.camera, order.run_dir)
+        worker.main(order.camera, order.run_dir, order.successor)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,14 @@ class StreamPipeline:
                 self._state, self._description, self._encoder = IDLE, None, ""
             self._condition.notify()
 
+    def rehearse(self) -> None:
+        """Open a feed and close it again, in this thread. Raises SourceError and EncoderError."""
+        open_feed(self._place, self._stream, time.monotonic_ns()).close()
+
+    def begin_after(self, capture_ns: int) -> None:
+        """Capture times go on after those of another process."""
+        self._next_capture_ns = max(self._next_capture_ns, capture_ns + NS_PER_S // 1000)
+
     def stop(self) -> None:
         """For good, within the time of one frame; does not wait for it."""
         with self._condition:

@@ -2,15 +2,17 @@
 
     fork -> own session, no core dump -> RUN/<camera>.lock -> bus: Hello ... Configure -> serve -> goodbye -> exit
 
+A successor says Hello and is configured without the lock, and gets it from the one that serves (succession/).
+
 The main thread runs asyncio and only ever sees RTSP text; media is made by the pipelines' threads and sent by the
 fan-out thread, and nothing there waits for this one.
 """
 
 import asyncio
-import fcntl
 import os
 import signal
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 from camfleet.core import log as logs
@@ -18,9 +20,11 @@ from camfleet.core.memory import LARGE_SIZE, give_back
 from camfleet.core.tls.aead import gcm_library
 from camfleet.core.wire import WIRE_VERSION, HandoffRecord, control
 
+from . import lock
 from .adopt import Adopter, Handoff, HandoffSocket
 from .bus import Bus
 from .camera import LiveCamera
+from .succession import Predecessor, SuccessionError, Successor
 
 log = logs.Log("worker")
 
@@ -28,14 +32,16 @@ TICK_S = 1.0
 # Without a Configure for this long there is nothing to serve; the next supervisor starts us again.
 BOOT_TIMEOUT_NS = 10_000_000_000
 STOP_DEADLINE_S = 2.0
+# A predecessor stays for what the supervisor has still sent to it, and a dead supervisor sends no Stop.
+LEAVE_TIMEOUT_S = 5.0
 
 
-def main(camera: str, run_dir: str) -> None:
+def main(camera: str, run_dir: str, successor: bool = False) -> None:
     """The whole life of a forked worker; never returns. Exit codes: core.wire.control."""
     _leave_the_parent()
     logs.configure(os.environ.get(logs.LEVEL_VARIABLE, "info"), camera=camera)
     try:
-        code = asyncio.run(_serve(camera, Path(run_dir)))
+        code = asyncio.run(_serve(camera, Path(run_dir), successor))
     except Exception:  # a crash; the supervisor sees the code
         log.exception("crashed")
         code = 1
@@ -43,11 +49,12 @@ def main(camera: str, run_dir: str) -> None:
     os._exit(code)
 
 
-async def _serve(camera: str, run_dir: Path) -> int:
-    if not _lock(run_dir / f"{camera}.lock"):
+async def _serve(camera: str, run_dir: Path, successor: bool) -> int:
+    descriptor = lock.take(run_dir / f"{camera}.lock")
+    if descriptor is None and not successor:
         log.error("locked", reason="another worker of this camera is running")
         return control.EXIT_LOCKED
-    return await Worker(camera, run_dir).serve()
+    return await Worker(camera, run_dir, descriptor).serve()
 
 
 def _leave_the_parent() -> None:
@@ -60,24 +67,16 @@ def _leave_the_parent() -> None:
     os.closerange(3, 1 + max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()))
 
 
-def _lock(path: Path) -> bool:
-    """Hold the lock for the life of the process, the pid inside; False when another one has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    return True
-
-
 class Worker:
     """Between the supervisor's orders and the camera."""
 
-    def __init__(self, camera_id: str, run_dir: Path) -> None:
+    def __init__(self, camera_id: str, run_dir: Path, lock_descriptor: int | None) -> None:
+        """`lock_descriptor`: None for a successor."""
         self._camera_id = camera_id
+        self._run_dir = run_dir
+        self._lock = lock_descriptor
+        self._successor = Successor(camera_id, run_dir) if lock_descriptor is None else None
+        self._predecessor: Predecessor | None = None
         self._camera: LiveCamera | None = None
         self._began_ns = time.monotonic_ns()
         self._orphan_timeout_ns = BOOT_TIMEOUT_NS
@@ -90,11 +89,16 @@ class Worker:
             run_dir / "handoff.sock", camera_id, arrived=self._record, news=self._bus.send, lost=self._lost
         )
         self._timer = self._loop.call_later(TICK_S, self._tick)
+        self._errands: set[asyncio.Task[None]] = set()
+        if self._successor is not None:
+            self._run(self._succeed(self._successor))
 
     async def serve(self) -> int:
         """Until the end; returns the exit code."""
         code, deadline_s = await self._end
         self._timer.cancel()
+        for errand in self._errands:
+            errand.cancel()
         self._adopter.close()
         if self._camera is not None:
             await self._camera.close(deadline_s)
@@ -122,6 +126,8 @@ class Worker:
                     give_back()
             case control.LockedOut() if self._camera is not None:
                 self._camera.registry.lockout.lock(message.address, message.user, message.seconds, now_ns)
+            case control.MakeWay():
+                self._run(self._make_way(message.successor))
             case control.Stop():
                 self._stop(0, "stop ordered", message.deadline_s)
             case _:
@@ -138,12 +144,18 @@ class Worker:
             return
         try:
             self._camera = LiveCamera(
-                order, news=self._news, hand_back=self._hand_back, failed=lambda reason: self._stop(1, reason)
+                order,
+                news=self._news,
+                hand_back=self._hand_back,
+                failed=lambda reason: self._stop(1, reason),
+                held=self._lock is None,
             )
         except Exception:  # whatever it is, the same settings will not do better a moment later
             log.exception("boot_failed")
             self._stop(control.EXIT_BOOT_FAILED, "the camera cannot be built")
             return
+        if self._successor is not None:
+            self._successor.configured.set_result(self._camera)
         log.info("serving", pid=os.getpid(), streams=len(order.camera.streams), aes_gcm=gcm_library())
 
     def _stop(self, code: int, reason: str, deadline_s: float = STOP_DEADLINE_S) -> None:
@@ -163,11 +175,64 @@ class Worker:
             camera=self._camera_id,
             pid=os.getpid(),
             settings=self._settings(),
-            connections=[*camera.registry.connections(), *self._handoff.connections()] if camera else [],
+            serving=self._lock is not None,
+            connections=self._connections(camera) if camera else [],
         )
+
+    def _connections(self, camera: LiveCamera) -> list[control.Connection]:
+        moving = self._predecessor.connections() if self._predecessor else []
+        return [*camera.registry.connections(), *self._handoff.connections(), *moving]
 
     def _settings(self) -> str:
         return self._camera.registry.settings if self._camera is not None else ""
+
+    # ---------------------------------------------------------------- succession
+
+    async def _succeed(self, successor: Successor) -> None:
+        """Become the one that serves, or leave."""
+        try:
+            self._lock = await successor.run()
+        except SuccessionError as error:
+            log.warning("not_needed", reason=str(error))
+            self._news(control.SuccessionFailed(reason=str(error)))
+            self._stop(0, "no succession")
+            return
+        self._bus.say_hello(time.monotonic_ns())
+        async for handoff in successor.latecomers():
+            self._adopt(handoff)
+
+    async def _make_way(self, successor: int) -> None:
+        """Hand the camera over, or go on."""
+        if self._camera is None or self._lock is None or self._predecessor is not None:
+            self._news(control.SuccessionFailed(reason="it has nothing to hand over, or is just doing so"))
+            return
+        self._predecessor = Predecessor(self._camera_id, self._camera, self._lock)
+        try:
+            await self._predecessor.run(self._run_dir, successor)
+        except SuccessionError as error:
+            self._predecessor = None
+            log.warning("goes_on", reason=str(error))
+            self._news(control.SuccessionFailed(reason=str(error)))
+            return
+        self._lock = None
+        self._loop.call_later(LEAVE_TIMEOUT_S, self._stop, 0, "succeeded")
+        await self._predecessor.forward(self._refuse)
+
+    def _refuse(self, connection: control.Connection, reason: str) -> None:
+        self._news(control.Refused(handoff=connection.handoff, reason=reason))
+
+    def _run(self, errand: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(self._guarded(errand))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _guarded(self, errand: Coroutine[None, None, None]) -> None:
+        """A mistake of ours that leaves the camera in nobody's hands is a crash: the supervisor starts it again."""
+        try:
+            await errand
+        except Exception:
+            log.exception("succession_failed")
+            self._stop(1, "succession failed")
 
     # ---------------------------------------------------------------- connections
 
@@ -178,7 +243,9 @@ class Worker:
         self._adopter.record(record, descriptor, time.monotonic_ns())
 
     def _adopt(self, handoff: Handoff) -> None:
-        if self._camera is not None:
+        if self._predecessor is not None and self._predecessor.holding:
+            self._predecessor.take(handoff)
+        elif self._camera is not None:
             self._camera.registry.adopt(handoff, time.monotonic_ns())
 
     def _hand_back(self, message: control.HandBack, record: HandoffRecord, descriptor: int) -> None:

@@ -1,5 +1,5 @@
-"""Datagrams with descriptors over AF_UNIX SOCK_SEQPACKET sockets (SCM_RIGHTS, unix(7)): hand-offs, and what a worker says
-to its successor.
+"""Datagrams with descriptors over AF_UNIX SOCK_SEQPACKET sockets (SCM_RIGHTS, unix(7)): hand-offs, and the succession
+of workers.
 
 One datagram carries one descriptor at most. Both ends are non-blocking: a full peer raises BlockingIOError at the
 sender, who queues or refuses; nothing here waits.

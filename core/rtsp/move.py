@@ -9,6 +9,8 @@ from .reader import Reader
 from .state import Session, State
 from .url import StreamPath
 
+_OF_THE_BODY = ("content-length", "transfer-encoding")
+
 
 def export_connection(connection: ServerConnection) -> RTSPState:
     """What it knows; replies have been taken from it. It must not be used any more."""
@@ -71,5 +73,6 @@ def _restore_pending(connection: ServerConnection, state: RTSPState) -> _Pending
 
 
 def _as_bytes(request: Request) -> bytes:
-    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.fields())
-    return f"{request.method} {request.url} RTSP/1.0\r\n{fields}\r\n".encode("latin-1") + request.body
+    """Without its body, of which nothing is needed for an answer."""
+    fields = (f"{name}: {value}\r\n" for name, value in request.headers.fields() if name not in _OF_THE_BODY)
+    return f"{request.method} {request.url} RTSP/1.0\r\n{''.join(fields)}\r\n".encode("latin-1")

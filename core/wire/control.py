@@ -11,11 +11,13 @@
     StatsRequest                   -->  Stats
     LockedOut                      -->  all workers
                                    <--  LoginFailed
+    MakeWay                        -->                         to the one that serves, when its successor has come
+                                   <--  SuccessionFailed       of either of the two; the one that serves goes on
     Stop                           -->                         goodbye to the readers, then exit
 
-A command-line client is a DEALER too; it may only say StatusRequest and is answered with Status.
-A message of an unknown type or form does not decode; Hello, Configure and StatusRequest tell the WIRE_VERSION of their
-sender. Whoever gets another one logs it and drops it (a worker of another version is replaced).
+A command-line client is a DEALER too; it may only say StatusRequest and ReplaceRequest, and is answered with Status and
+Replaced. A message of an unknown type or form does not decode; Hello, Configure and the two requests tell the
+WIRE_VERSION of their sender. Whoever gets another one logs it and drops it (a worker of another version is replaced).
 Hello, Pong and Stats tell by a digest which Configure is in force: one that is lost is repeated.
 Largest message: a Stats of 10,000 readers, about 4 MB. Typical Adopt: 600 bytes.
 """
@@ -100,6 +102,8 @@ class Hello(Message, frozen=True, kw_only=True, forbid_unknown_fields=False):
     camera: str
     pid: int
     settings: str = ""
+    serving: bool = True  # False: a successor that is getting ready, or a predecessor that has made way
+    build: str = ""  # of the code that it runs, see core.build
     connections: list[Connection] = []
 
 
@@ -129,6 +133,12 @@ class Ended(Message, frozen=True, kw_only=True):
     """A connection is closed; counted for the limits per address."""
 
     handoff: int
+    reason: str
+
+
+class SuccessionFailed(Message, frozen=True, kw_only=True):
+    """The successor is not fit, or the one that serves could not hand over and goes on."""
+
     reason: str
 
 
@@ -233,6 +243,12 @@ class LockedOut(Message, frozen=True, kw_only=True):
     seconds: float
 
 
+class MakeWay(Message, frozen=True, kw_only=True):
+    """Hand the camera over to the worker with this pid (core/wire/succession.py); then wait for Stop."""
+
+    successor: int
+
+
 class Stop(Message, frozen=True, kw_only=True):
     deadline_s: float = 2.0
 
@@ -250,9 +266,26 @@ class Status(Message, frozen=True, kw_only=True):
     json: bytes
 
 
+class ReplaceRequest(Message, frozen=True, kw_only=True):
+    """Give the camera a fresh worker."""
+
+    version: int
+    camera: str
+
+
+class Replaced(Message, frozen=True, kw_only=True):
+    """`problem` is empty when it has one now."""
+
+    camera: str
+    pid: int = 0
+    sessions: int = 0  # that have moved
+    problem: str = ""
+
+
 _MESSAGES = (
-    Hello | Adopted | LoggedIn | Refused | HandBack | Ended | Pong | LoginFailed | Stats
-    | Configure | Adopt | Ping | StatsRequest | LockedOut | Stop | StatusRequest | Status
+    Hello | Adopted | LoggedIn | Refused | HandBack | Ended | Pong | LoginFailed | Stats | SuccessionFailed
+    | Configure | Adopt | Ping | StatsRequest | LockedOut | MakeWay | Stop
+    | StatusRequest | Status | ReplaceRequest | Replaced
 )  # fmt: skip
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(_MESSAGES)
 _encoder = msgspec.msgpack.Encoder()

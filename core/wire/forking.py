@@ -1,7 +1,7 @@
 """Orders to the fork server: the preloaded, single-threaded process whose children are the workers.
 
     supervisor                       fork server (its end of a SOCK_SEQPACKET pair is its standard input)
-    Fork{camera, run_dir}    -->
+    Fork{camera, run_dir, successor} -->
                              <--     Forked{camera, pid} with a pidfd (SCM_RIGHTS)
                              <--     Exited{pid, status}
 
@@ -23,6 +23,7 @@ class Order(msgspec.Struct, frozen=True, tag=True, tag_field="t", forbid_unknown
 class Fork(Order, frozen=True):
     camera: str
     run_dir: str
+    successor: bool = False  # of a worker that serves
 
 
 class Forked(Order, frozen=True):

@@ -1,7 +1,7 @@
 """How a worker hands its camera to its successor: over one SOCK_SEQPACKET connection of theirs, a message per datagram.
 
     predecessor, which serves                     successor (listens at RUN/<its pid>.heir)
-    Introduction                       -->        what is watched; it starts those pipelines and encodes for nobody
+    Introduction                       -->        what is watched; it starts those pipelines, and encodes for nobody
                                        <--  Prepared
     -- no frame and no answer leaves the predecessor from here on --
     Numbers                            -->        where each stream stands
@@ -38,7 +38,8 @@ class Datagram(msgspec.Struct, frozen=True, tag=True, tag_field="t"):
 class Introduction(Datagram, frozen=True, kw_only=True):
     version: int
     camera: str
-    watched: dict[str, str]  # id of each stream that somebody wants now: its codec
+    streams: dict[str, str]  # id: codec, empty as long as it is not known
+    watched: list[str]  # those that run now, as somebody wants them
 
 
 class Prepared(Datagram, frozen=True, kw_only=True):
@@ -111,6 +112,10 @@ class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
     pending_stream: str = ""
     received: bytes = b""  # after it, and not yet parsed
 
+    def __repr__(self) -> str:
+        """Without requests, which have credentials."""
+        return f"RTSPState(user={self.user!r}, session={self.session is not None}, received={len(self.received)})"
+
 
 class Part(Datagram, frozen=True, kw_only=True, gc=False):
     """Bytes that belong before those of the same name in the MovingClient of this id."""
@@ -135,7 +140,7 @@ class MovingClient(Datagram, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Without the secrets, as HandoffRecord."""
-        return f"MovingClient(handoff={self.connection.handoff}, tls={bool(self.session)}, unsent={len(self.unsent)} bytes)"
+        return f"MovingClient(handoff={self.connection.handoff}, tls={bool(self.session)}, unsent={len(self.unsent)})"
 
 
 class Complete(Datagram, frozen=True, kw_only=True):

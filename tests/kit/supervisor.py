@@ -16,6 +16,7 @@ from camfleet.core.wire.control import (
     Adopt,
     Connection,
     Endpoint,
+    Hello,
     Message,
     ReaderStatus,
     Stats,
@@ -52,7 +53,7 @@ def readers_of(stats: Stats) -> list[ReaderStatus]:
 
 
 class FakeSupervisor:
-    """Speaks to one worker at a time: the one that said a word last."""
+    """Speaks to the worker that said a word last, or `to` another one by its pid."""
 
     def __init__(self, run_dir: Path) -> None:
         self._context = zmq.Context()
@@ -67,6 +68,7 @@ class FakeSupervisor:
         self._listener.settimeout(TIMEOUT_S)
         self.handoff: socket.socket | None = None
         self.identity = b""
+        self._identities: dict[int, bytes] = {}
         self.messages: list[Message] = []
 
     def close(self) -> None:
@@ -97,7 +99,9 @@ class FakeSupervisor:
                 return
             while True:
                 self.identity, data = self._bus.recv_multipart(zmq.NOBLOCK)
-                self.messages.append(decode(data))
+                self.messages.append(message := decode(data))
+                if isinstance(message, Hello):
+                    self._identities[message.pid] = self.identity
 
     def expect(self, kind: type[M], timeout_s: float = TIMEOUT_S) -> M:
         """The next message of this type, taken out of `messages`; others stay."""
@@ -111,7 +115,9 @@ class FakeSupervisor:
             assert left > 0, f"no {kind.__name__} within {timeout_s} s; came: {self.messages}"
             self.pump(left)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, to: int = 0) -> None:
+        if to:
+            self.identity = self._identities[to]
         self.send_raw(encode(message))
 
     def send_raw(self, *frames: bytes) -> None:

@@ -79,12 +79,14 @@ def probe(pid: int, run_dir: Path) -> Probed:
 class WorkerProcess:
     """Started without the fork server; its log is in `log`."""
 
-    def __init__(self, run_dir: Path, setup: str = "", pass_fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self, run_dir: Path, setup: str = "", pass_fds: Sequence[int] = (), *, successor: bool = False
+    ) -> None:
         """`setup`: statements to run before `worker.main`; they know `run_dir`."""
         self._log_path = run_dir / f"worker-{time.monotonic_ns()}.log"
         program = (
             f"run_dir = {str(run_dir)!r}\nfrom camfleet.workers import forkserver, worker\n"
-            f"forkserver.prepare()\n{setup}\nworker.main('ipc1', run_dir)"
+            f"forkserver.prepare()\n{setup}\nworker.main('ipc1', run_dir, {successor})"
         )
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(

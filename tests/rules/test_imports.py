@@ -24,7 +24,10 @@ EXCLUSIVE = [
     ("zmq", ["supervisor/arbiter/bus.py", "workers/bus.py"]),
     ("OpenSSL", ["supervisor/tls/", "supervisor/examine/"]),
     ("cryptography", ["supervisor/tls/", "supervisor/certs/", "supervisor/examine/"]),
-    ("socket", ["core/net/", "supervisor/", "workers/adopt.py", "workers/forkserver.py", "bench/"]),
+    (
+        "socket",
+        ["core/net/", "supervisor/", "workers/adopt.py", "workers/forkserver.py", "workers/succession/", "bench/"],
+    ),
     ("multiprocessing", []),
     ("pickle", []),
 ]

@@ -75,10 +75,17 @@ class LiveStream:
             )
         return self._sdp
 
+    @property
+    def codec(self) -> str:
+        """Empty as long as it is not known."""
+        description = self.pipeline.description
+        return description.codec if description else ""
+
     def go_on(self, numbers: StreamNumbers | None = None) -> None:
         """As MediaStream.go_on; what was measured belongs to other numbers."""
         if numbers is not None:
             self._measured.clear()
+            self.pipeline.begin_after(numbers.newest_capture_ns)
         self.media.go_on(numbers)
 
     def tick(self, now_ns: int) -> None:
@@ -99,7 +106,7 @@ class LiveStream:
             id=self.spec.id,
             kind=self.spec.kind,
             state=self.pipeline.state,
-            codec=description.codec if description else "",
+            codec=self.codec,
             width=description.width if description else 0,
             height=description.height if description else 0,
             fps=round(fps, 2),

@@ -1,0 +1,241 @@
+"""The worker that takes over: it gets ready beside the one that serves, and takes the camera from its hand.
+
+Whoever has RUN/<camera>.lock serves. We get it with the commit; or from the kernel when the predecessor has died, and
+then we go on with what it has sent, or like after a crash. Without it we leave as if we had never been.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+from camfleet.core.log import Log
+from camfleet.core.tls import Session
+from camfleet.core.wire import HandoffRecord
+from camfleet.core.wire.handoff import HANDOFF_VERSION
+from camfleet.core.wire.succession import (
+    SUCCESSION_VERSION,
+    Checked,
+    Commit,
+    Complete,
+    Introduction,
+    Latecomer,
+    MovingClient,
+    Numbers,
+    Part,
+    Prepared,
+)
+from camfleet.workers import lock
+from camfleet.workers.adopt import Handoff
+from camfleet.workers.camera import LiveCamera
+from camfleet.workers.encoders import EncoderError
+from camfleet.workers.feed import encodes
+from camfleet.workers.pipeline import FAILED, RUNNING
+from camfleet.workers.session import LiveStream
+from camfleet.workers.sources import SourceError
+
+from .errors import SuccessionError
+from .lane import Lane, heir_path, peer_pid
+
+log = Log("succession")
+
+# From the start to the lock.
+TIMEOUT_S = 15.0
+# The kernel lets go of a dead process's locks after its sockets.
+ORPHAN_TIMEOUT_S = 1.0
+POLL_INTERVAL_S = 0.05
+
+
+class Successor:
+    """Made before the first Hello: when the supervisor hears of us, the predecessor can already come."""
+
+    def __init__(self, camera_id: str, run_dir: Path) -> None:
+        self._camera_id = camera_id
+        self._lock_path = run_dir / f"{camera_id}.lock"
+        self._path = heir_path(run_dir, os.getpid())
+        self._loop = asyncio.get_running_loop()
+        self._path.unlink(missing_ok=True)
+        self._listener = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        self._listener.bind(str(self._path))
+        self._listener.listen(1)
+        self._lane: Lane | None = None
+        self._numbers: Numbers | None = None
+        self._clients: list[tuple[MovingClient, int]] = []
+        self._warm: list[LiveStream] = []
+        self.configured: asyncio.Future[LiveCamera] = self._loop.create_future()
+
+    async def run(self) -> int:
+        """Until the camera is ours: goes on with everything and returns the lock. Raises SuccessionError."""
+        inheriting = asyncio.create_task(self._inherit())
+        orphaned = asyncio.create_task(self._watch_lock())
+        try:
+            lock_descriptor = await self._first_of(inheriting, orphaned)
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            for task in (inheriting, orphaned):
+                task.cancel()
+            await asyncio.gather(inheriting, orphaned, return_exceptions=True)
+            self._path.unlink(missing_ok=True)
+            self._listener.close()
+        lock.sign(lock_descriptor)
+        self._take_over(await self.configured)
+        return lock_descriptor
+
+    async def latecomers(self) -> AsyncIterator[Handoff]:
+        """What the predecessor still gets from the supervisor, until it has gone."""
+        if self._lane is None:
+            return
+        with contextlib.suppress(SuccessionError):
+            while True:
+                datagram, descriptor = await self._lane.receive()
+                if isinstance(datagram, Latecomer) and descriptor is not None:
+                    handoff = datagram.connection.handoff
+                    record = HandoffRecord(HANDOFF_VERSION, handoff, datagram.session, datagram.unread)
+                    yield Handoff(datagram.connection, datagram.received, record, descriptor)
+                elif descriptor is not None:
+                    os.close(descriptor)
+        self._lane.close()
+
+    # ---------------------------------------------------------------- who has the lock
+
+    async def _first_of(self, inheriting: "asyncio.Task[int]", orphaned: "asyncio.Task[int]") -> int:
+        _, pending = await asyncio.wait((inheriting, orphaned), timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        if len(pending) == 2:
+            raise SuccessionError(f"nobody has handed over within {TIMEOUT_S:g} s")
+        if inheriting.done() and inheriting.exception() is None:
+            return inheriting.result()
+        if not orphaned.done():  # has the other end given up, or died?
+            await asyncio.wait((orphaned,), timeout=ORPHAN_TIMEOUT_S)
+        if not orphaned.done():
+            return inheriting.result()
+        log.warning("predecessor_died", clients=len(self._clients))
+        if self._numbers is not None:  # what it has sent can still be read
+            await asyncio.wait((inheriting,), timeout=ORPHAN_TIMEOUT_S)
+        return orphaned.result()
+
+    async def _watch_lock(self) -> int:
+        """The kernel tells nobody when a lock is free."""
+        while True:
+            descriptor = lock.take(self._lock_path)
+            if descriptor is not None:
+                return descriptor
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+    # ---------------------------------------------------------------- from the predecessor
+
+    async def _inherit(self) -> int:
+        """The lock, when everything is there."""
+        sock, _ = await self._loop.sock_accept(self._listener)
+        self._lane = lane = Lane(sock)
+        if not peer_pid(sock):
+            raise SuccessionError("a stranger wants to hand over")
+        introduction = await lane.expect(Introduction)
+        if (introduction.version, introduction.camera) != (SUCCESSION_VERSION, self._camera_id):
+            raise SuccessionError(f"the predecessor speaks version {introduction.version} of {introduction.camera!r}")
+        await lane.send(Prepared(endings=await self._prepare(introduction)))
+        self._numbers = await lane.expect(Numbers)
+        await self._receive_clients(lane)
+        await lane.send(Checked())
+        datagram, descriptor = await lane.receive()
+        if not isinstance(datagram, Commit) or descriptor is None:
+            raise SuccessionError(f"the predecessor says {type(datagram).__name__} and not Commit")
+        return descriptor
+
+    async def _prepare(self, introduction: Introduction) -> list[str]:
+        """Start what is watched; returns the streams whose sessions cannot go on."""
+        camera = await asyncio.shield(self.configured)
+        for stream in (camera.streams[name] for name in introduction.watched if name in camera.streams):
+            if encodes(stream.spec):
+                stream.pipeline.want()
+                self._warm.append(stream)
+            else:  # a film has its key frames where they are, so it begins anew when it goes on
+                await asyncio.to_thread(_rehearse, stream)
+        while any(stream.pipeline.state != RUNNING for stream in self._warm):
+            for stream in self._warm:
+                if stream.pipeline.state.startswith(FAILED):
+                    raise SuccessionError(f"{stream.spec.id}: {stream.pipeline.state.removeprefix(FAILED)}")
+            await camera.stream_change()
+        codecs = {name: stream.codec for name, stream in camera.streams.items()}
+        return [
+            name
+            for name, codec in introduction.streams.items()
+            if name not in codecs or (codec and codecs[name] and codec != codecs[name])
+        ]
+
+    async def _receive_clients(self, lane: Lane) -> None:
+        unsent: dict[int, bytes] = {}
+        received: dict[int, bytes] = {}
+        while True:
+            datagram, descriptor = await lane.receive()
+            if isinstance(datagram, MovingClient) and descriptor is not None:
+                self._clients.append((_joined(datagram, unsent, received), descriptor))
+                _check(datagram)
+                continue
+            if descriptor is not None:
+                os.close(descriptor)
+            match datagram:
+                case Part(handoff=handoff):
+                    unsent[handoff] = unsent.get(handoff, b"") + datagram.unsent
+                    received[handoff] = received.get(handoff, b"") + datagram.received
+                case Complete(clients=clients) if clients == len(self._clients):
+                    return
+                case _:
+                    raise SuccessionError(f"{type(datagram).__name__} does not fit after {len(self._clients)} clients")
+
+    # ---------------------------------------------------------------- the end
+
+    def _take_over(self, camera: LiveCamera) -> None:
+        numbers = self._numbers
+        streams = numbers.streams if numbers is not None else {}
+        for name, stream in camera.streams.items():
+            stream.go_on(streams.get(name))
+        sequences = {name: each.sequence for name, each in streams.items()}
+        now_ns = time.monotonic_ns()
+        for client, descriptor in self._clients:
+            camera.registry.resume(client, descriptor, sequences, now_ns)
+        for stream in self._warm:
+            stream.pipeline.unwant()  # those who watch want it by now, and it lingers
+        held_ms = round((time.monotonic_ns() - numbers.held_ns) / 1e6, 1) if numbers is not None else None
+        log.info("took_over", clients=len(self._clients), held_ms=held_ms)
+        self._clients.clear()
+
+    def _give_up(self) -> None:
+        """Every client is still the predecessor's."""
+        for _, descriptor in self._clients:
+            os.close(descriptor)
+        self._clients.clear()
+        if self._lane is not None:
+            self._lane.close()
+
+
+def _joined(client: MovingClient, unsent: dict[int, bytes], received: dict[int, bytes]) -> MovingClient:
+    """With what came in Parts."""
+    handoff = client.connection.handoff
+    if handoff not in unsent:
+        return client
+    rtsp = msgspec.structs.replace(client.rtsp, received=received.pop(handoff) + client.rtsp.received)
+    return msgspec.structs.replace(client, unsent=unsent.pop(handoff) + client.unsent, rtsp=rtsp)
+
+
+def _rehearse(stream: LiveStream) -> None:
+    try:
+        stream.pipeline.rehearse()
+    except (SourceError, EncoderError) as error:
+        raise SuccessionError(f"{stream.spec.id}: {error}") from None
+
+
+def _check(client: MovingClient) -> None:
+    """While the predecessor can still go on."""
+    if client.session:
+        try:
+            Session.from_export(client.session, time.monotonic_ns()).wipe()
+        except ValueError as error:
+            raise SuccessionError(f"a TLS session of the predecessor cannot be read: {error}") from None
