@@ -33,10 +33,10 @@ cdef struct StreamState:
     uint64_t frames, key_frames, packets, bytes, overflows
     uint32_t largest_key_frame
     int64_t last_key_frame_ns     # atomic
-    pthread_mutex_t pushing   # held while an access unit is on its way; guards the three that follow
+    pthread_mutex_t pushing   # held while an access unit is on its way; guards what follows
     bint held                 # nothing leaves: what is pushed is dropped
     bint key_frame_due        # nothing leaves but a key frame later than all before
-    int64_t newest_capture_ns
+    int64_t newest_capture_ns, newest_due_ns
     int64_t readers           # atomic; playing or about to
     Subscription *subscriptions[8]
     uint64_t subscription_count   # atomic

@@ -115,6 +115,7 @@ cdef int64_t push(StreamState *stream, const uint8_t *access_unit, size_t size, 
     if report_due:
         stream.last_report_ns = capture_ns
     stream.newest_capture_ns = max(stream.newest_capture_ns, capture_ns)
+    stream.newest_due_ns = max(stream.newest_due_ns, due_ns)
     stream.frames += 1
     stream.packets += access.packets
     stream.bytes += block.size
@@ -234,7 +235,8 @@ cdef class MediaStream:
         return StreamNumbers(
             ssrc=state.rtp.ssrc, sequence=state.rtp.sequence, timestamp_base=state.timestamp_base,
             ntp_offset_ns=state.ntp_offset_ns, packets=state.rtp.packets, octets=state.rtp.octets,
-            last_report_ns=state.last_report_ns, newest_capture_ns=state.newest_capture_ns, frames=state.frames,
+            last_report_ns=state.last_report_ns, newest_capture_ns=state.newest_capture_ns,
+            newest_due_ns=state.newest_due_ns, frames=state.frames,
             key_frames=state.key_frames, total_packets=state.packets, total_bytes=state.bytes,
         )
 

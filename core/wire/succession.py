@@ -58,7 +58,8 @@ class StreamNumbers(msgspec.Struct, frozen=True, kw_only=True):
     packets: int  # of sender reports, as the octets: modulo 2^32
     octets: int
     last_report_ns: int
-    newest_capture_ns: int  # of all that was sent: times go on after it
+    newest_capture_ns: int  # of all that was pushed: times go on after it
+    newest_due_ns: int = 0  # when the last of it is shown
     frames: int = 0
     key_frames: int = 0
     total_packets: int = 0

@@ -24,9 +24,11 @@ from camfleet.core.wire.succession import (
     MovingClient,
     Numbers,
     Prepared,
+    StreamNumbers,
 )
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
+from camfleet.workers.feed import encodes
 from camfleet.workers.pipeline import RUNNING
 
 from .errors import SuccessionError
@@ -111,11 +113,10 @@ class Predecessor:
             raise SuccessionError(f"the successor was not ready within {PREPARE_TIMEOUT_S:g} s") from None
 
     async def _hand_over(self, lane: Lane, prepared: Prepared) -> None:
-        began_ns = time.monotonic_ns()
         self.holding = True
         try:
             async with asyncio.timeout(HOLD_TIMEOUT_S):
-                await self._move_all(lane, prepared, began_ns)
+                await self._move_all(lane, prepared)
                 await lane.send(Commit(), self._lock)
         except BaseException as error:
             self._go_on()
@@ -127,14 +128,13 @@ class Predecessor:
         for _, descriptor in self._kept:
             os.close(descriptor)
         self._camera.retire()
-        held_ms = round((time.monotonic_ns() - began_ns) / 1e6, 1)
-        log.info("made_way", clients=len(self._kept), held_ms=held_ms)
+        log.info("made_way", clients=len(self._kept))
         self._kept.clear()
 
-    async def _move_all(self, lane: Lane, prepared: Prepared, began_ns: int) -> None:
-        numbers = {name: stream.media.hold() for name, stream in self._camera.streams.items()}
+    async def _move_all(self, lane: Lane, prepared: Prepared) -> None:
+        numbers = await self._hold()
         self._sequences = {name: number.sequence for name, number in numbers.items()}
-        await lane.send(Numbers(streams=numbers, held_ns=began_ns))
+        await lane.send(Numbers(streams=numbers, held_ns=time.monotonic_ns()))
         count = self._camera.registry.begin_move(self._has_left, prepared.endings)
         for _ in range(count):
             client, descriptor = await self._left.get()
@@ -143,6 +143,14 @@ class Predecessor:
                 await lane.send_client(client, descriptor)
         await lane.send(Complete(clients=len(self._kept)))
         await lane.expect(Checked)
+
+    async def _hold(self) -> dict[str, StreamNumbers]:
+        """All streams. What a film has pushed ahead is shown in its time before the others stand still."""
+        streams = self._camera.streams.items()
+        numbers = {name: stream.media.hold() for name, stream in streams if not encodes(stream.spec)}
+        shown_ns = max((number.newest_due_ns for number in numbers.values()), default=0)
+        await asyncio.sleep(max(0, shown_ns - time.monotonic_ns()) / 1e9)
+        return numbers | {name: stream.media.hold() for name, stream in streams if name not in numbers}
 
     def _has_left(self, client: MovingClient | None, descriptor: int) -> None:
         if self.holding:
