@@ -99,6 +99,9 @@ class Worker:
         self._timer.cancel()
         for errand in self._errands:
             errand.cancel()
+        for relative in (self._predecessor, self._successor):
+            if relative is not None:
+                relative.close()
         self._adopter.close()
         if self._camera is not None:
             await self._camera.close(deadline_s)

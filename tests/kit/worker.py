@@ -1,6 +1,7 @@
 """A real worker process with a fake supervisor, and an RTSP client on a socket."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -126,8 +127,9 @@ def start(supervisor: FakeSupervisor, worker: WorkerProcess, order: Configure | 
 class Player:
     """A client on a TCP connection, with an optional TLS session of its own after the handshake that never was."""
 
-    def __init__(self, sock: socket.socket, tls: Session | None = None) -> None:
+    def __init__(self, sock: socket.socket, tls: Session | None = None, url: str = URL) -> None:
         self.sock = sock
+        self.url = url
         self.elements: list[Element] = []
         self._tls = tls
         self._reader = InterleavedReader()
@@ -188,7 +190,7 @@ class Player:
     def first_request(self) -> bytes:
         """What the supervisor would have read."""
         self._cseq += 1
-        return request("DESCRIBE", URL, cseq=self._cseq)
+        return request("DESCRIBE", self.url, cseq=self._cseq)
 
     def log_in(self) -> None:
         """Read the answer to `first_request`."""
@@ -196,8 +198,9 @@ class Player:
         assert reply.status == 401
         self.nonce = nonce_of(reply)
 
-    def ask(self, method: str, url: str = URL, *fields: str) -> Reply:
+    def ask(self, method: str, url: str = "", *fields: str) -> Reply:
         self._cseq += 1
+        url = url or self.url
         session = [self._session] if self._session else []
         self.send(request(method, url, digest(method, url, self.nonce), *session, *fields, cseq=self._cseq))
         reply = self.reply()
@@ -211,7 +214,7 @@ class Player:
         described = self.ask("DESCRIBE")
         assert described.status == 200, described
         assert b"sprop-parameter-sets=" in described.body
-        setup = self.ask("SETUP", URL + "/trackID=0", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        setup = self.ask("SETUP", self.url + "/trackID=0", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
         assert setup.status == 200, setup
         play = self.ask("PLAY")
         assert play.status == 200, play
@@ -221,6 +224,15 @@ class Player:
         """So many more RTP packets."""
         wanted = len(self.packets) + count
         self.read_until(lambda: len(self.packets) >= wanted, "RTP packets")
+
+
+def tls_pair(suite: int = 0x1301) -> tuple[Session, Session]:
+    """Both ends of a TLS 1.3 connection after a handshake that never was."""
+    ours, theirs = secrets.token_bytes(32), secrets.token_bytes(32)
+    return (
+        Session.from_secrets(version=0x0304, suite=suite, sending_secret=ours, receiving_secret=theirs),
+        Session.from_secrets(version=0x0304, suite=suite, sending_secret=theirs, receiving_secret=ours),
+    )
 
 
 def adopted(supervisor: FakeSupervisor, handoff: int = 1) -> Player:

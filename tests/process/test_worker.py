@@ -2,7 +2,6 @@
 
 import array
 import os
-import secrets
 import select
 import signal
 import socket
@@ -15,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from camfleet.core.net import fdpass
-from camfleet.core.tls.session import Session
 from camfleet.core.wire import CameraSpec, FileLive, HandoffRecord, StreamSpec
 from camfleet.core.wire.control import (
     EXIT_BOOT_FAILED,
@@ -43,7 +41,7 @@ from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import RTCPPacket, holes
 from tests.kit.rtsp import digest, request
 from tests.kit.supervisor import FakeSupervisor, connection, readers_of
-from tests.kit.worker import CAMERA, PROBE, URL, Player, WorkerProcess, adopted, configure, probe, start
+from tests.kit.worker import CAMERA, PROBE, URL, Player, WorkerProcess, adopted, configure, probe, start, tls_pair
 
 RTCP_SENDER_REPORT, RTCP_BYE = 200, 203
 
@@ -188,15 +186,6 @@ def test_an_adopted_connection_plays(supervisor: FakeSupervisor) -> None:
         assert player.ask("TEARDOWN").status == 200
         assert any(isinstance(e, RTCPPacket) and e.packet_type == RTCP_BYE for e in player.elements)
     assert supervisor.expect(Ended).handoff == 1
-
-
-def tls_pair(suite: int = 0x1301) -> tuple[Session, Session]:
-    """Both ends of a TLS 1.3 connection after a handshake that never was."""
-    ours, theirs = secrets.token_bytes(32), secrets.token_bytes(32)
-    return (
-        Session.from_secrets(version=0x0304, suite=suite, sending_secret=ours, receiving_secret=theirs),
-        Session.from_secrets(version=0x0304, suite=suite, sending_secret=theirs, receiving_secret=ours),
-    )
 
 
 def test_an_adopted_tls_connection_plays(worker: WorkerProcess, supervisor: FakeSupervisor) -> None:

@@ -1,20 +1,14 @@
 """Two real workers of one camera, the supervisor played by the test: the second takes over from the first."""
 
-import os
-import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
-from camfleet.core.wire import CameraSpec
-from camfleet.core.wire.control import Adopted, Hello, MakeWay, Stop, SuccessionFailed
+from camfleet.core.wire.control import Hello, MakeWay, Stop
 
-from tests.kit.interleaved import frames, holes, is_key_frame
-from tests.kit.supervisor import TIMEOUT_S, FakeSupervisor, connection
-from tests.kit.worker import CAMERA, URL, Player, WorkerProcess, adopted, configure, start
-from tests.kit.wait import wait_for
+from tests.kit.interleaved import holes
+from tests.kit.supervisor import FakeSupervisor
+from tests.kit.worker import WorkerProcess, adopted, start
 
 Starter = Callable[..., WorkerProcess]
 

@@ -50,6 +50,8 @@ class Lane:
         return cls(sock)
 
     def close(self) -> None:
+        if self._socket.fileno() < 0:
+            return
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()

@@ -73,29 +73,32 @@ class Predecessor:
             prepared = await self._prepare(self._lane)
             await self._hand_over(self._lane, prepared)
         except BaseException:
-            self._lane.close()
+            self.close()
             raise
 
     async def forward(self, refused: Callable[[Connection, str], object]) -> None:
         """After the commit, for ever: what comes late."""
         assert self._lane is not None
         while True:
-            handoff = await self._late.get()
-            record = handoff.record
-            try:
-                await self._lane.send(
-                    Latecomer(
-                        connection=handoff.connection,
-                        received=handoff.received,
-                        session=record.session,
-                        unread=record.unread,
-                    ),
-                    handoff.descriptor,
-                )
-            except SuccessionError as error:
-                refused(handoff.connection, str(error))
-            finally:
-                os.close(handoff.descriptor)
+            await self._forward(self._lane, await self._late.get(), refused)
+
+    def close(self) -> None:
+        """Nothing more goes to the successor."""
+        if self._lane is not None:
+            self._lane.close()
+            self._lane = None
+
+    async def _forward(self, lane: Lane, handoff: Handoff, refused: Callable[[Connection, str], object]) -> None:
+        connection, received, record, descriptor = handoff
+        try:
+            await lane.send(
+                Latecomer(connection=connection, received=received, session=record.session, unread=record.unread),
+                descriptor,
+            )
+        except SuccessionError as error:
+            refused(connection, str(error))
+        finally:
+            os.close(descriptor)
 
     async def _prepare(self, lane: Lane) -> Prepared:
         streams = self._camera.streams

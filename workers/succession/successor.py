@@ -102,7 +102,12 @@ class Successor:
                     yield Handoff(datagram.connection, datagram.received, record, descriptor)
                 elif descriptor is not None:
                     os.close(descriptor)
-        self._lane.close()
+
+    def close(self) -> None:
+        """Nothing more comes from the predecessor."""
+        if self._lane is not None:
+            self._lane.close()
+            self._lane = None
 
     # ---------------------------------------------------------------- who has the lock
 
@@ -212,8 +217,7 @@ class Successor:
         for _, descriptor in self._clients:
             os.close(descriptor)
         self._clients.clear()
-        if self._lane is not None:
-            self._lane.close()
+        self.close()
 
 
 def _joined(client: MovingClient, unsent: dict[int, bytes], received: dict[int, bytes]) -> MovingClient:
