@@ -11,6 +11,7 @@ from camfleet.core.net.fanout import FanOut
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire import HandoffRecord, StreamSpec
 from camfleet.core.wire.control import Configure, HandBack, Message
+from camfleet.core.wire.succession import StreamNumbers
 
 from .clockmap import unix_offset_ns
 from .feed import encodes
@@ -36,9 +37,10 @@ class LiveCamera:
         held: bool = False,
     ) -> None:
         """`failed` is called when the engine ends by itself: nothing can be served then. `held`: nothing of the streams
-        leaves before their `go_on`."""
+        leaves before `go_on`."""
         self._loop = asyncio.get_running_loop()
         self._failed = failed
+        self._held = held
         self._id = order.camera.id
         self._offset_ns = unix_offset_ns()
         self._fanout = FanOut()
@@ -46,9 +48,6 @@ class LiveCamera:
         self.registry = Registry(
             order, self._fanout, self._streams, time.monotonic_ns(), news=news, hand_back=hand_back
         )
-        if held:
-            for stream in self._streams.values():
-                stream.media.hold()
         self._empty = asyncio.Event()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -64,6 +63,12 @@ class LiveCamera:
     @property
     def streams(self) -> Mapping[str, LiveStream]:
         return self._streams
+
+    def go_on(self, numbers: Mapping[str, StreamNumbers]) -> None:
+        """With these, after `held`; streams that have none begin."""
+        self._held = False
+        for name, stream in self._streams.items():
+            stream.go_on(numbers.get(name))
 
     async def stream_change(self) -> None:
         """Until the next change of a pipeline's state or description."""
@@ -109,6 +114,8 @@ class LiveCamera:
 
     def _build(self, spec: StreamSpec, camera_name: str) -> LiveStream:
         media = MediaStream(ntp_offset_ns=self._offset_ns, cname=self._id.encode(), join=join_mode(spec))
+        if self._held:
+            media.hold()
         self._fanout.add_stream(media)
         pipeline = StreamPipeline(
             spec,

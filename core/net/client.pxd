@@ -19,7 +19,7 @@ cdef enum:
     UNCONSUMED_MAX = 16_384 + 65_536
     RTCP_SIZE_MAX = 2_048                   # interleaved frames over this are skipped unread (RTCP is far smaller)
     UNREAD_REPLIES_MAX = 2 * 1024 * 1024    # RTSP text that a client does not read: it is closed
-    BACKLOG_MAX = 2 * 1024 * 1024           # of frames that a slow reader takes along when it moves to another process
+    BACKLOG_MAX = 256 * 1024                # of frames that a slow reader takes along when it moves to another process
     TURN_SIZE = 256 * 1024                  # of media for one client with much to catch up, before it is others' turn
     # What a socket may hold that the peer has not acknowledged; a slow reader costs this and the rest of one frame.
     SEND_BUFFER_MIN = 512 * 1024

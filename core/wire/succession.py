@@ -38,14 +38,11 @@ class Datagram(msgspec.Struct, frozen=True, tag=True, tag_field="t"):
 class Introduction(Datagram, frozen=True, kw_only=True):
     version: int
     camera: str
-    streams: dict[str, str]  # id: codec, empty as long as it is not known
-    watched: list[str]  # those that run now, as somebody wants them
+    watched: list[str]  # streams that run now, as somebody wants them
 
 
 class Prepared(Datagram, frozen=True, kw_only=True):
-    """`endings`: streams whose sessions cannot go on, as their codec is another one now or they are no more."""
-
-    endings: list[str] = []
+    pass
 
 
 class StreamNumbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +132,7 @@ class MovingClient(Datagram, frozen=True, kw_only=True):
     unsent: bytes  # must leave before anything else; sealed, if the connection is
     engine: ReaderState
     rtsp: RTSPState
+    bound: str  # the stream of which the client was told last; empty: none yet
     rtp_channel: int
     paused: bool
     since_ns: int  # when the client came to the camera

@@ -1,7 +1,7 @@
 """All clients of the camera: who is who, limits, deadlines, and the way of engine events to their sessions."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 import msgspec
@@ -161,13 +161,12 @@ class Registry:
         self._handoffs.add(session.connection.handoff)
         return session
 
-    def begin_move(self, moved: Callable[[MovingClient | None, int], None], endings: Collection[str]) -> int:
+    def begin_move(self, moved: Callable[[MovingClient | None, int], None]) -> int:
         """Nobody is answered any more: each client goes to `moved`, its descriptor too; None: it has ended instead.
-        Returns how many that are. Sessions of the streams in `endings` stay, and who is leaving already."""
+        Returns how many that are; who is leaving already stays."""
         self._moved = moved
         with self.fanout:
-            stay = [session for session in self._sessions.values() if session.stream not in endings]
-            return sum(session.begin_move() for session in stay)
+            return sum(session.begin_move() for session in self._sessions.values())
 
     def resume(self, client: MovingClient, descriptor: int, sequences: Mapping[str, int], now_ns: int) -> None:
         """Go on with a client of another worker, its media at these packets. The descriptor is taken or closed."""
@@ -190,6 +189,8 @@ class Registry:
         self._seats += rtsp.session_id is not None  # whatever the limit is now
         if rtsp.user and not self._authenticator.knows(rtsp.user):
             log.info("revoked", peer=client.connection.peer, user=rtsp.user)
+            session.close()
+        elif client.bound and client.bound not in self._streams:
             session.close()
         else:
             sequence = sequences.get(rtsp.stream or "", 0)

@@ -204,6 +204,7 @@ class RTSPSession:
             unsent=moved.unsent,
             engine=moved.state,
             rtsp=export_connection(self._rtsp),
+            bound=self._bound.spec.id if self._bound is not None else "",
             rtp_channel=self._rtp_channel,
             paused=self.paused,
             since_ns=self.since_ns,
@@ -213,6 +214,7 @@ class RTSPSession:
         """Go on as the other one did, its media with the packet of this number; `waiting` has no answer yet."""
         self.paused, self.since_ns = client.paused, client.since_ns
         self._rtp_channel = client.rtp_channel
+        self._bound = self._camera.stream(client.bound) if client.bound else None
         self._is_stranger = self._rtsp.user is None
         self._received_before = len(client.rtsp.received)
         if self._rtsp.state is State.PLAYING and self._rtsp.stream is not None:

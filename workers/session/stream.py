@@ -75,12 +75,6 @@ class LiveStream:
             )
         return self._sdp
 
-    @property
-    def codec(self) -> str:
-        """Empty as long as it is not known."""
-        description = self.pipeline.description
-        return description.codec if description else ""
-
     def go_on(self, numbers: StreamNumbers | None = None) -> None:
         """As MediaStream.go_on; what was measured belongs to other numbers."""
         if numbers is not None:
@@ -106,7 +100,7 @@ class LiveStream:
             id=self.spec.id,
             kind=self.spec.kind,
             state=self.pipeline.state,
-            codec=self.codec,
+            codec=description.codec if description else "",
             width=description.width if description else 0,
             height=description.height if description else 0,
             fps=round(fps, 2),

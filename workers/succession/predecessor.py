@@ -70,8 +70,8 @@ class Predecessor:
         """Raises SuccessionError when nothing has changed."""
         self._lane = Lane.connect(heir_path(run_dir, successor), successor)
         try:
-            prepared = await self._prepare(self._lane)
-            await self._hand_over(self._lane, prepared)
+            await self._prepare(self._lane)
+            await self._hand_over(self._lane)
         except BaseException:
             self.close()
             raise
@@ -100,26 +100,24 @@ class Predecessor:
         finally:
             os.close(descriptor)
 
-    async def _prepare(self, lane: Lane) -> Prepared:
-        streams = self._camera.streams
+    async def _prepare(self, lane: Lane) -> None:
         introduction = Introduction(
             version=SUCCESSION_VERSION,
             camera=self._camera_id,
-            streams={name: stream.codec for name, stream in streams.items()},
-            watched=[name for name, stream in streams.items() if stream.pipeline.state == RUNNING],
+            watched=[name for name, stream in self._camera.streams.items() if stream.pipeline.state == RUNNING],
         )
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 await lane.send(introduction)
-                return await lane.expect(Prepared)
+                await lane.expect(Prepared)
         except TimeoutError:
             raise SuccessionError(f"the successor was not ready within {PREPARE_TIMEOUT_S:g} s") from None
 
-    async def _hand_over(self, lane: Lane, prepared: Prepared) -> None:
+    async def _hand_over(self, lane: Lane) -> None:
         self.holding = True
         try:
             async with asyncio.timeout(HOLD_TIMEOUT_S):
-                await self._move_all(lane, prepared)
+                await self._move_all(lane)
                 await lane.send(Commit(), self._lock)
         except BaseException as error:
             self._go_on()
@@ -134,11 +132,11 @@ class Predecessor:
         log.info("made_way", clients=len(self._kept))
         self._kept.clear()
 
-    async def _move_all(self, lane: Lane, prepared: Prepared) -> None:
+    async def _move_all(self, lane: Lane) -> None:
         numbers = await self._hold()
         self._sequences = {name: number.sequence for name, number in numbers.items()}
         await lane.send(Numbers(streams=numbers, held_ns=time.monotonic_ns()))
-        count = self._camera.registry.begin_move(self._has_left, prepared.endings)
+        count = self._camera.registry.begin_move(self._has_left)
         for _ in range(count):
             client, descriptor = await self._left.get()
             if client is not None:

@@ -145,7 +145,8 @@ class Successor:
         introduction = await lane.expect(Introduction)
         if (introduction.version, introduction.camera) != (SUCCESSION_VERSION, self._camera_id):
             raise SuccessionError(f"the predecessor speaks version {introduction.version} of {introduction.camera!r}")
-        await lane.send(Prepared(endings=await self._prepare(introduction)))
+        await self._prepare(introduction)
+        await lane.send(Prepared())
         self._numbers = await lane.expect(Numbers)
         await self._receive_clients(lane)
         await lane.send(Checked())
@@ -154,8 +155,8 @@ class Successor:
             raise SuccessionError(f"the predecessor says {type(datagram).__name__} and not Commit")
         return descriptor
 
-    async def _prepare(self, introduction: Introduction) -> list[str]:
-        """Start what is watched; returns the streams whose sessions cannot go on."""
+    async def _prepare(self, introduction: Introduction) -> None:
+        """Start what is watched."""
         camera = await asyncio.shield(self.configured)
         for stream in (camera.streams[name] for name in introduction.watched if name in camera.streams):
             if encodes(stream.spec):
@@ -168,12 +169,6 @@ class Successor:
                 if stream.pipeline.state.startswith(FAILED):
                     raise SuccessionError(f"{stream.spec.id}: {stream.pipeline.state.removeprefix(FAILED)}")
             await camera.stream_change()
-        codecs = {name: stream.codec for name, stream in camera.streams.items()}
-        return [
-            name
-            for name, codec in introduction.streams.items()
-            if name not in codecs or (codec and codecs[name] and codec != codecs[name])
-        ]
 
     async def _receive_clients(self, lane: Lane) -> None:
         unsent: dict[int, bytes] = {}
@@ -200,8 +195,7 @@ class Successor:
     def _take_over(self, camera: LiveCamera) -> None:
         numbers = self._numbers
         streams = numbers.streams if numbers is not None else {}
-        for name, stream in camera.streams.items():
-            stream.go_on(streams.get(name))
+        camera.go_on(streams)
         sequences = {name: each.sequence for name, each in streams.items()}
         now_ns = time.monotonic_ns()
         for client, descriptor in self._clients:

@@ -72,6 +72,16 @@ def packets_of(elements: Sequence[Element]) -> list[RTPPacket]:
     return [element for element in elements if isinstance(element, RTPPacket)]
 
 
+def last_number(number: int) -> Callable[[Sequence[Element]], bool]:
+    """Stop when the frame with this number has ended."""
+
+    def enough(found: Sequence[Element]) -> bool:
+        packets = packets_of(found)
+        return bool(packets) and packets[-1].marker and numbers_of(frames(packets)[-1]) == [number]
+
+    return enough
+
+
 def numbers_of(packets: list[RTPPacket]) -> list[int]:
     """Of the frames, as access_units writes them."""
     found = [int(packet.payload.partition(b"frame")[2][:8] or b"-1") for packet in packets]
@@ -143,13 +153,15 @@ def test_frames_of_the_last_moment_leave_before_the_client_does(old: Rig, new: R
     old.push(key=True)
     client, sock = old.connect()
     play(old, client)
+    packets: list[RTPPacket] = []
     for _ in range(20):
         old.push(count=2)
         new.stream.hold()
         client = move(old, new, client)
+        packets += packets_of(read_until(sock, InterleavedReader(), last_number(new.number - 1)))
         old, new = new, old
-    found = read_until(sock, InterleavedReader(), lambda found: len(frames(packets_of(found))) == 61)
-    assert holes(packets_of(found)) == 0
+    assert len(frames(packets)) == 61
+    assert holes(packets) == 0
 
 
 def test_frames_whose_time_has_not_come_leave_before_the_client_does(old: Rig, new: Rig) -> None:
@@ -225,7 +237,7 @@ def test_a_backlog_that_is_too_large_is_given_up_and_the_picture_begins_with_the
     old.push(count=4, size=900_000)
     numbers = old.stream.hold()
     moved = move_out(old, client)
-    assert 1_500_000 < len(moved.unsent) < 4_000_000
+    assert len(moved.unsent) < 400_000
     assert moved.state.frames_skipped > 0
     new.stream.go_on(numbers)
     new.push(key=True)
