@@ -28,6 +28,7 @@ from camfleet.core.tls.move cimport session_import
 from camfleet.core.tls.session cimport TLSSession
 
 from camfleet.core.net import huge_pages
+from camfleet.core.rtp.packetizer import CODECS
 from camfleet.core.tls.session import alert_name
 from camfleet.core.wire.succession import ReaderState
 
@@ -74,8 +75,8 @@ cdef object moved_from_item(Item *item):
     cdef const uint8_t *frame = unread + head.unread_size
     cdef const uint8_t *unsent = frame + head.frame_size
     state = ReaderState(
-        frame=frame[:head.frame_size], skip=head.skip, fraction_lost=head.fraction_lost, bytes_sent=head.bytes_sent,
-        bytes_received=head.bytes_received, bytes_acknowledged=head.bytes_acknowledged, frames_sent=head.frames_sent,
+        frame=frame[:head.frame_size], skip=head.skip, codec=CODECS[head.codec], fraction_lost=head.fraction_lost,
+        bytes_sent=head.bytes_sent, bytes_received=head.bytes_received, bytes_acknowledged=head.bytes_acknowledged, frames_sent=head.frames_sent,
         frames_skipped=head.frames_skipped, key_updates=head.key_updates, last_alive_ns=head.last_alive_ns,
         last_progress_ns=head.last_progress_ns,
     )
@@ -94,7 +95,7 @@ cdef int restore(Client *client, state: ReaderState) except -1:
             raise MemoryError
         memcpy(client.frame, &frame[0], <size_t> frame.shape[0])
         client.frame_size = <uint32_t> frame.shape[0]
-    client.skip, client.fraction_lost = state.skip, state.fraction_lost
+    client.skip, client.codec, client.fraction_lost = state.skip, <uint8_t> codec_of(state.codec), state.fraction_lost
     client.bytes_sent, client.bytes_received = state.bytes_sent, state.bytes_received
     client.bytes_acknowledged = state.bytes_acknowledged
     client.frames_sent, client.frames_skipped = state.frames_sent, state.frames_skipped

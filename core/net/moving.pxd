@@ -12,7 +12,7 @@ cdef struct MovedClient:
     size_t frame_size         # the beginning of an interleaved frame
     size_t unsent_size        # must leave before anything else
     uint32_t skip
-    uint8_t fraction_lost
+    uint8_t codec, fraction_lost
     uint64_t bytes_sent, bytes_received, frames_sent, frames_skipped
     int64_t bytes_acknowledged
     uint32_t key_updates

@@ -28,7 +28,7 @@ cdef Item *describe(const Client *client, const uint8_t *session, size_t session
     cdef size_t tail = client.tail_size - client.tail_offset
     head.session_size, head.unread_size, head.frame_size = session_size, client.unread_size, client.frame_size
     head.unsent_size = partial + tail
-    head.skip, head.fraction_lost = client.skip, client.fraction_lost
+    head.skip, head.codec, head.fraction_lost = client.skip, client.codec, client.fraction_lost
     head.bytes_sent, head.bytes_received = client.bytes_sent, client.bytes_received
     head.frames_sent, head.frames_skipped = client.frames_sent, client.frames_skipped
     head.bytes_acknowledged = client.bytes_acknowledged

@@ -233,7 +233,7 @@ cdef class MediaStream:
             state.held = True
             pthread_mutex_unlock(&state.pushing)
         return StreamNumbers(
-            ssrc=state.rtp.ssrc, sequence=state.rtp.sequence, timestamp_base=state.timestamp_base,
+            codec=self.codec, ssrc=state.rtp.ssrc, sequence=state.rtp.sequence, timestamp_base=state.timestamp_base,
             ntp_offset_ns=state.ntp_offset_ns, packets=state.rtp.packets, octets=state.rtp.octets,
             last_report_ns=state.last_report_ns, newest_capture_ns=state.newest_capture_ns,
             newest_due_ns=state.newest_due_ns, frames=state.frames,

@@ -48,6 +48,7 @@ class Prepared(Datagram, frozen=True, kw_only=True):
 class StreamNumbers(msgspec.Struct, frozen=True, kw_only=True):
     """Where the RTP stream of a MediaStream stands, so that another one goes on with its next packet (RFC 3550 5.1)."""
 
+    codec: str = "h264"
     ssrc: int
     sequence: int  # of the next packet
     timestamp_base: int
@@ -73,6 +74,7 @@ class ReaderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     frame: bytes = b""  # the beginning of an interleaved frame of the client's
     skip: int = 0  # bytes still to come of one that is not looked at
+    codec: str = ""  # that it counts on; empty: it takes what comes
     fraction_lost: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -133,6 +135,7 @@ class MovingClient(Datagram, frozen=True, kw_only=True):
     engine: ReaderState
     rtsp: RTSPState
     bound: str  # the stream of which the client was told last; empty: none yet
+    described: tuple[str, str] = ("", "")  # by DESCRIBE: a stream and its codec
     rtp_channel: int
     paused: bool
     since_ns: int  # when the client came to the camera

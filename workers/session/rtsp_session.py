@@ -205,6 +205,7 @@ class RTSPSession:
             engine=moved.state,
             rtsp=export_connection(self._rtsp),
             bound=self._bound.spec.id if self._bound is not None else "",
+            described=self._described,
             rtp_channel=self._rtp_channel,
             paused=self.paused,
             since_ns=self.since_ns,
@@ -215,6 +216,7 @@ class RTSPSession:
         self.paused, self.since_ns = client.paused, client.since_ns
         self._rtp_channel = client.rtp_channel
         self._bound = self._camera.stream(client.bound) if client.bound else None
+        self._described = client.described
         self._is_stranger = self._rtsp.user is None
         self._received_before = len(client.rtsp.received)
         if self._rtsp.state is State.PLAYING and self._rtsp.stream is not None:

@@ -10,7 +10,7 @@ from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
 from camfleet.core.wire.succession import StreamNumbers
 from camfleet.workers.feed import encodes
-from camfleet.workers.pipeline import StreamPipeline
+from camfleet.workers.pipeline import IDLE, StreamPipeline
 
 # Ticks (seconds) over which bit rate and frame rate are measured: at least one key frame of a usual GOP is inside.
 MEASURED_TICKS = 4
@@ -79,6 +79,8 @@ class LiveStream:
         """As MediaStream.go_on; what was measured belongs to other numbers."""
         if numbers is not None:
             self._measured.clear()
+            if self.pipeline.state == IDLE:
+                self.media.codec = numbers.codec  # what clients have been told; one that runs knows better
             self.pipeline.begin_after(numbers.newest_capture_ns)
         self.media.go_on(numbers)
 
