@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
+from OpenSSL._util import lib
 
 from .client_certificate import UserRule
 
@@ -26,6 +27,11 @@ TLS_1_2_SUITES = (
     b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 )
+
+# The library's own choice without P-521, X448 and FFDHE, which no client needs and which cost a handshake up to five
+# times as much (docs/decisions/0020). A client is asked for a second try to get one before a "/", not before a ":".
+# OpenSSL knows that, and ML-KEM, since 3.5.
+GROUPS = b"X25519MLKEM768/X25519:P-256/P-384" if SSL.OPENSSL_VERSION_NUMBER >= 0x30500000 else b"X25519:P-256:P-384"
 
 _CLIENT_LABEL = b"CLIENT_TRAFFIC_SECRET_0"
 _SERVER_LABEL = b"SERVER_TRAFFIC_SECRET_0"
@@ -159,8 +165,11 @@ def _context(policy: Policy) -> SSL.Context:
     context.set_cipher_list(TLS_1_2_SUITES)
     context.set_tls13_ciphersuites(TLS_1_3_SUITES)
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-    # Resumption by ticket only: a cache would keep secrets. Early data stays off, as is the library's default. The
-    # groups are the library's too: X25519MLKEM768 first where it has it (OpenSSL 3.5).
+    # pyOpenSSL has no door for this. Where it is not (cryptography 46), or one of the groups, the library's list stays.
+    choose_groups = getattr(lib, "SSL_CTX_set1_curves_list", None)
+    if choose_groups is not None and choose_groups(context._context, GROUPS) != 1:
+        lib.ERR_clear_error()
+    # Resumption by ticket only: a cache would keep secrets. Early data stays off, as is the library's default.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_keylog_callback(_on_secret)
     context.set_info_callback(_on_progress)

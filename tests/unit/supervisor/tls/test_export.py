@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 from camfleet.core.tls import Session
-from camfleet.supervisor.tls import Driver, ServerContext, export
+from camfleet.supervisor.tls import Driver, HandshakeError, ServerContext, export
 from camfleet.supervisor.tls.export import SUITES, key_block, prf
 from OpenSSL import SSL
 from OpenSSL._util import lib
@@ -79,6 +79,33 @@ def test_what_may_be_shown(context: ServerContext) -> None:
 def test_x25519_for_a_client_without_mlkem(context: ServerContext) -> None:
     _, info = establish(context, SystemClient())
     assert info.group == "x25519"
+
+
+# What a client offers; before the first ":" what it sends a share of.
+@pytest.mark.parametrize(
+    ("offered", "group"),
+    [
+        ("X25519MLKEM768:X25519", "X25519MLKEM768"),
+        ("X25519:X25519MLKEM768", "X25519MLKEM768"),
+        ("X25519:P-256", "x25519"),
+        ("P-256:X25519", "secp256r1"),
+        ("P-384", "secp384r1"),
+        ("P-521:X448:P-384", "secp384r1"),
+    ],
+)
+def test_groups(context: ServerContext, offered: str, group: str) -> None:
+    client = BundledClient()
+    assert lib.SSL_set1_curves_list(client.tls._ssl, offered.encode()) == 1
+    _, info = establish(context, client)
+    assert info.group == group
+
+
+@pytest.mark.parametrize("group", ["P-521", "X448", "ffdhe3072"])
+def test_groups_that_cost_more_and_gain_nothing(context: ServerContext, group: str) -> None:
+    client = BundledClient()
+    assert lib.SSL_set1_curves_list(client.tls._ssl, group.encode()) == 1
+    with pytest.raises(HandshakeError, match="no suitable key share"):
+        establish(context, client)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31mb", "a b", "ä", 'a"b'])
