@@ -25,8 +25,8 @@ PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 SELF_SIGNED_DAYS = 397
 ISSUED_DAYS = 90
 ROOT_DAYS = 3652  # ten years
-# Everything begins a day early, for clients whose clock is behind or in another zone.
-BACKDATED = timedelta(days=1)
+# Everything begins a day early, or a tenth of its lifetime, for clients whose clock is behind or in another zone.
+_BACKDATED = timedelta(days=1)
 
 _RSA_SIZE = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
 _MAX_COMMON_NAME = 64  # RFC 5280 A.1, ub-common-name
@@ -90,10 +90,12 @@ def certificate_pem(certificate: x509.Certificate) -> bytes:
 
 
 def self_signed(key: PrivateKey, subject: Subject, now: datetime, days: int = SELF_SIGNED_DAYS) -> x509.Certificate:
-    """Of a TLS server. `days`: in all, the backdated one among them."""
+    """Of a TLS server."""
     name = _common_name("camfleet")
-    builder = _builder(name, name, key.public_key(), now, days=days - BACKDATED.days)
-    return _with(builder, _server_extensions(key.public_key(), subject)).sign(key, hashes.SHA256())
+    # RFC 5280 4.2.1.1 lets it be left out here; rustls and others of the stricter kind want it all the same.
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    extensions = [*_server_extensions(key.public_key(), subject), (authority, False)]
+    return _with(_builder(name, name, key.public_key(), now, days), extensions).sign(key, hashes.SHA256())
 
 
 def signing_request(key: PrivateKey, subject: Subject) -> x509.CertificateSigningRequest:
@@ -135,15 +137,17 @@ def issued(
 def _builder(
     name: x509.Name, issuer: x509.Name, public: PublicKey, now: datetime, days: int, latest: datetime | None = None
 ) -> x509.CertificateBuilder:
-    end = now + timedelta(days=days)
+    """`days`: in all, those before `now` among them."""
+    lifetime = timedelta(days=days)
+    begin = now - min(_BACKDATED, lifetime / 10)
     return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(min(end, latest or end))
+        .not_valid_before(begin)
+        .not_valid_after(min(begin + lifetime, latest or begin + lifetime))
     )
 
 

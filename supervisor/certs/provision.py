@@ -68,7 +68,7 @@ def renew(store: Store, authority: Authority, identity: str, now: datetime) -> G
 
 def _renewed(old: Description, authority: Authority, identity: str, now: datetime) -> Pair:
     """The same names, kind of key and lifetime."""
-    lifetime = timedelta(seconds=old.not_after_unix_s - old.not_before_unix_s) - issue.BACKDATED
+    lifetime = timedelta(seconds=old.not_after_unix_s - old.not_before_unix_s)
     material = authority.issue(
         issue.parse_subject(old.names), now, key_type=key_type(old), days=max(1, round(lifetime / timedelta(days=1)))
     )

@@ -18,6 +18,7 @@ from camfleet.supervisor.certs.issue import (
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from tests.kit.openssl import openssl, verifies
 
@@ -68,6 +69,19 @@ def test_openssl_finds_no_fault_in_a_self_signed_one(tmp_path: Path, key_type: K
     assert leaf.not_valid_before_utc < NOW - timedelta(hours=14), "a client's clock in any time zone"
 
 
+def test_a_strict_verifier_finds_no_fault_in_a_self_signed_one() -> None:
+    """That of the cryptography package, which wants all of RFC 5280 and of the CA/Browser Forum's rules."""
+    leaf = self_signed(new_key("ecdsa"), SUBJECT, NOW)
+    verifier = PolicyBuilder().store(Store([leaf])).build_server_verifier(x509.DNSName("cams.example.org"))
+    assert verifier.verify(leaf, []) == [leaf]
+
+
+def test_a_lifetime_of_a_day_has_not_gone_by_when_it_begins() -> None:
+    leaf = self_signed(new_key("ecdsa"), SUBJECT, NOW, days=1)
+    assert NOW - leaf.not_valid_before_utc == timedelta(hours=2.4)
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == timedelta(days=1)
+
+
 @pytest.mark.parametrize("key_type", ["ecdsa", "rsa"])
 def test_openssl_finds_no_fault_in_a_request(tmp_path: Path, key_type: KeyType) -> None:
     key = new_key(key_type)
@@ -96,10 +110,11 @@ def test_openssl_finds_no_fault_in_an_issued_one(tmp_path: Path, root_type: KeyT
     assert verifies(root_path, leaf_path, "-verify_hostname", "cams.example.org")
     assert verifies(root_path, leaf_path, "-verify_ip", "192.0.2.7")
     assert not verifies(root_path, leaf_path, "-verify_ip", "192.0.2.8")
-    at = str(int((NOW + timedelta(days=91)).timestamp()))
+    at = str(int((NOW + timedelta(days=90)).timestamp()))
     assert not verifies(root_path, leaf_path, "-attime", at)
-    assert openssl("x509", "-in", leaf_path, "-noout", "-checkend", str(89 * 86400)).returncode == 0
-    assert openssl("x509", "-in", root_path, "-noout", "-checkend", str(3651 * 86400)).returncode == 0
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == timedelta(days=90)
+    assert openssl("x509", "-in", leaf_path, "-noout", "-checkend", str(88 * 86400)).returncode == 0
+    assert openssl("x509", "-in", root_path, "-noout", "-checkend", str(3650 * 86400)).returncode == 0
 
 
 def test_the_words_of_an_issued_one() -> None:
