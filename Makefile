@@ -4,6 +4,7 @@
 # make soak-slow   200 readers, 20 of them slow and 5 that never read
 # make soak-certificates  30 changes of certificates in a minute, under handshakes as fast as they come
 # make soak-churn  half an hour of readers that come and go
+# make scan-tls    what testssl.sh and sslyze find, into docs/tls-scan.md; 12 minutes
 # make bench-micro the benchmarks of single steps
 # make bench-compare  the same of this commit and of its base, as ratios
 # make bench       camfleet beside a floor and gst-rtsp-server, into bench/results/side-by-side.md; some of it, to the
@@ -35,7 +36,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. 
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-density bench-glass bench-memory soak-slow soak-churn soak-certificates lint dist clean debian-build debian-bench debian-test bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-density bench-glass bench-memory soak-slow soak-churn soak-certificates scan-tls lint dist clean debian-build debian-bench debian-test debian-scan bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -54,6 +55,14 @@ soak-churn: debian-test $(STATE)/installed .make/test-requirements
 
 soak-certificates: debian-test $(STATE)/installed .make/test-requirements
 	CAMFLEET_CERTIFICATES_S=60 $(BIN)/python -m pytest tests/process/test_certificate_changes.py -s $(ARGS)
+
+scan-tls: debian-scan $(STATE)/installed .make/test-requirements .make/sslyze/bin/sslyze
+	$(BIN)/python -m tests.interop.tls_scan --sslyze .make/sslyze/bin/sslyze $(ARGS)
+
+# In an environment of its own, because it wants another version of cryptography.
+.make/sslyze/bin/sslyze: | $(BIN)/python
+	$(PYTHON) -m venv .make/sslyze
+	.make/sslyze/bin/python -m pip install --quiet --disable-pip-version-check 'sslyze>=6.3,<7'
 
 bench-micro: $(STATE)/installed .make/test-requirements
 	$(BIN)/python -m pytest bench/micro --benchmark-only $(ARGS)
@@ -169,6 +178,10 @@ need gir1.2-gst-rtsp-server-1.0 \
 	'/usr/bin/python3 -c "import gi; gi.require_version(\"GstRtspServer\", \"1.0\")"';
 endef
 
+define scan_needs
+need testssl.sh 'command -v testssl';
+endef
+
 debian-build:
 	@$(look) $(build_needs) $(settle)
 
@@ -177,3 +190,6 @@ debian-bench:
 
 debian-test:
 	@$(look) $(build_needs) $(test_needs) $(settle)
+
+debian-scan:
+	@$(look) $(build_needs) $(scan_needs) $(settle)

@@ -3,13 +3,15 @@
 import hashlib
 import os
 import signal
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
+from OpenSSL import SSL
 
 from tests.kit.authority import Authority
 from tests.kit.rtsp_client import RTSPClient
@@ -91,6 +93,20 @@ def rig(folder: Path) -> Iterator[Rig]:
         yield running
 
 
+class BlockingConnection(SSL.Connection):
+    def settimeout(self, _: float) -> None:
+        """With one, every read would have to be tried again by the caller."""
+
+
+def post_quantum(rig: Rig) -> RTSPClient:
+    """By the OpenSSL of the cryptography package; the system's does not know ML-KEM yet."""
+    sock = socket.create_connection(("127.0.0.1", rig.rtsps_port))
+    tls = BlockingConnection(SSL.Context(SSL.TLS_CLIENT_METHOD), sock)
+    tls.set_connect_state()
+    tls.do_handshake()
+    return RTSPClient(cast(socket.socket, tls), rig.bare_url("ipc2"), USER, PASSWORD)
+
+
 def client_pair(folder: Path, authority: Authority, name: str) -> Path:
     certificate, private_key = authority.issue(name, client=True)
     path = folder / f"{name}.pem"
@@ -116,6 +132,10 @@ def test_who_gets_which(rig: Rig) -> None:
             (reader,) = rig.camera("ipc2")["readers"]
             assert (reader["certificate"], reader["tls_group"] != "") == (identity, True)
         wait_for(lambda: not rig.camera("ipc2")["readers"])
+    with post_quantum(rig) as client:
+        client.play()
+        (reader,) = rig.camera("ipc2")["readers"]
+        assert (reader["tls_group"], reader["certificate"]) == ("X25519MLKEM768", "global")
     assert "certificate=ipc3" in rig.log_text()
     assert {name: row["state"] for name, row in rig.rows().items()} == dict.fromkeys(("global", *PLACES), "live")
     urls = {camera["id"]: camera["streams"][0]["url"] for camera in rig.status()["cameras"]}
