@@ -177,6 +177,7 @@ def _wait_until_live(here: Place, identity: IdentitySettings, fingerprints: set[
     from .arbiter import ServerNotRunningError, query_status
     from .status import parse
 
+    taken = "Live." if identity.reachable else "The server has taken it."
     if here.settings.rtsps == "off":
         print('TLS is off (rtsps = "off"); it is served when it is on.')
         return 0
@@ -189,7 +190,7 @@ def _wait_until_live(here: Place, identity: IdentitySettings, fingerprints: set[
             report = parse(query_status(here.state.run))
             rows = [row for row in report.certificates if row.identity == identity.name]
             if {row.fingerprint for row in rows} == fingerprints:
-                print("Live.")
+                print(taken)
                 return 0
             refused = [row.state for row in rows if row.state.startswith("refused")]
             problem = refused[0] if refused else f"the server has not taken it within {LIVE_TIMEOUT_S:g} s; see its log"

@@ -39,7 +39,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     description: Description | None = None  # None: the files are no good
     days_left: int | None = None
     problem: str = ""  # why they are no good
-    state: str | None = None  # "live" | "expired" | "refused: ..." | "not served yet"
+    state: str | None = None  # "live" | "expired" | "refused: ...": `description` is still served | "not served yet"
     sessions_on_older: int | None = None
 
 
@@ -91,24 +91,39 @@ def _shown(here: Place, report: StatusReport | None, name: str, files: "LiveFile
         private_key=str(files.private_key),
         generation=current.number if current else 0,
         description=description,
-        days_left=int((description.not_after_unix_s - time.time()) // _DAY_S) if description else None,
+        days_left=_days_left(description),
         problem=problem,
     )
     if report is None:
         return row
     served = [each for each in report.certificates if each.identity == name]
     same = [each for each in served if description and each.fingerprint == description.fingerprint]
+    if description is None and index < len(served):  # of the files nothing is known, but of what is served instead
+        same = [served[index]]
+        generations = [each for each in here.store.history(name) if each.number == served[index].generation]
+        pairs = [pair for each in generations for pair in each.pairs]
+        description = next((pair for pair in pairs if pair.fingerprint == served[index].fingerprint), None)
     return msgspec.structs.replace(
         row,
         generation=same[0].generation if same else row.generation,
+        description=description,
+        days_left=_days_left(description),
         state=(same or served)[0].state if same or (served and served[0].problem) else "not served yet",
         sessions_on_older=max((each.sessions_on_older for each in served), default=0),
     )
 
 
+def _days_left(description: Description | None) -> int | None:
+    return int((description.not_after_unix_s - time.time()) // _DAY_S) if description else None
+
+
 def _block(row: Shown) -> str:
     generation = f"generation {row.generation}" if row.generation else "files of no generation"
-    lines = [", ".join(filter(None, (row.identity, generation, row.state)))]
+    state, problem = row.state, row.problem
+    if state and state.startswith("refused"):
+        problem = problem or state.removeprefix("refused: ")
+        state = "still served: the files are refused" if row.description else "refused"
+    lines = [", ".join(filter(None, (row.identity, generation, state)))]
     fields = [("certificate", row.certificate), ("private key", row.private_key)]
     if row.description:
         begin, end = _date(row.description.not_before_unix_s), _date(row.description.not_after_unix_s)
@@ -122,8 +137,8 @@ def _block(row: Shown) -> str:
             ("SHA-256", row.description.fingerprint),
             ("of the key", row.description.key_fingerprint),
         ]
-    if row.problem:
-        fields.append(("problem", row.problem))
+    if problem:
+        fields.append(("problem", problem))
     if row.sessions_on_older is not None:
         fields.append(("sessions", f"{row.sessions_on_older} still use an older certificate"))
     return "\n".join([*lines, *(f"  {name:<12} {value}" for name, value in fields)])

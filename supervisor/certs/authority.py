@@ -20,6 +20,9 @@ from .files import StoreError
 from .issue import KeyType, Network, Subject
 
 ROOT_NAME, KEY_NAME = "root.crt", "root.key"
+# Who renews looks once in this time: rather before two thirds are over than after, for of the usual 90 days the
+# warning of 30 days would come first.
+RENEWAL_INTERVAL_S = 3600.0
 
 
 class Authority:
@@ -109,13 +112,13 @@ class Authority:
         )
 
     def due(self, description: Description, now_unix_s: float) -> bool:
-        """Whether a certificate is one of ours and two thirds of its lifetime are over."""
+        """Whether a certificate is one of ours and two thirds of its lifetime are over, or soon."""
         if not self.exists or description.self_signed:
             return False
         if description.issuer != self.root.subject.rfc4514_string():
             return False
         begin, end = description.not_before_unix_s, description.not_after_unix_s
-        return now_unix_s >= begin + (end - begin) * 2 / 3
+        return now_unix_s >= begin + (end - begin) * 2 / 3 - RENEWAL_INTERVAL_S
 
     def _key(self) -> PrivateKey:
         try:

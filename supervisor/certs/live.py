@@ -19,7 +19,7 @@ from camfleet.supervisor.examine import Pair
 from camfleet.supervisor.status import CertificateStatus
 from camfleet.supervisor.tls import CertificateError, Directory, Entry, Policy, ServerContext, rehearse
 
-from .authority import Authority
+from .authority import RENEWAL_INTERVAL_S, Authority
 from .client_authorities import ClientAuthorities
 from .expiry import Expiry, days_left, is_over
 from .files import StoreError, configured_files
@@ -30,7 +30,6 @@ from .watch import Served, Watched, context_of
 log = Log("certs")
 
 EXAMINATIONS = 2  # at once; each is a process that may take five seconds of a core
-RENEWAL_INTERVAL_S = 3600.0
 
 _Key = tuple[str, int, tuple[Pair, ...], Policy]
 
@@ -100,14 +99,16 @@ class LiveCertificates:
         if settings is None:
             return
         await self._renew(watched, now_s)
-        for each in watched.values():
-            await each.look(now_s)
         asking = [identity.client for identity in settings.identities if identity.client.certificates != "off"]
         self._client_authorities.look({client.ca for client in asking})
-        try:
-            self._swap(await asyncio.to_thread(self._arrange, settings, watched, now_s))
-        except CertificateError as error:
-            log.error("certificates_unchanged", reason=str(error))
+        async with asyncio.TaskGroup() as group:
+            looking = {group.create_task(_look(each, now_s)) for each in watched.values()}
+            while looking:  # what is good goes live while others are still examined
+                _, looking = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    self._swap(await asyncio.to_thread(self._arrange, settings, watched, now_s))
+                except CertificateError as error:
+                    log.error("certificates_unchanged", reason=str(error))
         served = self._now.served
         self._expiry.look(((name, pair.description) for name in served for pair in served[name].pairs), now_s)
 
@@ -178,6 +179,13 @@ class LiveCertificates:
         return Policy(
             strict=strict, client_certificates=client.certificates, client_ca=authority, client_user=client.user
         )
+
+
+async def _look(watched: Watched, now_s: float) -> None:
+    try:
+        await watched.look(now_s)
+    except Exception:  # a mistake of ours; the other identities go on
+        log.exception("certificate_look_failed", identity=watched.name)
 
 
 def _made(key: _Key) -> ServerContext:

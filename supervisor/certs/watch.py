@@ -96,6 +96,8 @@ class Watched:
             if not patient:
                 self._refuse(str(error))
         else:
+            if self.problem:
+                log.info("certificate_files_good", identity=self.name, generation=self.served.generation)
             self._wrong_since_s, self._waiting, self.problem = None, False, ""
 
     # ------------------------------------------------------------ inside

@@ -29,7 +29,8 @@ class Purpose(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()  # one of these and of the addresses should be in the certificate
     addresses: tuple[str, ...] = ()
     server_name: str = ""  # by which the camera's certificate is chosen (SNI), "*.example.org" too: must be in it
-    trusted: bytes = b""  # PEM of the authority that clients trust; empty: the system's store
+    trusted: bytes = b""  # PEM of the authorities that clients trust; empty: the system's store and ...
+    own_authority: bytes = b""  # ... this server's private one, PEM
     outside_dates: Verdict = "block"  # expired or not yet valid; "warning" where it is served all the same
     other_keys: dict[str, str] = {}  # SHA-256 of SubjectPublicKeyInfo, hex -> identity that uses this key
 

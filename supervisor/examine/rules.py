@@ -23,7 +23,7 @@ from cryptography.x509.oid import (
 
 from . import names
 from .chain import DEPTH_ZERO_SELF_SIGNED, Chain, issuer_is_unknown, public_bytes, verify
-from .formats import Found
+from .formats import Found, authorities
 from .report import Finding, Purpose, Verdict
 
 MIN_RSA_BITS, LARGE_RSA_BITS, MAX_RSA_BITS = 2048, 4096, 8192
@@ -75,10 +75,11 @@ def _form(case: Case) -> Result:
 def _ownership(case: Case) -> Result:
     if case.key is not None:
         return "pass", f"the private key is that of {names.shown(case.leaf.subject)}"
+    leaf, given = key_name(case.leaf.public_key()), key_name(case.found.keys[0])
+    given = "another one" if given == leaf else given
     return "block", (
         f"the private key belongs to none of the certificates; {names.shown(case.leaf.subject)} has an "
-        f"{key_name(case.leaf.public_key())} key, given is {key_name(case.found.keys[0])}: find the key that the "
-        "signing request was made with"
+        f"{leaf} key, given is {given}: find the key that the signing request was made with"
     )
 
 
@@ -95,20 +96,28 @@ def _order(case: Case) -> Result:
 
 def _trust(case: Case) -> Result:
     given = bool(case.purpose.trusted)
-    whose = "the given authority" if given else "the authorities that this system trusts"
+    whose = "the given authorities" if given else "the authorities that this system trusts"
     if not case.trusted:
-        return ("block", "the given authority's file holds no certificate in PEM form") if given else (
+        return ("block", "the given authorities' file holds no certificate in PEM form") if given else (
             "warning", "not verified: this system has no store of authorities; give yours with --ca FILE"
         )  # fmt: skip
     code, words = verify(case.chain, case.trusted, case.now)
     if code == 0:
-        top = names.shown(case.chain.certificates[-1].issuer)
-        return "pass", f"self-signed, and trusted by {whose}" if case.chain.self_signed else f"verified: {whose}, {top}"
+        return "pass", _trusted(case, whose)
     if case.chain.self_signed or code == DEPTH_ZERO_SELF_SIGNED:
         return _refused(given), "self-signed: clients that verify need this very certificate, or one from an authority"
     if issuer_is_unknown(code):
         return _refused(given), _unknown_issuer(case.chain, whose)
     return "block", f"the chain does not verify: {words}; ask the authority for a new certificate"
+
+
+def _trusted(case: Case, whose: str) -> str:
+    if case.chain.self_signed:
+        return f"self-signed, and among {whose}"
+    top = case.chain.certificates[-1].issuer
+    if any(each.subject == top for each in authorities(case.purpose.own_authority)):
+        return f"verified: this server's own authority, {names.shown(top)}; clients need its root (camfleet cert root)"
+    return f"verified: {whose}, {names.shown(top)}"
 
 
 def _refused(given: bool) -> Verdict:

@@ -39,7 +39,7 @@ _MAX_STORE_SIZE = 4 * 1024 * 1024
 class Order(msgspec.Struct, frozen=True):
     material: Material
     purpose: Purpose
-    trusted: bytes  # PEM: the authorities of the purpose, else this system's
+    trusted: bytes  # PEM: the authorities of the purpose, else this system's and our own
 
 
 def examine(material: Material, purpose: Purpose) -> Report:
@@ -51,7 +51,7 @@ def examine(material: Material, purpose: Purpose) -> Report:
             f"{size:,} bytes; more than {MAX_MATERIAL_SIZE:,} are not looked at: "
             "give one certificate, its intermediates and its key",
         )
-    order = Order(material, purpose, purpose.trusted or system_store())
+    order = Order(material, purpose, purpose.trusted or system_store() + purpose.own_authority)
     try:
         return _run(msgspec.msgpack.encode(order))
     except OSError as error:
@@ -120,8 +120,8 @@ def _ended(code: int) -> Report:
 def _used_up(what: str) -> Report:
     return _blocked(
         "limits",
-        f"to examine it takes {what}, and an honest file takes next to nothing: "
-        "save the key again with usual encryption (openssl pkcs8 -topk8), or make a new one",
+        f"to examine it takes {what}, and an honest file takes next to nothing: save the key again with usual "
+        "encryption (openssl pkcs8 -topk8; a large RSA key in PKCS#12: openssl pkcs12 -noenc), or make a new one",
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.server import Server
+from tests.kit.wait import wait_for
 
 TIMEOUT_S = 30.0
 SERVER_NAME = "ipc2.example.org"
@@ -82,6 +84,16 @@ def test_what_is_live_is_what_clients_get(server: Server, tmp_path: Path) -> Non
         assert shown(server, SERVER_NAME) == first
         assert cert(server, "rollback", "--for", "ipc2").endswith("\nLive.\n")
         assert shown(server, SERVER_NAME, root) == camera
+
+        own = server.state_dir / "certs" / "cameras" / "ipc2" / "ssl.key"
+        good = own.read_bytes()
+        own.write_bytes((server.state_dir / "certs" / "ssl.key").read_bytes())
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: ", still served: the files are refused\n" in cert(server, "show"))
+        out = cert(server, "show")
+        assert f"  SHA-256      {camera}\n" in out
+        assert "  problem      the private key belongs to none of the certificates" in out
+        own.write_bytes(good)
 
         (tmp_path / "bad.crt").write_bytes(root.read_bytes())
         assert "Nothing was changed." in cert(server, "install", str(tmp_path / "bad.crt"), code=1)

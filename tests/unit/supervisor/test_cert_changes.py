@@ -429,7 +429,7 @@ def test_a_private_authority(place: Path, cert: Callable[..., Answer]) -> None:
         assert verifies(place / "root.crt", rsa, *name.split())
     day_s = 86400
     for path, days in ((ecdsa, 90), (rsa, 7), (place / "root.crt", 3652)):
-        seconds = [str(number * day_s) for number in (days - 1, days)]
+        seconds = [str(number * day_s) for number in (days - 2, days)]
         assert [openssl("x509", "-in", path, "-noout", "-checkend", each).returncode for each in seconds] == [0, 1]
 
     assert cert("create issued --for ipc7")[0] == 0
@@ -551,6 +551,14 @@ def test_not_live(
     assert shown(place) == prints("a")
 
 
+def test_what_no_client_can_be_shown_is_not_called_live(
+    cert: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(monkeypatch, [row("a", "ipc8")])
+    code, out, _ = cert("install a.crt a.key --ca ca.crt --for ipc8")
+    assert (code, out.splitlines()[-1]) == (0, "The server has taken it.")
+
+
 def test_the_global_one_is_live_when_the_cameras_own_is_gone(
     cert: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -593,6 +601,10 @@ def test_show_with_a_server(
     assert (one["state"], one["sessions_on_older"]) == (state, older)
     assert one["generation"] == (7 if rows[0].fingerprint == prints("a")[0] else 1), "the server knows better"
     out = cert("show")[1]
-    assert out.splitlines()[0] == f"global, generation {one['generation']}, {state}"
+    words, _, problem = state.partition("refused: ")
+    assert out.splitlines()[0] == (
+        f"global, generation {one['generation']}, {words or 'still served: the files are refused'}"
+    )
+    assert (f"  problem      {problem}\n" in out) is bool(problem)
     assert f"  sessions     {older} still use an older certificate\n" in out
     assert "No server" not in out

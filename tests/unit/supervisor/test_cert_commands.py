@@ -63,7 +63,7 @@ def test_good(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
     lines = out.splitlines()
     assert lines[0].split() == ["VERDICT", "CHECK", "REASON"]
-    assert "pass     trust                       verified: the given authority, CN=Example CA" in lines
+    assert "pass     trust                       verified: the given authorities, CN=Example CA" in lines
     assert lines[-1] == "Good."
     assert max(map(len, lines)) <= 130
     assert not (files / "state").exists()

@@ -1,9 +1,12 @@
 """What `camfleet check` says of certificates."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from camfleet.supervisor import certs as certs_room
+from camfleet.supervisor.certs.issue import parse_subject
 from camfleet.supervisor.cli import main
 from cryptography import x509
 
@@ -22,6 +25,14 @@ def put(folder: Path, pair: tuple[bytes, bytes]) -> None:
 
 def good(certs: Path) -> None:
     put(certs / "cameras" / "ipc1", CA.issue("localhost", LOCAL))
+
+
+def ours(certs: Path) -> None:
+    certs.mkdir(parents=True)
+    authority = certs_room.Authority(certs)
+    authority.create("cams", [], datetime.now(UTC))
+    made = authority.issue(parse_subject(["localhost"]), datetime.now(UTC))
+    put(certs, (made.certificate, made.private_key))
 
 
 def mismatched(certs: Path) -> None:
@@ -50,6 +61,7 @@ CASES: list[tuple[Callable[[Path], None], str, str, str, list[str], bool]] = [
     (good, "", "rtsps_port = 8401", "", ["ipc1: ", "trust: "], True),
     (good, "", "", "", ["ipc1 has a certificate, but no rtsps_port, server_name or address of its own"], True),
     (good, '[server]\nrtsps = "off"', "", "", [], True),
+    (ours, "", "", "", [], True),
     (
         mismatched,
         "",

@@ -150,8 +150,10 @@ def description(issuer: str, begin: int, end: int, *, self_signed: bool = False)
     )
 
 
-@pytest.mark.parametrize(("day", "due"), [(0, False), (59, False), (60, True), (89, True), (200, True)])
-def test_due_at_two_thirds(authority: Authority, day: int, due: bool) -> None:
+@pytest.mark.parametrize(
+    ("day", "due"), [(0, False), (59, False), (59.9, False), (59.99, True), (60, True), (89, True), (200, True)]
+)
+def test_due_at_two_thirds(authority: Authority, day: float, due: bool) -> None:
     issuer = authority.root.subject.rfc4514_string()
     assert authority.due(description(issuer, 0, 90 * DAY_S), day * DAY_S) == due
     assert not authority.due(description("CN=Example CA", 0, 90 * DAY_S), day * DAY_S)

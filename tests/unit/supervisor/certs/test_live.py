@@ -1,6 +1,7 @@
 """The certificates of a running server: at the start, as files change, as time passes. Time comes in."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,8 @@ import msgspec
 import pytest
 from camfleet.core.wire.control import Endpoint, TLSInfo
 from camfleet.supervisor.certs import Authority, Store, StoreError, live, provision, watch
-from camfleet.supervisor.certs.live import RENEWAL_INTERVAL_S, LiveCertificates
+from camfleet.supervisor.certs.authority import RENEWAL_INTERVAL_S
+from camfleet.supervisor.certs.live import LiveCertificates
 from camfleet.supervisor.certs.watch import GRACE_S
 from camfleet.supervisor.config import ClientPolicy, IdentitySettings, TLSSettings
 from camfleet.supervisor.examine import Material, Pair, Purpose, Report
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import load_pem_x509_certificate
 
 from tests.kit import authority
+from tests.kit.supervisor import until
 from tests.kit.tls_client import BundledClient, establish
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -287,19 +290,22 @@ async def test_a_bad_pair_leaves_the_old_one_and_is_said_once(
     assert (rig.row()["state"], rig.row()["problem"]) == ("live", "")
 
 
-async def test_the_old_files_come_back(tmp_path: Path) -> None:
+async def test_the_old_files_come_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig(tmp_path / "certs")
     rig.put(old := ecdsa_pair())
     await rig.start()
     before = rig.context()
+    caplog.set_level("INFO")
     rig.put((old[0], b"nothing"))
     await rig.look()
     await rig.look(GRACE_S)
     assert rig.row()["problem"]
     rig.put(old)
     await rig.look()
+    await rig.look()
     assert rig.context() is before
     assert rig.row()["state"] == "live"
+    assert [record.getMessage() for record in caplog.records].count("certificate_files_good") == 1
 
 
 async def test_missing_files_are_made_only_when_somebody_says_so(tmp_path: Path) -> None:
@@ -516,7 +522,7 @@ async def test_renewal_at_two_thirds(tmp_path: Path) -> None:
     await rig.look(3 * DAY_S)
     assert rig.context(8401) is not before
     assert rig.row("ipc1")["generation"] == 2
-    assert rig.row("ipc1")["days_left"] >= 89
+    assert rig.row("ipc1")["days_left"] >= 88
     assert rig.context() is other
 
 
@@ -561,6 +567,48 @@ async def test_policies(tmp_path: Path) -> None:
     await rig.look()
     assert rig.live.policy("ipc1").client_ca == rig.context(8401).policy.client_ca == other.root
     assert rig.context() is before
+
+
+async def test_one_that_takes_long_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(tmp_path / "certs", *(IdentitySettings(name=f"ipc{n}", rtsps_port=8400 + n) for n in (1, 2)))
+    await rig.start()
+    slow, pair = ecdsa_pair(), ecdsa_pair()
+    ended = threading.Event()
+
+    def examine_slowly(material: Material, purpose: Purpose) -> Report:
+        if material.certificate == slow[0]:
+            assert ended.wait(20)
+        return examined(material, purpose, [], datetime.now(UTC))
+
+    monkeypatch.setattr(watch, "examine", examine_slowly)
+    rig.put(slow, "ipc1")
+    rig.put(pair, "ipc2")
+    looking = asyncio.create_task(rig.look())
+    await until(lambda: rig.context(8402).fingerprint == fingerprint(pair))
+    assert not looking.done()
+    assert rig.context(8401) is rig.context()
+    ended.set()
+    await looking
+    assert rig.context(8401).fingerprint == fingerprint(slow)
+
+
+async def test_a_mistake_of_ours_is_one_identitys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(tmp_path / "certs", *(IdentitySettings(name=f"ipc{n}", rtsps_port=8400 + n) for n in (1, 2)))
+    await rig.start()
+    pair, paths = ecdsa_pair(), Store.paths
+
+    def broken(store: Store, identity: str) -> list[Path]:
+        if identity == "ipc1":
+            raise RuntimeError("a mistake")
+        return paths(store, identity)
+
+    monkeypatch.setattr(Store, "paths", broken)
+    rig.put(pair, "ipc2")
+    await rig.look()
+    assert rig.context(8402).fingerprint == fingerprint(pair)
+    assert [record.getMessage() for record in caplog.records].count("certificate_look_failed") == 1
 
 
 async def test_a_hundred_cameras_wait_for_each_other_two_by_two(

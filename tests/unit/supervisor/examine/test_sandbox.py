@@ -77,6 +77,18 @@ def test_without_an_authority_the_systems_store_is_asked() -> None:
     ]
 
 
+def test_our_own_authority_is_known_beside_the_systems_store() -> None:
+    material = Material(certificate=pem(LEAF), private_key=pem(KEY))
+    report = examine(material, Purpose(identity="global", own_authority=pem(CA.certificate)))
+    assert report.verdict == "pass", report.findings
+    reasons = [finding.reason for finding in report.findings if finding.check == "trust"]
+    assert reasons == [
+        "verified: this server's own authority, CN=Example CA; clients need its root (camfleet cert root)"
+    ]
+    other = Purpose(identity="global", own_authority=pem(CA.certificate), trusted=pem(authority("Other").certificate))
+    assert examine(material, other).verdict == "block", "who names the authorities of his clients has said it all"
+
+
 def in_pkcs12(bits: int) -> bytes:
     """Here the library proves the primes, before anybody can see how large they are."""
     return pkcs12.serialize_key_and_certificates(None, rsa_key(bits), None, [LEAF], NoEncryption())
