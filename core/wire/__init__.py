@@ -3,7 +3,7 @@
 from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
-from .source import KINDS, FileLive, Source, TestLive
+from .source import KINDS, FileLive, ScreenLive, Source, TestLive, WindowLive
 
 __all__ = [
     "KINDS",
@@ -11,11 +11,13 @@ __all__ = [
     "CameraSpec",
     "FileLive",
     "HandoffRecord",
+    "ScreenLive",
     "Source",
     "StreamSpec",
     "TestLive",
     "UserSpec",
     "VideoSpec",
+    "WindowLive",
     "decode",
     "encode",
 ]

@@ -25,5 +25,31 @@ class FileLive(SourceSpec, frozen=True, kw_only=False, tag="filelive"):
     path: str
 
 
-Source = TestLive | FileLive
+class X11Spec(SourceSpec, frozen=True):
+    """What desktops and windows have in common."""
+
+    display: str = ":0"
+    xauthority: str = ""  # absolute; "": the usual file
+    cursor: bool = True
+    max_fps: int = 60
+
+
+class ScreenLive(X11Spec, frozen=True, tag="screenlive"):
+    """A desktop, or one monitor of it, or a region."""
+
+    monitor: int | str | None = None  # counted from 1, or its name
+    region: tuple[int, int, int, int] | None = None  # width, height, x, y
+    follow_mouse: bool = False  # the region does
+
+
+class WindowLive(X11Spec, frozen=True, tag="windowlive"):
+    """The window of which all that is given here is true."""
+
+    id: int = 0
+    title: str = ""
+    exact: bool = False  # `title` is all of it, not a part
+    program: str = ""
+
+
+Source = TestLive | FileLive | ScreenLive | WindowLive
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
 from .sources import FileLive, TestLive
 from .tls import TLS, CameraTLS
@@ -184,7 +185,7 @@ class Stream(Section, frozen=True, kw_only=True):
 
     id: Id
     source: Annotated[
-        TestLive | FileLive,
+        TestLive | FileLive | ScreenLive | WindowLive,
         Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
     ]
     video: (

@@ -2,9 +2,10 @@
 
 import ipaddress
 import re
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 _BITRATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kM]?)")
+_REGION = re.compile(r"(\d{1,5})x(\d{1,5})(?:\+(\d{1,5})\+(\d{1,5}))?")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -66,8 +67,28 @@ class Address(str):
         return cls(raw)
 
 
+class Region(NamedTuple):
+    """Part of a screen, written as X11 does: "1280x720+100+50", or "1280x720" for its upper left corner."""
+
+    width: int
+    height: int
+    x: int
+    y: int
+
+    @classmethod
+    def parse(cls, raw: Any) -> Self:
+        """Raises ValueError for anything but a region whose sides have two pixels or more."""
+        match = _REGION.fullmatch(raw) if isinstance(raw, str) else None
+        if match is None:
+            raise ValueError("not a region")
+        region = cls(*(int(number or 0) for number in match.groups()))
+        if min(region.width, region.height) < 2 or max(region) >= 2**15:
+            raise ValueError("out of range")
+        return region
+
+
 def decode(kind: type, raw: Any) -> Any:
     """msgspec's hook for types that it does not know."""
-    if kind in (Address, Addresses, Bitrate):
+    if kind in (Address, Addresses, Bitrate, Region):
         return kind.parse(raw)
     raise NotImplementedError(kind)

@@ -21,6 +21,7 @@ MEASURES = ("bench/micro/", "bench/macro/")
 # Module, and the places (files, or folders that end with "/") that alone may import it.
 EXCLUSIVE = [
     ("av", ["workers/sources/", "workers/encoders/"]),
+    ("Xlib", ["workers/sources/x11/"]),
     ("zmq", ["supervisor/arbiter/bus.py", "workers/bus.py"]),
     ("OpenSSL", ["supervisor/tls/", "supervisor/examine/"]),
     ("cryptography", ["supervisor/tls/", "supervisor/certs/", "supervisor/examine/"]),

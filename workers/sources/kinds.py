@@ -1,9 +1,11 @@
 """One line for each kind of source: what reads it."""
 
-from camfleet.core.wire import FileLive, Source, TestLive, VideoSpec
+from camfleet.core.wire import FileLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
 
+from . import x11
 from .base import Feed, PictureSource, Place
 from .filelive import FilePassThrough, FilePictures
+from .shared import SharedPictures
 from .testlive import TestPattern
 
 
@@ -22,4 +24,6 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return TestPattern(place.title, video.width, video.height, place.unix_offset_ns)
         case FileLive(path):
             return FilePictures(path, video.width, video.height, start_ns)
+        case ScreenLive() | WindowLive():
+            return SharedPictures(source, x11.opener(source), video, start_ns)
     raise AssertionError(source)

@@ -29,3 +29,15 @@ def planes(frame: VideoFrame) -> Planes:
         samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         views.append(samples[: plane.height, : plane.width])
     return Planes(*views)
+
+
+def frame_over(samples: Plane) -> VideoFrame:
+    """A frame of samples that lie as `VideoFrame.to_ndarray` gives them, over the same memory where that can be."""
+    width, height = samples.shape[1], samples.shape[0] * 2 // 3
+    if height % 4 == 0:
+        return VideoFrame.from_numpy_buffer(samples, "yuv420p")
+    frame, copies = new_picture(width, height)  # PyAV 18 would take two lines for chroma, as above
+    chroma = samples[height:].reshape(2, height // 2, width // 2)
+    for copy, plane in zip(copies, (samples[:height], *chroma), strict=True):
+        copy[:] = plane
+    return frame

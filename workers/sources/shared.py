@@ -21,27 +21,25 @@ import numpy as np
 from av.video.frame import VideoFrame
 from camfleet.core.log import Log
 from camfleet.core.wire import VideoSpec
-from numpy.typing import NDArray
 
 from ..clockmap import NS_PER_S
 from ..codecs import BT709
 from .base import SourceError
 from .letterbox import Letterbox
 from .pace import Pace
+from .planes import Plane, frame_over
 
 log = Log("sources")
 
 # Of what gives no picture for so long nothing is shown any more: readers see the standby picture within two seconds.
 STALE_NS = 3 * NS_PER_S // 2
 
-Samples = NDArray[np.uint8]
-
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Picture:
     """A captured picture in YUV 4:2:0, BT.709 of limited range. Once it is given nobody writes to it."""
 
-    samples: Samples  # contiguous: luma, Cb, Cr, as VideoFrame.to_ndarray gives them; width and height are even
+    samples: Plane  # contiguous: luma, Cb, Cr, as VideoFrame.to_ndarray gives them; width and height are even
     capture_ns: int  # monotonic
     pixel_aspect: Fraction = Fraction(1)
 
@@ -73,7 +71,7 @@ class Buffers:
     """Pictures to write into, in memory that was used before: fresh pages cost more than the samples in them."""
 
     def __init__(self) -> None:
-        self._free: deque[Samples] = deque()
+        self._free: deque[Plane] = deque()
 
     def picture(self, width: int, height: int, capture_ns: int, pixel_aspect: Fraction = Fraction(1)) -> Picture:
         """Its memory is used again as soon as nobody holds the Picture: to hold the samples alone is not enough."""
@@ -214,7 +212,7 @@ class SharedPictures:
         self._tap.close()
 
     def _fit(self, picture: Picture) -> VideoFrame:
-        frame = VideoFrame.from_numpy_buffer(picture.samples, "yuv420p")
+        frame = frame_over(picture.samples)
         if (frame.width, frame.height) == self._size and picture.pixel_aspect == 1:
             return frame
         return self._letterbox.fit(frame, picture.pixel_aspect)

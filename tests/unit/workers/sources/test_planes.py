@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from camfleet.workers.sources.letterbox import BLACK, NEUTRAL, Letterbox
-from camfleet.workers.sources.planes import new_picture, planes
+from camfleet.workers.sources.planes import frame_over, new_picture, planes
 
 
 @pytest.mark.parametrize("size", [(160, 90), (162, 94), (64, 64), (1366, 770)])
@@ -17,6 +17,15 @@ def test_a_picture_of_any_even_size_is_written_by_its_planes(size: tuple[int, in
     assert (pixels[:height] == 100).all()
     assert (pixels[height:].ravel()[: width * height // 4] == 110).all()
     assert (pixels[height:].ravel()[width * height // 4 :] == 120).all()
+
+
+@pytest.mark.parametrize("size", [(160, 90), (162, 92), (2, 2), (1366, 768)])
+def test_samples_of_any_even_size_become_a_frame(size: tuple[int, int]) -> None:
+    width, height = size
+    samples = np.random.default_rng(1).integers(0, 256, (height * 3 // 2, width), np.uint8)
+    frame = frame_over(samples)
+    assert (frame.width, frame.height) == size
+    assert np.array_equal(frame.to_ndarray(), samples)
 
 
 @pytest.mark.parametrize(
