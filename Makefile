@@ -163,6 +163,7 @@ need gir1.2-gstreamer-1.0 '/usr/bin/python3 -c "import gi; gi.require_version(\"
 need gnutls-bin 'command -v gnutls-cli'; \
 need openssl 'command -v openssl'; \
 need iproute2 'command -v ip'; \
+need xvfb 'command -v Xvfb'; \
 need git 'command -v git';
 endef
 

@@ -95,9 +95,11 @@ class ScreenLive(X11Source, tag="screenlive", frozen=True, kw_only=True):
         )
 
 
-def _some_window(_: Path, number: int, title: str, program: str) -> Iterator[Complaint]:
+def _some_window(_: Path, number: int, title: str, exact: bool, program: str) -> Iterator[Complaint]:
     if not (number or title or program):
         yield Complaint("", "says of no window that it is meant", "one of id, title, program, or more")
+    elif exact and not title:
+        yield Complaint("exact", "is without a title", 'a title, as in "Report"')
 
 
 class WindowLive(X11Source, tag="windowlive", frozen=True, kw_only=True):
@@ -130,7 +132,7 @@ class WindowLive(X11Source, tag="windowlive", frozen=True, kw_only=True):
         ),
     ] = ""
 
-    checks: ClassVar[tuple[Check, ...]] = (*X11Source.checks, Check(("id", "title", "program"), _some_window))
+    checks: ClassVar[tuple[Check, ...]] = (*X11Source.checks, Check(("id", "title", "exact", "program"), _some_window))
 
     def spec(self, folder: Path) -> wire.Source:
         return wire.WindowLive(

@@ -2,10 +2,10 @@
 
 import ipaddress
 import re
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 _BITRATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kM]?)")
-_REGION = re.compile(r"(\d{1,5})x(\d{1,5})(?:\+(\d{1,5})\+(\d{1,5}))?")
+_REGION = re.compile(r"([0-9]{1,5})x([0-9]{1,5})(?:\+([0-9]{1,5})\+([0-9]{1,5}))?")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -67,13 +67,10 @@ class Address(str):
         return cls(raw)
 
 
-class Region(NamedTuple):
-    """Part of a screen, written as X11 does: "1280x720+100+50", or "1280x720" for its upper left corner."""
+class Region(tuple[int, int, int, int]):
+    """Part of a screen: width, height, x, y. Written as X11 does, "1280x720+100+50", or "1280x720" for its corner."""
 
-    width: int
-    height: int
-    x: int
-    y: int
+    __slots__ = ()
 
     @classmethod
     def parse(cls, raw: Any) -> Self:
@@ -81,10 +78,10 @@ class Region(NamedTuple):
         match = _REGION.fullmatch(raw) if isinstance(raw, str) else None
         if match is None:
             raise ValueError("not a region")
-        region = cls(*(int(number or 0) for number in match.groups()))
-        if min(region.width, region.height) < 2 or max(region) >= 2**15:
+        numbers = [int(number or 0) for number in match.groups()]
+        if min(numbers[:2]) < 2 or max(numbers) >= 2**15:
             raise ValueError("out of range")
-        return region
+        return cls(numbers)
 
 
 def decode(kind: type, raw: Any) -> Any:

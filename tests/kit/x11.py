@@ -210,7 +210,7 @@ class Program:
         for index, colour in enumerate(self.colours):
             x, y = index % 2 * (width // 2), index // 2 * (height // 2)
             self._context.change(foreground=colour if self._depth > 16 else _of_16_bits(colour))
-            self.window.fill_rectangle(self._context, x, y, width - width // 2, height - height // 2)
+            self.window.fill_rectangle(self._context.id, x, y, width - width // 2, height - height // 2)
         self.display.sync()
 
     def destroy(self) -> None:

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 from camfleet.supervisor import cli
+from camfleet.supervisor.config.read import parse
 
 from tests.rules.sources import ROOT
 
@@ -30,3 +31,10 @@ def test_there_are_some() -> None:
     found = commands((ROOT / "docs/certificates.md").read_text())
     assert len(found) > 15
     assert ["camfleet", "cert", "install", "rsa.crt", "rsa.key", "--beside"] in found
+
+
+def test_configurations_of_sources_work_as_they_stand() -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs/sources.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        assert parse(block.encode(), "docs/sources.md", ROOT).cameras

@@ -5,6 +5,7 @@ import pwd
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from Xlib import xauth
 from Xlib.display import Display
@@ -29,11 +30,12 @@ _environment = threading.Lock()
 class _Keys(xauth.Xauthority):
     """python-xlib overlooks keys that are good for every host's name, as containers have them (FamilyWild)."""
 
-    def get_best_auth(
-        self, family: int, address: bytes, dispno: int, types: tuple[bytes, ...] = (b"MIT-MAGIC-COOKIE-1",)
+    def get_best_auth(  # its stub calls numbers bytes
+        self, family: Any, address: bytes, dispno: Any, types: tuple[bytes, ...] = (b"MIT-MAGIC-COOKIE-1",)
     ) -> tuple[bytes, bytes]:
-        wild = [(family, address, *entry[2:]) for entry in self.entries if entry[0] == _FAMILY_WILD]
-        self.entries = wild + self.entries  # the last that fits is taken
+        entries: list[Any] = self.entries
+        wild = [(family, address, *entry[2:]) for entry in entries if entry[0] == _FAMILY_WILD]
+        self.entries = wild + entries  # the last that fits is taken
         return super().get_best_auth(family, address, dispno, types)
 
 

@@ -177,18 +177,18 @@ WRONG = [
         "id, name, enabled, streams, digest_sha256, rtsps_port, server_name, address, tls",
     ),
     (
-        CAMERA.replace("testlive", "screenlive"),
+        CAMERA.replace("testlive", "screenshot"),
         5,
         "cameras[0].streams[0].source.kind",
-        '"screenlive" is not allowed',
-        'one of "testlive", "filelive"',
+        '"screenshot" is not allowed',
+        'one of "testlive", "filelive", "screenlive", "windowlive"',
     ),
     (
         CAMERA.replace('kind = "testlive"', ""),
         5,
         "cameras[0].streams[0].source.kind",
         "is missing",
-        'one of "testlive", "filelive"',
+        'one of "testlive", "filelive", "screenlive", "windowlive"',
     ),
     (
         CAMERA.replace('"testlive"', '"testlive", path = "a.mp4"'),
@@ -309,7 +309,7 @@ id = "main"
 source = { kind = "filelive", path = "none.mp4" }
 [[cameras.streams]]
 id = "main"
-source = { kind = "screenlive" }
+source = { kind = "screenshot" }
 video = { width = 641, fps = 500, bitrate = "2G" }
 [[cameras]]
 id = "ipc2"

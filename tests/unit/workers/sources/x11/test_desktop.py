@@ -73,7 +73,8 @@ def _two_monitors(server: XServer) -> Iterator[None]:
     set_monitor(display, "RIGHT-1", (320, 0, 320, 360), [], primary=True)
     yield
     for name in ("LEFT-1", "RIGHT-1"):
-        randr.delete_monitor(display.screen().root, display.intern_atom(name))
+        atom = display.intern_atom(name)
+        randr.delete_monitor(display.screen().root, atom)  # type: ignore[arg-type]  # the stub says: a name
     display.sync()
     display.close()
 
