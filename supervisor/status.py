@@ -36,6 +36,7 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     video: VideoSpec | None = None  # settings in force; None: passed through, or the worker does not answer
     join: str = ""  # likewise: "force" with an encoder of ours, "newest" | "live"
     linger_s: float = 0.0
+    variant: str = ""  # made at the wish of a URL: what that asks for, as a query; empty: as configured
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +123,7 @@ def render(report: StatusReport) -> str:
     ]
     readers = [
         (
-            f"{camera.id}-{reader.stream}",
+            f"{camera.id}-{reader.stream}" + (f"?{reader.variant}" if reader.variant else ""),
             reader.peer,
             reader.user,
             reader.state,

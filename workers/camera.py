@@ -9,6 +9,7 @@ from camfleet.core.log import Log
 from camfleet.core.memory import give_back
 from camfleet.core.net.fanout import FanOut
 from camfleet.core.ring.stream import MediaStream
+from camfleet.core.rtsp import Parameters
 from camfleet.core.wire import HandoffRecord, StreamSpec
 from camfleet.core.wire.control import Configure, HandBack, Message
 from camfleet.core.wire.succession import StreamNumbers
@@ -62,12 +63,19 @@ class LiveCamera:
 
     @property
     def streams(self) -> Mapping[str, LiveStream]:
-        return self._streams
+        """By name, variants too."""
+        return {stream.name: stream for stream in self._streams.all()}
+
+    def named(self, name: str) -> LiveStream | None:
+        """As another worker has called it; a variant is made if need be."""
+        return self._streams.named(name)
 
     def go_on(self, numbers: Mapping[str, StreamNumbers]) -> None:
         """With these, after `held`; streams that have none begin."""
+        for name in numbers:
+            self.named(name)  # held as yet
         self._held = False
-        for name, stream in self._streams.items():
+        for name, stream in self.streams.items():
             stream.go_on(numbers.get(name))
 
     async def stream_change(self) -> None:
@@ -77,7 +85,7 @@ class LiveCamera:
 
     def retire(self) -> None:
         """Another worker serves: no more pictures, and goodbye to those who could not go there."""
-        for stream in self._streams.values():
+        for stream in self._streams.all():
             stream.pipeline.stop()
         self.registry.close_all()
 
@@ -88,7 +96,7 @@ class LiveCamera:
     async def close(self, deadline_s: float) -> None:
         """RTCP BYE and close_notify to every reader, within the deadline; then the threads."""
         self._stopping = True
-        for stream in self._streams.values():
+        for stream in self._streams.all():
             stream.pipeline.stop()
         self.registry.close_all()
         if len(self.registry):
@@ -99,20 +107,20 @@ class LiveCamera:
         self._loop.remove_reader(self._fanout.event_fd)
         self._fanout.stop()
         self._engine.join(JOIN_TIMEOUT_S)
-        for stream in self._streams.values():
+        for stream in self._streams.all():
             if not stream.pipeline.join(JOIN_TIMEOUT_S):
                 log.warning("pipeline_left", stream=stream.spec.id)
 
     def _give_back(self) -> None:
         """What the last group of pictures took, and the opening of a file: the allocator would keep the most that there
         ever was. An encoder takes it again for its next picture."""
-        streams = self._streams.values()
+        streams = self._streams.all()
         key_frames = sum(stream.media.counters().key_frames for stream in streams)
         if key_frames != self._key_frames and not any(encodes(stream.spec) for stream in streams):
             give_back()
         self._key_frames = key_frames
 
-    def _build(self, spec: StreamSpec, camera_name: str) -> LiveStream:
+    def _build(self, spec: StreamSpec, camera_name: str, parameters: Parameters) -> LiveStream:
         media = MediaStream(ntp_offset_ns=self._offset_ns, cname=self._id.encode(), join=join_mode(spec))
         if self._held:
             media.hold()
@@ -120,12 +128,12 @@ class LiveCamera:
         pipeline = StreamPipeline(
             spec,
             media,
-            title=f"{self._id}-{spec.id}",
+            title=f"{self._id}-{spec.id}" + (f"?{parameters}" if parameters else ""),
             camera_name=camera_name,
             unix_offset_ns=self._offset_ns,
             changed=self._pipeline_changed,
         )
-        return LiveStream(spec, camera_name, media, pipeline)
+        return LiveStream(spec, camera_name, media, pipeline, parameters=parameters)
 
     def _take_down(self, stream: LiveStream) -> None:
         stream.pipeline.stop()

@@ -5,6 +5,7 @@ from .digest import Authenticator
 from .events import Describe, Event, LoginFailed, OtherCamera, Pause, Play, Setup, Teardown
 from .lockout import Lockout
 from .move import export_connection, restore_connection
+from .parameters import Parameters
 from .url import StreamPath
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Lockout",
     "LoginFailed",
     "OtherCamera",
+    "Parameters",
     "Pause",
     "Play",
     "ServerConnection",

@@ -21,6 +21,7 @@ from .headers.transport import Transport, choose_transport
 from .lockout import Lockout
 from .login import Login
 from .message import Request, Response
+from .parameters import NO_PARAMETERS, Parameters
 from .reader import Reader
 from .state import FOREIGN_METHODS, METHODS, TRANSITIONS, Session, State, legal_methods
 from .url import StreamPath
@@ -33,6 +34,7 @@ LOGIN_TIMEOUT_S = 30  # for a connection on which nobody has logged in, whatever
 RETRY_AFTER_S = "2"  # with a 503: a worker that is started again needs a tenth of that
 MAX_BUFFER_SIZE = 256 * 1024  # the largest message, and what may be read while an event waits for its answer
 
+NOTHING: tuple[str, Parameters] = ("", NO_PARAMETERS)
 _PUBLIC = ("Public", ", ".join(METHODS))
 
 Fields = Sequence[tuple[str, str]]
@@ -60,6 +62,7 @@ class ServerConnection:
         "_alive_ns",
         "_camera",
         "_closing",
+        "_described",
         "_first_request_timeout_s",
         "_greeted",
         "_incomplete_since_ns",
@@ -101,6 +104,7 @@ class ServerConnection:
         self._output = b""
         self._pending: _Pending | None = None
         self._session: Session | None = None
+        self._described = NOTHING  # the stream that was told of last, and as what
         self._closing = False
 
         self._now_ns = self._start_ns = self._alive_ns = now_ns
@@ -120,6 +124,11 @@ class ServerConnection:
     def stream(self) -> str | None:
         """Of the session."""
         return self._session.stream if self._session else None
+
+    @property
+    def parameters(self) -> Parameters:
+        """Of the session, for its stream."""
+        return self._session.parameters if self._session else NO_PARAMETERS
 
     @property
     def state(self) -> State:
@@ -233,6 +242,8 @@ class ServerConnection:
     def describe(self, sdp: str) -> None:
         """Answer Describe."""
         pending = self._take(Describe)
+        assert isinstance(pending.event, Describe)
+        self._described = pending.stream, pending.event.parameters
         headers = [("Content-Type", "application/sdp")]
         if pending.path.base:
             # Our own relative control attributes go behind it; the query does not, as clients disagree on its place.
@@ -243,10 +254,12 @@ class ServerConnection:
         """Answer Setup; the session is ready."""
         pending = self._take(Setup)
         assert self.user is not None
+        assert isinstance(pending.event, Setup)
         if self._session is None:
             # Hex: dashes confuse some clients (gortsplib).
             self._session = Session(secrets.token_hex(16), self.user, pending.stream, pending.path.url)
         self._session.url = pending.path.url
+        self._session.parameters = pending.event.parameters
         self._reply(200, pending.request.cseq, [("Transport", f"{Transport(channels)};ssrc={ssrc:08X}")])
 
     def accept_play(self, sequence: int | None, rtp_timestamp: int | None, range: str) -> None:
@@ -271,13 +284,13 @@ class ServerConnection:
             self._session = None
         self._reply(200, pending.request.cseq)
 
-    def refuse(self, status: int) -> None:
-        """Answer any event with an error."""
+    def refuse(self, status: int, reason: str = "") -> None:
+        """Answer any event with an error; `reason` as of RefusalError."""
         pending = self._take(Describe, Setup, Play, Pause, Teardown, OtherCamera)
         if isinstance(pending.event, OtherCamera):
             self._reader.advance()
         retry = [("Retry-After", RETRY_AFTER_S)] if status == SERVICE_UNAVAILABLE else []
-        self._reply(status, pending.request.cseq, retry)
+        self._reply(status, pending.request.cseq, retry, reason=reason)
 
     def unknown_camera(self) -> None:
         """Answer OtherCamera: 401 without or with wrong credentials, 404 with right ones, OPTIONS as always."""
@@ -291,13 +304,13 @@ class ServerConnection:
         pending, self._pending = self._pending, None
         return pending
 
-    def _reply(self, status: int, cseq: str | None, headers: Fields = (), body: bytes = b"") -> None:
+    def _reply(self, status: int, cseq: str | None, headers: Fields = (), body: bytes = b"", reason: str = "") -> None:
         fields = [("Server", self._server)] if self._server else []
         if status == 200 and self._session is not None:
             fields.append(("Session", f"{self._session.id};timeout={self._session_timeout_s}"))
         if self._closing:
             fields.append(("Connection", "close"))
-        self._output += write_response(Response(status, cseq, [*fields, *headers], body))
+        self._output += write_response(Response(status, cseq, [*fields, *headers], body, reason))
 
     # ---------------------------------------------------------------- decisions
 
@@ -313,7 +326,7 @@ class ServerConnection:
             return decide(request, path)
         except RefusalError as refusal:
             self._closing |= self._login.locked_out
-            self._reply(refusal.status, request.cseq, refusal.headers)
+            self._reply(refusal.status, request.cseq, refusal.headers, reason=refusal.reason)
             return None
 
     def _decide(self, request: Request, path: StreamPath) -> _Pending | None:
@@ -347,7 +360,7 @@ class ServerConnection:
             raise RefusalError(404)
         if self.state not in TRANSITIONS.get(request.method, (self.state,)):
             raise RefusalError(455, [("Allow", ", ".join(legal_methods(self.state)))])
-        event = self._event(request, stream)
+        event = self._event(request, path, stream)
         return None if event is None else _Pending(event, request, path, stream)
 
     def _check_session(self, request: Request) -> None:
@@ -383,14 +396,14 @@ class ServerConnection:
             return None
         return next((stream for stream in self._streams if path.stream in (None, stream)), None)
 
-    def _event(self, request: Request, stream: str) -> Event | None:
+    def _event(self, request: Request, path: StreamPath, stream: str) -> Event | None:
         """Methods that concern a stream; the state allows this one."""
         if request.method == "DESCRIBE":
             if not accepts_sdp(request.headers):
                 raise RefusalError(406)
-            return Describe(stream)
+            return Describe(stream, Parameters.parse(path.query))
         if request.method == "SETUP":
-            return self._setup(request, stream)
+            return self._setup(request, path, stream)
         if self._session is None:  # TEARDOWN of nothing
             self._reply(200, request.cseq)
             return None
@@ -400,7 +413,7 @@ class ServerConnection:
             return self._play(request, self._session)
         return Pause(stream) if request.method == "PAUSE" else Teardown(stream)
 
-    def _setup(self, request: Request, stream: str) -> Setup:
+    def _setup(self, request: Request, path: StreamPath, stream: str) -> Setup:
         if self._session is not None and self._session.stream != stream:
             raise RefusalError(459)
         value = request.headers.get_list("Transport")
@@ -409,7 +422,11 @@ class ServerConnection:
         transport = choose_transport(value)
         if transport is None:
             raise RefusalError(461)
-        return Setup(stream, 0, transport)
+        parameters = Parameters.parse(path.query)
+        if not parameters and self._described[0] == stream:
+            # Our Content-Base has no query, as clients disagree on its place: who follows it means what was described.
+            parameters = self._described[1]
+        return Setup(stream, 0, transport, parameters)
 
     def _play(self, request: Request, session: Session) -> Play | None:
         value = request.headers.get("Range")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 # Statuses for `ServerConnection.refuse`; its own are in the code that finds the reason.
 FORBIDDEN = 403
 NOT_FOUND = 404
+PARAMETER_NOT_UNDERSTOOD = 451
 NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326 11.3.7; what clients know as "too many"
 SESSION_NOT_FOUND = 454
 SERVICE_UNAVAILABLE = 503
@@ -29,9 +30,11 @@ class RemoteProtocolError(Exception):
 
 
 class RefusalError(Exception):
-    """A well-formed request is answered with an error."""
+    """A well-formed request is answered with an error. `reason` goes into the status line, where clients show it; it
+    holds no byte of the peer's."""
 
-    def __init__(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(status)
+    def __init__(self, status: int, headers: Sequence[tuple[str, str]] = (), reason: str = "") -> None:
+        super().__init__(status, reason)
         self.status = status
         self.headers = headers
+        self.reason = reason

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from .headers.range import Range
 from .headers.transport import Transport
+from .parameters import NO_PARAMETERS, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,7 @@ class Describe:
     """Answer with `describe` or `refuse`."""
 
     stream: str
+    parameters: Parameters = NO_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Setup:
     stream: str
     track: int
     transport: Transport
+    parameters: Parameters = NO_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)

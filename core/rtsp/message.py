@@ -51,12 +51,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """RFC 2326 7. `cseq` None: the request's could not be read."""
+    """RFC 2326 7. `cseq` None: the request's could not be read. `reason`: more than the standard one says."""
 
     status: int
     cseq: str | None
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from camfleet.core.wire.succession import RTSPState, SessionState
 from .connection import ServerConnection, _Pending
 from .events import Event
 from .message import Request
+from .parameters import Parameters
 from .reader import Reader
 from .state import Session, State
 from .url import StreamPath
@@ -24,6 +25,7 @@ def export_connection(connection: ServerConnection) -> RTSPState:
         user=connection.user,
         nonce=connection._login.nonce,
         session=None if session is None else _export_session(session),
+        described=(connection._described[0], str(connection._described[1])),
         pending=_as_bytes(pending.request) if pending else b"",
         pending_stream=pending.stream if pending else "",
         received=connection._reader.leftover,
@@ -42,7 +44,16 @@ def restore_connection(connection: ServerConnection, state: RTSPState) -> Event 
     session = state.session
     if session is not None:
         playing = State.PLAYING if session.playing else State.READY
-        connection._session = Session(session.id, session.user, session.stream, session.url, playing, session.range)
+        connection._session = Session(
+            session.id,
+            session.user,
+            session.stream,
+            session.url,
+            playing,
+            session.range,
+            Parameters.parse(session.parameters),
+        )
+    connection._described = state.described[0], Parameters.parse(state.described[1])
     if state.pending:
         connection._pending = _restore_pending(connection, state)
     connection._reader.receive_data(state.received)
@@ -57,6 +68,7 @@ def _export_session(session: Session) -> SessionState:
         url=session.url,
         playing=session.state is State.PLAYING,
         range=session.range,
+        parameters=str(session.parameters),
     )
 
 
@@ -68,7 +80,7 @@ def _restore_pending(connection: ServerConnection, state: RTSPState) -> _Pending
     path = StreamPath.parse(request.url) if isinstance(request, Request) else None
     if not isinstance(request, Request) or path is None:
         return None
-    event = connection._event(request, state.pending_stream)
+    event = connection._event(request, path, state.pending_stream)
     return None if event is None else _Pending(event, request, path, state.pending_stream)
 
 

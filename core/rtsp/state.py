@@ -13,6 +13,8 @@ A session belongs to one connection, one user and one camera, and ends with its 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .parameters import NO_PARAMETERS, Parameters
+
 
 class State(StrEnum):
     INIT = "init"
@@ -46,3 +48,4 @@ class Session:
     url: str  # of the SETUP, for RTP-Info
     state: State = State.READY
     range: str = ""  # of the last answered PLAY
+    parameters: Parameters = NO_PARAMETERS  # of the SETUP

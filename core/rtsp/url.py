@@ -28,6 +28,7 @@ class StreamPath:
     kind: str | None = None
     track: str | None = None
     stray: bool = False
+    query: str = field(default="", compare=False)  # without the track
     base: str = field(default="", compare=False)  # as this client writes it, up to the stream; no slash at the end
     url: str = field(default="", compare=False)  # as this client writes it, all, less user and password
 
@@ -49,7 +50,8 @@ class StreamPath:
         else:
             origin = ""
         segments = [unquote(segment) for segment in path.split("/") if segment]
-        tail = [unquote(segment) for segment in query.rstrip("/").split("/")[1:][-1:]]
+        head, *rest = query[1:].rstrip("/").split("/")
+        tail = [unquote(segment) for segment in rest[-1:]]
         track = None
         for place in (tail, segments):
             if place and (named := _TRACK.fullmatch(place[-1])):
@@ -57,10 +59,11 @@ class StreamPath:
                 place.pop()
                 break
         whole = origin + path + query
+        asked = "/".join([head, *rest[:-1], *tail])
         if not segments:
             return cls(track=track, url=whole)
         named = _NAMES.fullmatch(segments[0])
         kind = segments[1] if len(segments) > 1 else None
         if named is None or len(segments) > 2 or (kind is not None and not _KIND.fullmatch(kind)):
             return cls(camera=named[1] if named else None, track=track, stray=True, url=whole)
-        return cls(named[1], named[2], kind, track, False, "/".join([origin, *segments]), whole)
+        return cls(named[1], named[2], kind, track, False, asked, "/".join([origin, *segments]), whole)

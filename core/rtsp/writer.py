@@ -31,7 +31,8 @@ REASONS = {  # RFC 2326 7.1.1
 
 def write_response(response: Response) -> bytes:
     """Raises LocalProtocolError when a part would break out of its line."""
-    lines = [f"RTSP/1.0 {response.status} {REASONS[response.status]}"]
+    reason = REASONS[response.status] + (f": {response.reason}" if response.reason else "")
+    lines = [f"RTSP/1.0 {response.status} {reason}"]
     if response.cseq is not None:
         lines.append(f"CSeq: {response.cseq}")
     lines += [f"{name}: {value}" for name, value in response.headers]

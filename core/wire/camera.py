@@ -52,6 +52,7 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     realm: str = "camfleet"
     sha256: bool = False  # offer Digest SHA-256 after MD5; FFmpeg fails on it (interop 61), so it is opt-in
     max_sessions: int = 1000
+    max_variants: int = 4  # streams made at the wish of URLs, beside those of `streams`
     session_timeout_s: int = 60
     request_timeout_s: float = 10.0  # from a request's first byte to its last
     login_failures: int = 10  # of one user from one address within the window, then a lock-out

@@ -169,6 +169,7 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
     video: VideoSpec | None = None  # as ordered and in force; None: passed through
     join: str = ""  # likewise
     linger_s: float = 0.0
+    variant: str = ""  # made at the wish of a URL: what that asks for, as a query; empty: as configured
 
 
 class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -177,6 +178,7 @@ class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peer: str  # "192.0.2.9:40112" | "[2001:db8::1]:40112"
     user: str
     stream: str
+    variant: str = ""  # as in StreamStats
     state: str  # "ready" | "playing" | "paused"
     transport: str  # "tcp"
     tls_version: str  # "" when plain

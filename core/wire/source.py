@@ -10,6 +10,8 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     # It has access units of its own, which go out as they are unless the stream has `video` settings.
     passes_through: ClassVar[bool] = False
+    # It can be seen as pictures, for an encoder of ours.
+    has_pictures: ClassVar[bool] = True
 
 
 class TestLive(SourceSpec, frozen=True, tag="testlive"):

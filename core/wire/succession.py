@@ -38,7 +38,7 @@ class Datagram(msgspec.Struct, frozen=True, tag=True, tag_field="t"):
 class Introduction(Datagram, frozen=True, kw_only=True):
     version: int
     camera: str
-    watched: list[str]  # streams that run now, as somebody wants them
+    watched: list[str]  # names of streams that run now, as somebody wants them; a variant is "stream1?w=640"
 
 
 class Prepared(Datagram, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class StreamNumbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Numbers(Datagram, frozen=True, kw_only=True):
-    streams: dict[str, StreamNumbers]  # by id
+    streams: dict[str, StreamNumbers]  # by name
     held_ns: int  # since when nothing has left
 
 
@@ -95,6 +95,7 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     url: str
     playing: bool
     range: str
+    parameters: str = ""  # as a query
 
 
 class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +109,7 @@ class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None  # who logged in last
     nonce: tuple[int, int]  # the highest time and count (RFC 7616 3.4)
     session: SessionState | None
+    described: tuple[str, str] = ("", "")  # the stream that was told of last, with its parameters
     pending: bytes = b""  # the request that waits for its answer
     pending_stream: str = ""
     received: bytes = b""  # after it, and not yet parsed
@@ -134,8 +136,8 @@ class MovingClient(Datagram, frozen=True, kw_only=True):
     unsent: bytes  # must leave before anything else; sealed, if the connection is
     engine: ReaderState
     rtsp: RTSPState
-    bound: str  # the stream of which the client was told last; empty: none yet
-    described: tuple[str, str] = ("", "")  # by DESCRIBE: a stream and its codec
+    bound: str  # the name of its stream; empty: none yet
+    described: tuple[str, str] = ("", "")  # by DESCRIBE: a stream's name and its codec
     rtp_channel: int
     paused: bool
     since_ns: int  # when the client came to the camera

@@ -53,7 +53,6 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
         if worker is None:  # it is just being configured
             continue
         place = places(settings, spec.id, host)[0]
-        measured = {stream.id: stream for stream in answer.streams} if answer else {}
         reports.append(
             CameraStatus(
                 id=spec.id,
@@ -70,8 +69,9 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 live_objects=answer.live_objects if answer else {},
                 max_sessions=spec.max_sessions,
                 streams=[
-                    _stream(stream, stream_url(*place, spec, stream), measured.get(stream.id, UNKNOWN))
+                    _stream(stream, stream_url(*place, spec, stream), each)
                     for stream in spec.streams
+                    for each in _measured(stream, answer)
                 ],
                 readers=msgspec.Raw(answer.readers if answer else b"[]"),
             )
@@ -79,12 +79,18 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
     return reports
 
 
+def _measured(stream: StreamSpec, answer: Stats | None) -> list[StreamStats]:
+    """Of the stream and of its variants."""
+    found = [each for each in answer.streams if each.id == stream.id] if answer else []
+    return found or [UNKNOWN]
+
+
 def _stream(spec: StreamSpec, url: str, measured: StreamStats) -> StreamStatus:
     """The picture is as configured until the worker has seen it; a file that passes through has none until then."""
-    video = spec.video
+    video = measured.video or spec.video
     return StreamStatus(
         id=spec.id,
-        url=url,
+        url=f"{url}?{measured.variant}" if measured.variant else url,
         state=measured.state,
         codec=measured.codec or (video.codec if video else ""),
         width=measured.width or (video.width if video else 0),
@@ -100,6 +106,7 @@ def _stream(spec: StreamSpec, url: str, measured: StreamStats) -> StreamStatus:
         video=measured.video,
         join=measured.join,
         linger_s=measured.linger_s,
+        variant=measured.variant,
     )
 
 

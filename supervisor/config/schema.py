@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from camfleet.core.bitrate import Bitrate
 from msgspec import Meta
 
 from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
 from .sources import FileLive, TestLive
 from .tls import TLS, CameraTLS
-from .values import Address, Addresses, Bitrate
+from .values import Address, Addresses
 
 RTSPS = Literal["off", "available", "default", "required"]
 
@@ -301,6 +302,16 @@ class Limits(Section, frozen=True, kw_only=True):
         ),
     ] = 1_000
     sessions_per_camera: Annotated[int, Meta(ge=1, le=100_000, description="Readers of one camera.")] = 1_000
+    variants_per_camera: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="Other pictures of its streams that one camera makes at the same time, as URLs ask for them "
+            "(`?ve=h265&w=640&h=360&fps=10&vb=500k`: codec, size, frames per second, bits per second); each takes an "
+            "encoder while somebody watches. 0: none.",
+        ),
+    ] = 4
     sessions: Annotated[
         int,
         Meta(

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from camfleet.core.bitrate import Bitrate
 from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from camfleet.supervisor.credentials import REALM, user_spec
 
@@ -13,7 +14,6 @@ from . import schema, sources
 from .identities import TLSSettings, resolve_tls
 from .read import ConfigurationError, Problem, read
 from .schema import RTSPS, Camera, Document, Limits, Stream, User, Video, Workers
-from .values import Bitrate
 
 # What an empty configuration serves.
 TEST_CAMERA = Camera(
@@ -118,6 +118,7 @@ def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
         realm=REALM,
         sha256=camera.digest_sha256,
         max_sessions=limits.sessions_per_camera,
+        max_variants=limits.variants_per_camera,
         session_timeout_s=limits.session_timeout_s,
         request_timeout_s=limits.first_request_timeout_s,
         login_failures=limits.login_failures,

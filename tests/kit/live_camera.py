@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from camfleet.core.net.fanout import FanOut, Ready, Received
 from camfleet.core.ring.stream import MediaStream
+from camfleet.core.rtsp import Parameters
 from camfleet.core.wire import WIRE_VERSION, CameraSpec, HandoffRecord, StreamSpec, TestLive, UserSpec, VideoSpec
 from camfleet.core.wire.control import Adopt, Configure, HandBack, Message, TLSInfo, decode, encode
 from camfleet.core.wire.handoff import HANDOFF_VERSION
@@ -62,16 +63,17 @@ class Camera:
         self.registry = Registry(
             self.order,
             cast(FanOut, self.engine),
-            Streams(self._build, lambda stream: self.taken_down.append(stream.spec.id)),
+            Streams(self._build, lambda stream: self.taken_down.append(stream.name)),
             self.now_ns,
             news=self.news.append,
             hand_back=lambda *arguments: self.handed_back.append(arguments),
         )
 
-    def _build(self, spec: StreamSpec, camera_name: str) -> LiveStream:
-        self.pipelines[spec.id], self.media[spec.id] = FakePipeline(), FakeMedia(0xA0 + len(self.media) + 1)
-        media, pipeline = cast(MediaStream, self.media[spec.id]), cast(StreamPipeline, self.pipelines[spec.id])
-        return LiveStream(spec, camera_name, media, pipeline, unix_time_s=lambda: 1_800_000_000.0)
+    def _build(self, spec: StreamSpec, camera_name: str, parameters: Parameters) -> LiveStream:
+        name = f"{spec.id}?{parameters}" if parameters else spec.id
+        self.pipelines[name], self.media[name] = FakePipeline(), FakeMedia(0xA0 + len(self.media) + 1)
+        media, pipeline = cast(MediaStream, self.media[name]), cast(StreamPipeline, self.pipelines[name])
+        return LiveStream(spec, camera_name, media, pipeline, lambda: 1_800_000_000.0, parameters)
 
     def configure(self, *, users: Sequence[UserSpec] | None = None, **camera: Any) -> list[tuple[Any, ...]]:
         """With this of the camera's settings changed; returns the commands to the engine."""

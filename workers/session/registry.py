@@ -17,7 +17,7 @@ from camfleet.core.net.fanout import (
     Released,
     live_objects,
 )
-from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection, restore_connection
+from camfleet.core.rtsp import Authenticator, Lockout, Parameters, ServerConnection, restore_connection
 from camfleet.core.rtsp.errors import NOT_FOUND, RefusalError, RemoteProtocolError
 from camfleet.core.wire import HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
@@ -190,10 +190,10 @@ class Registry:
         if rtsp.user and not self._authenticator.knows(rtsp.user):
             log.info("revoked", peer=client.connection.peer, user=rtsp.user)
             session.close()
-        elif client.bound and client.bound not in self._streams:
+        elif client.bound and self.named(client.bound) is None:
             session.close()
         else:
-            sequence = sequences.get(rtsp.stream or "", 0)
+            sequence = sequences.get(client.bound, 0)
             self._guard(session, session.resume, client, waiting, sequence, now_ns)
 
     def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
@@ -211,8 +211,7 @@ class Registry:
 
     def tick(self, now_ns: int) -> None:
         """What is due; called about every second."""
-        for stream in self._streams.values():
-            stream.tick(now_ns)
+        self._streams.tick(now_ns, self._used)
         due = [session for session in self._sessions.values() if _is_due(session, now_ns)]
         if due:
             # A reader that only listens lives by its acknowledgements (interop 43): ask the engine before judging.
@@ -231,8 +230,15 @@ class Registry:
 
     # ---------------------------------------------------------------- what sessions ask (rtsp_session.Camera)
 
-    def stream(self, stream_id: str) -> LiveStream:
-        return self._streams[stream_id]
+    def stream(self, stream_id: str, parameters: Parameters) -> LiveStream:
+        return self._streams.find(stream_id, parameters, self._used)
+
+    def named(self, name: str) -> LiveStream | None:
+        return self._streams.named(name)
+
+    def _used(self) -> set[LiveStream]:
+        """Streams that a client has been told of, or is about to be."""
+        return {stream for session in self._sessions.values() for stream in session.uses}
 
     def take_seat(self) -> bool:
         if self._seats >= self._spec.max_sessions:
@@ -255,7 +261,7 @@ class Registry:
     # ---------------------------------------------------------------- what status shows
 
     def stats(self, request: int, now_ns: int) -> Stats:
-        streams = [stream.stats(now_ns) for stream in self._streams.values()]
+        streams = [stream.stats(now_ns) for stream in self._streams.all()]
         return Stats(
             id=request,
             camera=self._spec.id,
@@ -342,12 +348,13 @@ def _is_due(session: RTSPSession, now_ns: int) -> bool:
     return deadline_ns is not None and deadline_ns <= now_ns
 
 
-def _reader_status(session: RTSPSession, stream: str, counters: ReaderCounters, now_ns: int) -> ReaderStatus:
+def _reader_status(session: RTSPSession, stream: LiveStream, counters: ReaderCounters, now_ns: int) -> ReaderStatus:
     tls = session.connection.tls or _PLAIN
     return ReaderStatus(
         peer=str(session.connection.peer),
         user=session.user,
-        stream=stream,
+        stream=stream.spec.id,
+        variant=str(stream.parameters),
         state=session.state,
         transport="tcp",
         tls_version=tls.version,

@@ -9,6 +9,7 @@ An event that must wait (Describe, Play) is kept in `_waiting` with its deadline
 until it is answered. Nothing here blocks or reads a clock.
 """
 
+from collections.abc import Iterator
 from typing import Protocol, assert_never
 
 from camfleet.core.log import Log
@@ -18,6 +19,7 @@ from camfleet.core.rtsp import (
     Event,
     LoginFailed,
     OtherCamera,
+    Parameters,
     Pause,
     Play,
     ServerConnection,
@@ -25,7 +27,7 @@ from camfleet.core.rtsp import (
     Teardown,
     export_connection,
 )
-from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE, SESSION_NOT_FOUND
+from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE, SESSION_NOT_FOUND, RefusalError
 from camfleet.core.rtsp.state import State
 from camfleet.core.wire.control import Connection
 from camfleet.core.wire.succession import MovingClient
@@ -45,7 +47,10 @@ class Camera(Protocol):
 
     @property
     def fanout(self) -> FanOut: ...
-    def stream(self, stream_id: str) -> LiveStream: ...
+    def stream(self, stream_id: str, parameters: Parameters) -> LiveStream:
+        """Raises RefusalError when there is no such variant of it."""
+
+    def named(self, name: str) -> LiveStream | None: ...
     def take_seat(self) -> bool:
         """Whether the camera may have one session more."""
 
@@ -99,10 +104,10 @@ class RTSPSession:
         self._deadline_ns: int | None = None
         self._rtp_channel = 0
         self._preparations = 0
-        self._described = ("", "")  # a stream, and the codec that we have told
+        self._described = ("", "")  # a stream's name, and the codec that we have told
         self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
         self._watching: LiveStream | None = None
-        self._bound: LiveStream | None = None  # of which the client was told last, by DESCRIBE or SETUP
+        self._bound: LiveStream | None = None  # of the session; before there is one, of which the client was told
 
     # ---------------------------------------------------------------- input
 
@@ -132,7 +137,8 @@ class RTSPSession:
         self.paused = False
         self._camera.fanout.play(self.client, self._rtsp.data_to_send())
         tls = self.connection.tls
-        log.info("playing", **self._who(), stream=self._rtsp.stream, certificate=tls.certificate if tls else "")
+        stream = self._bound.name if self._bound else ""
+        log.info("playing", **self._who(), stream=stream, certificate=tls.certificate if tls else "")
         self._advance(now_ns)
 
     def stream_changed(self, now_ns: int) -> None:
@@ -204,7 +210,7 @@ class RTSPSession:
             unsent=moved.unsent,
             engine=moved.state,
             rtsp=export_connection(self._rtsp),
-            bound=self._bound.spec.id if self._bound is not None else "",
+            bound=self._bound.name if self._bound is not None else "",
             described=self._described,
             rtp_channel=self._rtp_channel,
             paused=self.paused,
@@ -215,12 +221,12 @@ class RTSPSession:
         """Go on as the other one did, its media with the packet of this number; `waiting` has no answer yet."""
         self.paused, self.since_ns = client.paused, client.since_ns
         self._rtp_channel = client.rtp_channel
-        self._bound = self._camera.stream(client.bound) if client.bound else None
+        self._bound = self._camera.named(client.bound) if client.bound else None
         self._described = client.described
         self._is_stranger = self._rtsp.user is None
         self._received_before = len(client.rtsp.received)
-        if self._rtsp.state is State.PLAYING and self._rtsp.stream is not None:
-            self._watching = self._camera.stream(self._rtsp.stream)
+        if self._rtsp.state is State.PLAYING and self._bound is not None:
+            self._watching = self._bound
             self._watching.pipeline.want()
             channels = self._rtp_channel, self._rtp_channel + 1
             self._camera.fanout.go_on(self.client, self._watching.media, *channels, sequence)
@@ -236,9 +242,14 @@ class RTSPSession:
         return self._rtsp.leftover
 
     @property
-    def stream(self) -> str | None:
+    def stream(self) -> LiveStream | None:
         """Of the session, once it is set up."""
-        return self._rtsp.stream
+        return self._bound if self._rtsp.session_id is not None else None
+
+    @property
+    def uses(self) -> Iterator[LiveStream]:
+        """Streams that must not end now."""
+        return (stream for stream in (self._describing, self._bound) if stream is not None)
 
     @property
     def user(self) -> str:
@@ -279,12 +290,14 @@ class RTSPSession:
     def _decide(self, event: Event, now_ns: int) -> None:
         match event:
             case Describe():
-                self._wait(event, now_ns + DESCRIBE_TIMEOUT_NS)
-                self._describing = self._camera.stream(event.stream)
-                self._describing.pipeline.want()  # even if all is known: its linger keeps it warm for the PLAY
-                self._describe()
+                if (stream := self._find(event)) is not None:
+                    self._wait(event, now_ns + DESCRIBE_TIMEOUT_NS)
+                    self._describing = stream
+                    self._describing.pipeline.want()  # even if all is known: its linger keeps it warm for the PLAY
+                    self._describe()
             case Setup():
-                self._set_up(event)
+                if (stream := self._find(event)) is not None:
+                    self._set_up(event, stream)
             case Play():
                 self._play(event, now_ns)
             case Pause():
@@ -314,28 +327,39 @@ class RTSPSession:
         sdp = stream.session_description() if stream else None
         if stream is None or sdp is None:
             return False
-        self._bound = stream
-        self._described = (stream.spec.id, stream.described_codec)
+        if self._rtsp.session_id is None:
+            self._bound = stream
+        self._described = (stream.name, stream.described_codec)
         self._answered()
         self._rtsp.describe(sdp)
         return True
 
-    def _set_up(self, event: Setup) -> None:
+    def _find(self, event: Describe | Setup) -> LiveStream | None:
+        """The stream that is asked for; None: it has been refused."""
+        try:
+            return self._camera.stream(event.stream, event.parameters)
+        except RefusalError as refusal:
+            log.warning("refused", **self._who(), stream=event.stream, reason=refusal.reason)
+            self._rtsp.refuse(refusal.status, refusal.reason)
+            return None
+
+    def _set_up(self, event: Setup, stream: LiveStream) -> None:
         if self._rtsp.session_id is None and not self._camera.take_seat():
             log.warning("refused", **self._who(), reason="the camera has its maximum of sessions")
             self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
             return
         self._rtp_channel = event.transport.channels[0]
-        self._bound = self._camera.stream(event.stream)
-        self._rtsp.accept_setup(event.transport.channels, self._bound.media.ssrc)
+        self._bound = stream
+        self._rtsp.accept_setup(event.transport.channels, stream.media.ssrc)
 
     def _play(self, event: Play, now_ns: int) -> None:
-        stream = self._camera.stream(event.stream)
+        stream = self._bound
+        assert stream is not None
         if self._was_told_another(stream):
             self._end_session()
             return
         self._wait(event, now_ns + PLAY_TIMEOUT_NS)
-        self._watching = self._bound = stream
+        self._watching = stream
         self._watching.pipeline.want()
         self._preparations += 1
         codec = self._told_codec(stream)
@@ -344,7 +368,7 @@ class RTSPSession:
     def _told_codec(self, stream: LiveStream) -> str:
         """By DESCRIBE; empty when the client has not asked."""
         described, codec = self._described
-        return codec if described == stream.spec.id else ""
+        return codec if described == stream.name else ""
 
     def _was_told_another(self, stream: LiveStream) -> bool:
         """The stream's codec has changed since, before the engine has had this client as a reader of it."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from camfleet.core import sdp
 from camfleet.core.ring.stream import MediaStream
+from camfleet.core.rtsp.parameters import NO_PARAMETERS, Parameters
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
 from camfleet.core.wire.succession import StreamNumbers
@@ -30,8 +31,11 @@ class LiveStream:
         media: MediaStream,
         pipeline: StreamPipeline,
         unix_time_s: Callable[[], float] = time.time,
+        parameters: Parameters = NO_PARAMETERS,
     ) -> None:
+        """`parameters`: of the URL at whose wish it was made."""
         self.spec = spec
+        self.parameters = parameters
         self.media = media
         self.pipeline = pipeline
         self._title = title
@@ -49,6 +53,16 @@ class LiveStream:
             self.spec = spec
             self.media.join = join_mode(spec)
             self.pipeline.reconfigure(spec)
+
+    @property
+    def name(self) -> str:
+        """Within the camera; of a variant: "stream1?w=640"."""
+        return f"{self.spec.id}?{self.parameters}" if self.parameters else self.spec.id
+
+    @property
+    def rests(self) -> bool:
+        """It is not made now: nobody has wanted it for as long as it lingers, or there is nothing to make it of."""
+        return self.pipeline.state.startswith(("idle", "failed"))
 
     def session_description(self) -> str | None:
         """SDP with the parameter sets in force; None while the pipeline does not know them."""
@@ -115,4 +129,5 @@ class LiveStream:
             video=self.spec.video,
             join=self.media.join,
             linger_s=self.spec.linger_s,
+            variant=str(self.parameters),
         )

@@ -158,7 +158,7 @@ class Successor:
     async def _prepare(self, introduction: Introduction) -> None:
         """Start what is watched."""
         camera = await asyncio.shield(self.configured)
-        for stream in (camera.streams[name] for name in introduction.watched if name in camera.streams):
+        for stream in filter(None, map(camera.named, introduction.watched)):
             if encodes(stream.spec):
                 stream.pipeline.want()
                 self._warm.append(stream)
@@ -167,7 +167,7 @@ class Successor:
         while any(stream.pipeline.state != RUNNING for stream in self._warm):
             for stream in self._warm:
                 if stream.pipeline.state.startswith(FAILED):
-                    raise SuccessionError(f"{stream.spec.id}: {stream.pipeline.state.removeprefix(FAILED)}")
+                    raise SuccessionError(f"{stream.name}: {stream.pipeline.state.removeprefix(FAILED)}")
             await camera.stream_change()
 
     async def _receive_clients(self, lane: Lane) -> None:

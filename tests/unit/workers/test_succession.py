@@ -100,11 +100,13 @@ class Change:
         with contextlib.suppress(OSError):  # who dies closes it
             os.close(self.lock)
 
-    async def reader(self, *, tls: bool = False, plays: bool = True, receive_buffer: int | None = None) -> Player:
+    async def reader(
+        self, *, tls: bool = False, plays: bool = True, receive_buffer: int | None = None, query: str = ""
+    ) -> Player:
         """A client of the old worker."""
         server, client = tcp_pair(receive_buffer)
         ours, theirs = tls_pair() if tls else (None, None)
-        player = Player(client, theirs, URL.removesuffix("/testlive"))
+        player = Player(client, theirs, URL.removesuffix("/testlive") + query)
         self.players.append(player)
         exported = ours.export(0) if ours is not None else b""
         handoff = self.old.handoff(next(self._numbers), player, server.detach(), exported)
@@ -268,6 +270,24 @@ async def test_readers_of_all_kinds_see_nothing_of_it(tmp_path: Path) -> None:
         for player in change.players:
             assert (await asyncio.to_thread(player.ask, "GET_PARAMETER")).status == 200
         assert [news for news in change.old.news if isinstance(news, Ended)] == sent
+
+
+async def test_variants_go_along_with_who_has_them(tmp_path: Path) -> None:
+    """Those that play, and one that is paused and made by nobody at the moment; the limit is lower by now."""
+    async with Change(tmp_path) as change:
+        whole, small = await change.reader(), await change.reader(tls=True, query="?w=96&fps=10")
+        shared, paused = await change.reader(query="?fps=10&w=96"), await change.reader(query="?w=80")
+        assert (await asyncio.to_thread(paused.ask, "PAUSE")).status == 200
+        await change.hands_over(msgspec.structs.replace(CAMERA, max_variants=0))
+        assert change.hands() == (0, 4)
+        for player in (whole, small, shared):
+            await plays_on(player)
+        assert (await asyncio.to_thread(paused.ask, "PLAY")).status == 200
+        await asyncio.to_thread(paused.read_packets, 5)
+        assert small.packets[0].ssrc == shared.packets[0].ssrc
+        assert len({packet.ssrc for player in change.players for packet in player.packets}) == 3
+        assert change.new is not None
+        assert set(change.new.camera.streams) == {"stream1", "stream1?w=96&fps=10", "stream1?w=80"}
 
 
 async def test_ten_times_in_a_row_and_nothing_is_left_open(tmp_path: Path) -> None:

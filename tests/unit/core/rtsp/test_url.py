@@ -81,6 +81,25 @@ def test_parts(url: str, path: StreamPath) -> None:
     assert StreamPath.parse(url) == path
 
 
+@pytest.mark.parametrize(
+    ("url", "query"),
+    [
+        (f"{HOST}/ipc1-stream1/testlive?w=640&h=360", "w=640&h=360"),
+        (f"{HOST}/ipc1-stream1/testlive?w=640&h=360/", "w=640&h=360"),
+        (f"{HOST}/ipc1-stream1/testlive?w=640&h=360/trackID=0", "w=640&h=360"),
+        (f"{HOST}/ipc1-stream1/testlive?w=640&h=360//trackID=0/", "w=640&h=360/"),
+        (f"{HOST}/ipc1-stream1/testlive/trackID=0?w=640&h=360", "w=640&h=360"),
+        (f"{HOST}/ipc1-stream1/testlive/?w=640&a=b/c", "w=640&a=b/c"),
+        (f"{HOST}/ipc1?", ""),
+        (f"{HOST}/ipc1", ""),
+    ],
+)
+def test_the_query_without_the_track(url: str, query: str) -> None:
+    path = StreamPath.parse(url)
+    assert path is not None
+    assert path.query == query
+
+
 @pytest.mark.parametrize("url", INVALID)
 def test_not_a_url_of_rtsp(url: str) -> None:
     assert StreamPath.parse(url) is None

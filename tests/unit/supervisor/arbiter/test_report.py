@@ -100,7 +100,7 @@ def test_a_stream_that_nobody_has_watched_is_as_configured(
     video: VideoSpec | None, picture: tuple[str, int, int]
 ) -> None:
     """A pass-through is as its file, which nobody has opened."""
-    idle = msgspec.structs.replace(stats().streams[0], state="idle", codec="", width=0, height=0, encoder="")
+    idle = msgspec.structs.replace(stats().streams[0], state="idle", codec="", width=0, height=0, video=video)
     camera = msgspec.structs.replace(CAMERA, streams=(msgspec.structs.replace(STREAM, video=video),))
     answer = msgspec.structs.replace(stats(), streams=[idle])
     settings = msgspec.structs.replace(SETTINGS, cameras=(camera,))

@@ -1,0 +1,46 @@
+"""A stream as a URL's parameters ask for it: the same source, encoded otherwise."""
+
+from camfleet.core.rtsp import Parameters
+from camfleet.core.wire import StreamSpec, VideoSpec
+from msgspec.structs import replace
+
+MIN_SIZE, MAX_SIZE, MAX_GOP = 64, 4096, 3600  # of a stream; supervisor/config/schema.py
+
+
+def as_asked(stream: StreamSpec, parameters: Parameters) -> StreamSpec:
+    """Equal to `stream` when that is what is asked for. What is not asked for is as the stream has it; one that passes
+    through has the defaults, as nobody knows its source's before it is opened.
+
+    The other side of a size follows the picture's shape, and key frames come as many seconds apart as in the stream.
+    """
+    if not parameters:
+        return stream
+    video = stream.video or VideoSpec()
+    width, height, fps = parameters.width, parameters.height, parameters.fps or video.fps
+    if width and not height:
+        height = _even(width * video.height / video.width)
+    elif height and not width:
+        width = _even(height * video.width / video.height)
+    if parameters.codec and parameters.codec != video.codec:
+        # What else is set is about the other codec's encoder.
+        video = VideoSpec(
+            codec=parameters.codec,
+            width=video.width,
+            height=video.height,
+            fps=video.fps,
+            bitrate_bps=video.bitrate_bps,
+            gop=video.gop,
+        )
+    asked = replace(
+        video,
+        width=width or video.width,
+        height=height or video.height,
+        fps=fps,
+        bitrate_bps=parameters.bitrate_bps or video.bitrate_bps,
+        gop=min(max(1, round(video.gop * fps / video.fps)), MAX_GOP),
+    )
+    return replace(stream, video=asked)
+
+
+def _even(size: float) -> int:
+    return min(max(MIN_SIZE, 2 * round(size / 2)), MAX_SIZE)
