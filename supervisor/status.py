@@ -71,6 +71,7 @@ class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""  # "ECDSA P-256" | "RSA 2048"
     files: list[str] = []  # certificate, private key
     state: str  # "live" | "expired" | "refused: ...": other files are there now, and cannot be served
+    warning: str = ""  # "ends in 6 days", from 30 days before the end on
     sessions_on_older: int = 0  # that play, of this identity
     problem: str = ""
 
@@ -146,7 +147,7 @@ def render(report: StatusReport) -> str:
             str(each.generation or "-"),
             str(each.sessions_on_older),
             each.fingerprint[:16] or "-",
-            each.state,
+            ", ".join(filter(None, (each.state, each.warning))),
         )
         for each in report.certificates
     ]

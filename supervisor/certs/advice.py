@@ -1,7 +1,9 @@
 """What `camfleet check` says of certificates: all that a start would stumble over, and what cannot be meant so."""
 
 import ipaddress
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
@@ -25,14 +27,17 @@ def remarks(settings: Settings, store: Store) -> Iterator[Remark]:
     if settings.rtsps == "off":
         return
     outside_dates: Verdict = "warning" if settings.tls.expired == "serve" else "block"
-    for identity in settings.tls.identities:
-        yield from _place(identity, settings, store)
-        yield from _pairs(identity, store, outside_dates)
-        if identity.client.certificates != "off":
-            try:
-                ClientAuthorities(store.folder).get(identity.client.ca)
-            except CertificateError as error:
-                yield Remark(True, f"{identity.name}: {error}")
+    identities = settings.tls.identities
+    with ThreadPoolExecutor(os.cpu_count()) as examining:  # each examination is a process
+        found = examining.map(lambda identity: list(_pairs(identity, store, outside_dates)), identities)
+        for identity, remarks_on_pairs in zip(identities, found, strict=True):
+            yield from _place(identity, settings, store)
+            yield from remarks_on_pairs
+            if identity.client.certificates != "off":
+                try:
+                    ClientAuthorities(store.folder).get(identity.client.ca)
+                except CertificateError as error:
+                    yield Remark(True, f"{identity.name}: {error}")
 
 
 def _place(identity: IdentitySettings, settings: Settings, store: Store) -> Iterator[Remark]:

@@ -21,6 +21,14 @@ def is_over(description: Description, now_s: float) -> bool:
     return now_s >= description.not_after_unix_s
 
 
+def warning(description: Description, now_s: float) -> str:
+    """For the status: empty as long as there is time enough."""
+    days = days_left(description, now_s)
+    if is_over(description, now_s) or description.not_after_unix_s - now_s > WARN_AT_DAYS[0] * _DAY_S:
+        return ""
+    return f"ends in {days} day{'s' * (days != 1)}" if days else "ends within a day"
+
+
 class Expiry:
     """Remembers what has been said."""
 

@@ -21,7 +21,7 @@ from camfleet.supervisor.tls import CertificateError, Directory, Entry, Policy, 
 
 from .authority import RENEWAL_INTERVAL_S, Authority
 from .client_authorities import ClientAuthorities
-from .expiry import Expiry, days_left, is_over
+from .expiry import Expiry, days_left, is_over, warning
 from .files import StoreError, configured_files
 from .provision import renew
 from .store import Store
@@ -223,6 +223,7 @@ def _status(watched: Watched, served: Served, index: int, older: int, now_s: flo
         key=description.key,
         files=[str(path) for files in watched.files[index : index + 1] for path in files],
         state=state,
+        warning=warning(description, now_s),
         sessions_on_older=older,
         problem=watched.problem,
     )

@@ -54,7 +54,8 @@ class Watched:
         self.problem = ""
         self.store = store
         self._examining = examining
-        self._signatures: dict[Path, Signature] = {}
+        self._paths = store.paths(self.name)  # once: a look at hundreds of cameras is to be cheap
+        self._signatures: list[Signature] = []
         self._digest = ""  # of the files that are served
         self._refused = "", ""  # digest of the files, and why
         self._wrong_since_s: float | None = None
@@ -82,10 +83,10 @@ class Watched:
 
     async def look(self, now_s: float, *, told: bool = False) -> None:
         """Take what has changed. `told`: somebody says that it is complete."""
-        signatures = self._look_at_files()
+        signatures = [_signature(path) for path in self._paths]
         if signatures == self._signatures and not told and not self._waiting:
             return
-        self._signatures = {} if told else signatures  # {}: files may be made now, look at them once more
+        self._signatures = [] if told else signatures  # []: files may be made now, look at them once more
         patient = not told and (self._wrong_since_s is None or now_s - self._wrong_since_s < GRACE_S)
         try:
             await self._update(told=told, patient=patient)
@@ -101,9 +102,6 @@ class Watched:
             self._wrong_since_s, self._waiting, self.problem = None, False, ""
 
     # ------------------------------------------------------------ inside
-
-    def _look_at_files(self) -> dict[Path, Signature]:
-        return {path: _signature(path) for path in self.store.paths(self.name)}
 
     def _refuse(self, reason: str) -> None:
         if reason != self.problem:

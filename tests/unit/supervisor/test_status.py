@@ -99,6 +99,12 @@ def test_the_tables() -> None:
     assert render(REPORT) == TABLES
 
 
+def test_a_certificate_that_ends_soon() -> None:
+    soon = msgspec.structs.replace(CERTIFICATE, days_left=6, state="live", warning="ends in 6 days")
+    text = render(msgspec.structs.replace(REPORT, certificates=[soon]))
+    assert text.splitlines()[-1].endswith("  live, ends in 6 days")
+
+
 def test_the_report_survives_json_and_a_newer_server() -> None:
     tree = msgspec.json.decode(msgspec.json.encode(REPORT))
     tree["cameras"][0]["streams"][0]["audio"] = "aac"

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from camfleet.supervisor.certs.expiry import Expiry, days_left, is_over
+from camfleet.supervisor.certs.expiry import Expiry, days_left, is_over, warning
 from camfleet.supervisor.examine import Description
 
 END_S = 2_000_000_000
@@ -72,6 +72,20 @@ def test_each_certificate_and_identity_for_itself(caplog: pytest.LogCaptureFixtu
     assert len(said(caplog)) == 1
     expiry.look([("global", CERTIFICATE)], now_s)  # after a rollback it is news again
     assert len(said(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("left_s", "words"),
+    [
+        (30 * DAY_S + 1, ""),
+        (30 * DAY_S, "ends in 30 days"),
+        (2 * DAY_S - 1, "ends in 1 day"),
+        (DAY_S - 1, "ends within a day"),
+        (0, ""),
+    ],
+)
+def test_the_warning_in_the_status(left_s: int, words: str) -> None:
+    assert warning(CERTIFICATE, END_S - left_s) == words
 
 
 @pytest.mark.parametrize(

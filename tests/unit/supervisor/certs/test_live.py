@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from camfleet.core.wire.control import Endpoint, TLSInfo
-from camfleet.supervisor.certs import Authority, Store, StoreError, live, provision, watch
+from camfleet.supervisor.certs import Authority, LiveFiles, Store, StoreError, live, provision, watch
 from camfleet.supervisor.certs.authority import RENEWAL_INTERVAL_S
 from camfleet.supervisor.certs.live import LiveCertificates
 from camfleet.supervisor.certs.watch import GRACE_S
@@ -597,14 +597,15 @@ async def test_a_mistake_of_ours_is_one_identitys(
 ) -> None:
     rig = Rig(tmp_path / "certs", *(IdentitySettings(name=f"ipc{n}", rtsps_port=8400 + n) for n in (1, 2)))
     await rig.start()
-    pair, paths = ecdsa_pair(), Store.paths
+    pair, read = ecdsa_pair(), Store.live
 
-    def broken(store: Store, identity: str) -> list[Path]:
+    def broken(store: Store, identity: str) -> list[LiveFiles]:
         if identity == "ipc1":
             raise RuntimeError("a mistake")
-        return paths(store, identity)
+        return read(store, identity)
 
-    monkeypatch.setattr(Store, "paths", broken)
+    monkeypatch.setattr(Store, "live", broken)
+    rig.put(ecdsa_pair(), "ipc1")
     rig.put(pair, "ipc2")
     await rig.look()
     assert rig.context(8402).fingerprint == fingerprint(pair)
