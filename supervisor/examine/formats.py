@@ -287,7 +287,8 @@ def _read_all(certificate: x509.Certificate, number: int) -> None:
         raise UnusableError(
             "key", f"certificate {number} has a key of an unknown kind: use ECDSA P-256 or RSA"
         ) from None
-    except (*_UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, crypto.Error):
+    except (*_UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, KeyError, crypto.Error):
+        # KeyError: the library's word for a TLS feature (RFC 7633) that it does not know
         raise UnusableError("format", _damaged(number)) from None
 
 

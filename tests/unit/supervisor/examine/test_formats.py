@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
     pkcs12,
 )
+from cryptography.x509.oid import ExtensionOID
 
 from tests.kit.certificates import PASSWORD, Recipe, authority, der, ec_key, named, pem, rsa_key, vector
 
@@ -121,6 +122,8 @@ YEAR_0 = der(Recipe(ends=Recipe().ends.replace(year=2055)).made(KEY, CA)).replac
 VERSION_9 = der(LEAF).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09")
 NAME_OF_OCTETS = der(LEAF).replace(b"\x0c\x0fcam.example.org", b"\x04\x0fcam.example.org")  # OpenSSL alone minds
 UNKNOWN_KEY = der(LEAF).replace(b"\x2a\x86\x48\xce\x3d\x02\x01", b"\x2a\x86\x48\xce\x3d\x02\x7f")
+FEATURE = x509.UnrecognizedExtension(ExtensionOID.TLS_FEATURE, b"\x30\x03\x02\x01\x25")
+UNKNOWN_FEATURE = der(Recipe(more=(FEATURE,)).made(KEY, CA))
 SPOILT: list[tuple[str, bytes, bytes, str, str]] = [
     ("empty", b"", PRIVATE_KEY, "format", "the certificate's file is empty"),
     ("blank", b" \r\n", PRIVATE_KEY, "format", "the certificate's file is empty"),
@@ -143,6 +146,7 @@ SPOILT: list[tuple[str, bytes, bytes, str, str]] = [
     ("version 9", VERSION_9, PRIVATE_KEY, "format", "neither PEM nor DER"),
     ("version 9, PEM", block("CERTIFICATE", VERSION_9), PRIVATE_KEY, "format", "certificate 1 is damaged"),
     ("name of octets", NAME_OF_OCTETS, PRIVATE_KEY, "format", "certificate 1 is damaged"),
+    ("unknown TLS feature", UNKNOWN_FEATURE, PRIVATE_KEY, "format", "certificate 1 is damaged"),
     ("unknown key", UNKNOWN_KEY, PRIVATE_KEY, "key", "certificate 1 has a key of an unknown kind"),
     ("PKCS#7 damaged", block("PKCS7", b"\x30\x00"), PRIVATE_KEY, "format", "PEM block PKCS7 is damaged"),
     ("signing request", signing_request(Encoding.PEM), PRIVATE_KEY, "format", "a signing request"),
