@@ -146,6 +146,7 @@ need python3-dev 'test -f "$$($(or $(PYTHON),false) -c "import sysconfig; print(
 need gcc 'command -v gcc'; \
 need libc6-dev 'echo "#include <stdlib.h>" | gcc -E -'; \
 need libssl-dev 'echo "#include <openssl/evp.h>" | gcc -E -'; \
+wish fonts-dejavu-core 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf'; \
 wish libipsec-mb-dev 'test "$$(uname -m)" != x86_64 || echo "#include <intel-ipsec-mb.h>" | gcc -E -';
 endef
 

@@ -21,7 +21,7 @@ class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     url: str
-    state: str  # "idle" | "starting" | "running" | "failed: ..." | "unknown"
+    state: str  # "idle" | "starting" | "running" | "standby: why" | "failed: why" | "unknown"
     codec: str
     width: int
     height: int

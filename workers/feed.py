@@ -1,12 +1,13 @@
 """From a stream's settings to its access units: a source that has them, or a source of pictures and an encoder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from camfleet.core.wire import StreamSpec, VideoSpec
-from msgspec.structs import replace
+from msgspec import structs
 
 from .codecs import AccessUnit, Description
-from .encoders import open_encoder
+from .encoders import EncoderError, open_encoder
 from .sources import Feed, FrameClock, PictureSource, Place, open_pass_through, open_pictures
 
 
@@ -56,6 +57,10 @@ class EncodedFeed:
     def skipped(self) -> int:
         return self._source.skipped
 
+    @property
+    def absence(self) -> str:
+        return self._source.absence
+
     def read(self, now_ns: int, force_key: bool) -> Sequence[AccessUnit]:
         number = self._clock.tick(now_ns)
         capture_ns = self._clock.time_ns(number)
@@ -68,7 +73,8 @@ class EncodedFeed:
         if (before.width, before.height, before.fps) != (video.width, video.height, video.fps):
             return False
         self._video = video
-        if before == replace(video, bitrate_bps=before.bitrate_bps) and self._encoder.set_bitrate(video.bitrate_bps):
+        only_bitrate = before == structs.replace(video, bitrate_bps=before.bitrate_bps)
+        if only_bitrate and self._encoder.set_bitrate(video.bitrate_bps):
             return True
         del self._encoder  # before the next one: a graphics card may have only one to give
         self._open_encoder()
@@ -82,3 +88,42 @@ class EncodedFeed:
         self._encoder = open_encoder(video, self._source.colours)
         self.encoder = self._encoder.backend.name
         self.description = Description(video.width, video.height, video.fps, self._encoder.parameter_sets)
+
+
+class StillFeed:
+    """A picture that does not change: coded once and repeated for ever, at the price of a file that passes through.
+
+    Two groups of pictures, as neighbouring IDR pictures have different numbers (idr_pic_id, H.264 7.4.3).
+    """
+
+    skipped = 0
+    absence = ""
+
+    def __init__(self, source: PictureSource, video: VideoSpec, start_ns: int) -> None:
+        self._group = video.gop
+        self._clock = FrameClock(start_ns, video.fps)
+        self._next = 0
+        coded = EncodedFeed(source, video, start_ns)
+        self.encoder, self.description = coded.encoder, coded.description
+        try:
+            units = [unit for _ in range(2 * self._group) for unit in coded.read(coded.due_ns, False)]
+        finally:
+            coded.close()
+        self._units = [replace(unit, data=bytes(unit.data)) for unit in units]
+        if [unit.key_frame for unit in self._units] != 2 * ([True] + (self._group - 1) * [False]):
+            raise EncoderError(f"{self.encoder}: does not give a picture for each that it gets, and key frames in time")
+
+    @property
+    def due_ns(self) -> int:
+        return self._clock.due_ns
+
+    def read(self, now_ns: int, force_key: bool) -> Sequence[AccessUnit]:
+        capture_ns = self._clock.time_ns(self._clock.tick(now_ns))
+        if force_key:
+            self._next += -self._next % self._group
+        unit = self._units[self._next % len(self._units)]
+        self._next += 1
+        return [replace(unit, capture_ns=capture_ns)]
+
+    def close(self) -> None:
+        self._units.clear()

@@ -1,12 +1,14 @@
 """One stream's media: a thread that runs only while somebody wants it, from the feed to the sink.
 
-         want                 first access unit                 unwanted for linger_s
-    idle ----> starting ----> running --------------------------------------------> idle
-                  ^              | the source or the encoder fails, or other settings need another feed
-                  +-- back-off --+---> failed: why   (idle again only by a new attempt)
+         want                first key frame                unwanted for linger_s
+    idle ----> starting ----> running -----------------------------------------> idle
+                  |            |   ^
+                  | no picture |   | key frame
+                  v            v   |
+                standby: why, with a slate              (without: failed: why)
 
-The sink stays the same over all restarts, capture times only grow, and each feed begins with a key frame: readers see
-one RTP stream with a pause in it.
+A feed that fails is opened again after a back-off. The sink stays the same over all of it, capture times only grow, and
+wherever the pictures change their origin they begin with a key frame: readers see one RTP stream.
 """
 
 import threading
@@ -16,20 +18,21 @@ from typing import Protocol
 
 from camfleet.core.log import Log
 from camfleet.core.memory import give_back
-from camfleet.core.wire import StreamSpec
+from camfleet.core.wire import StreamSpec, VideoSpec
 
 from .clockmap import NS_PER_S
-from .codecs import Description
+from .codecs import AccessUnit, Description
 from .encoders import EncoderError
 from .feed import adapt, encodes, open_feed
 from .sources import Feed, Place, SourceError
+from .standby import SILENT, Shape, Standby
 
 log = Log("pipeline")
 
-FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 8 * NS_PER_S
+FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 2 * NS_PER_S  # a source that is back is seen within three seconds
 PROVEN_NS = 10 * NS_PER_S  # who ran for so long begins again with the first back-off
 
-IDLE, STARTING, RUNNING, FAILED = "idle", "starting", "running", "failed: "
+IDLE, STARTING, RUNNING, STANDBY, FAILED = "idle", "starting", "running", "standby: ", "failed: "
 
 
 class Sink(Protocol):
@@ -76,21 +79,29 @@ class StreamPipeline:
         self._description: Description | None = None
         self._encoder = ""
         # The thread's own, kept from one to the next.
-        self._tried = stream  # what the two below are about
+        self._feed: Feed | None = None
+        self._tried = stream  # the settings that all of this is about
+        self._known: Description | None = None  # what the source last was
+        self._standby = Standby(title, stream.standby)
+        self._opened_ns = 0
         self._retry_at_ns = 0
         self._back_off_ns = FIRST_RETRY_NS
-        self._next_capture_ns = 0  # a new feed's times begin no earlier
+        self._next_capture_ns = 0  # nothing that begins, begins earlier
+        # Of the open feed.
+        self._begun = False  # its key frame has been pushed, and no slate since
+        self._shift_ns = 0  # what is added to its times, so that they come after the slate's
+        self._rejected, self._report_at = 0, 1
 
     # ---------------------------------------------------------------- any thread
 
     @property
     def state(self) -> str:
-        """One of "idle", "starting", "running", "failed: why"."""
+        """One of "idle", "starting", "running", "standby: why", "failed: why"."""
         return self._state
 
     @property
     def description(self) -> Description | None:
-        """For DESCRIBE. Known from the first start; None again after a failure, and while a pass-through is idle."""
+        """What DESCRIBE says. None before the first start, after a failure, and while a pass-through is idle."""
         return self._description
 
     @property
@@ -146,15 +157,13 @@ class StreamPipeline:
 
     def _run(self) -> None:
         while not self._has_ended():
-            if self._sleep_until(lambda: self._retry_at_ns if self._stream is self._tried else 0):
-                try:
-                    self._attempt()
-                except (SourceError, EncoderError) as error:
-                    self._fail(str(error))
-                except Exception:  # a defect of ours must not take the camera's other streams with it
-                    log.exception("pipeline_broken", stream=self._title)
-                    self._fail("internal error, see the log")
-                give_back()
+            self._standby.expect(time.monotonic_ns())
+            try:
+                while self._sleep_until(self._due_ns):
+                    self._turn(time.monotonic_ns())
+            finally:
+                self._standby.close()
+                self._close_feed()
 
     def _has_ended(self) -> bool:
         """Decided together with forgetting the thread: a `want` after it starts another one."""
@@ -162,8 +171,11 @@ class StreamPipeline:
             if self._needed(time.monotonic_ns()):
                 return False
             self._thread = None
-            if not self._state.startswith(FAILED):
+            if self._standby.absence is not None:
+                self._state, self._description = FAILED + self._standby.absence.reason, None
+            else:
                 self._state = IDLE
+                self._standby.forget()
                 if not encodes(self._stream):
                     self._description = None  # another file may stand there next time; what we encode stays as it is
         self._tell()
@@ -190,68 +202,139 @@ class StreamPipeline:
         with self._condition:
             self._condition.notify()
 
-    def _attempt(self) -> None:
-        """Run the feed until nobody needs it or it fails."""
-        self._state = STARTING
+    def _due_ns(self) -> int:
         if self._stream is not self._tried:
-            self._take_settings()
-        began_ns = time.monotonic_ns()
-        feed = open_feed(self._place, self._tried, max(began_ns, self._next_capture_ns))
-        try:
-            self._tell_of(feed)
-            self._run_feed(feed)
-        finally:
-            feed.close()
-            if time.monotonic_ns() - began_ns > PROVEN_NS:
-                self._back_off_ns = FIRST_RETRY_NS
+            return 0
+        return min(self._feed.due_ns if self._feed else self._retry_at_ns, self._standby.due_ns)
 
-    def _take_settings(self) -> StreamSpec:
-        """The newest become those that are tried; returns the ones before."""
+    def _turn(self, now_ns: int) -> None:
+        """Whatever is due."""
+        try:
+            if self._stream is not self._tried:
+                self._follow(now_ns)
+            if self._feed is None:
+                if now_ns >= self._retry_at_ns:
+                    self._open(now_ns)
+            elif now_ns >= self._feed.due_ns:
+                self._read(self._feed, now_ns)
+        except (SourceError, EncoderError) as error:
+            self._fail(str(error), error.shown, now_ns)
+        except Exception:  # a defect of ours must not take the camera's other streams with it
+            log.exception("pipeline_broken", stream=self._title)
+            self._fail("internal error, see the log", "internal error", now_ns)
+        if now_ns >= self._standby.due_ns:
+            self._stand_by(now_ns)
+
+    # ---------------------------------------------------------------- the stream's own picture
+
+    def _follow(self, now_ns: int) -> None:
+        """The newest settings."""
         before, self._tried = self._tried, self._stream
         self._back_off_ns = FIRST_RETRY_NS
-        return before
+        self._standby.enabled = self._tried.standby
+        if not self._tried.standby:
+            self._standby.close()
+        if self._feed is not None and not adapt(self._feed, before, self._tried):
+            self._close_feed()
+        if self._feed is None:
+            self._retry_at_ns = 0
+            if not self._standby.is_shown:
+                self._standby.forget()
+                self._standby.expect(now_ns)
 
-    def _tell_of(self, feed: Feed) -> None:
-        self._description, self._encoder = feed.description, feed.encoder
+    def _open(self, now_ns: int) -> None:
+        self._opened_ns = now_ns
+        self._feed = open_feed(self._place, self._tried, max(now_ns, self._next_capture_ns))
+        self._begun, self._rejected, self._report_at = False, 0, 1
+        if not self._standby.is_shown:
+            self._show(self._feed, STARTING)
+
+    def _read(self, feed: Feed, now_ns: int) -> None:
+        is_hidden = self._standby.is_shown
+        units = feed.read(now_ns, is_hidden or self._sink.take_key_frame_request())
+        if not is_hidden and (feed.description, feed.encoder) != (self._description, self._encoder):
+            self._show(feed, self._state)
+        for unit in units:
+            if not self._begun:
+                if not unit.key_frame:
+                    continue
+                self._begin(feed, unit, now_ns)
+            self._push(unit, self._shift_ns)
+        if units:
+            self._standby.arrived(now_ns, feed.due_ns, visible=self._begun)
+        if feed.skipped + self._rejected >= self._report_at:
+            log.warning("access_units_skipped", stream=self._title, count=feed.skipped + self._rejected)
+            self._report_at *= 10
+
+    def _begin(self, feed: Feed, key_frame: AccessUnit, now_ns: int) -> None:
+        """In the place of the slate, if it is shown."""
+        self._begun, self._known = True, feed.description
+        self._shift_ns = max(0, self._next_capture_ns - key_frame.capture_ns)
+        self._standby.back(now_ns)
+        self._show(feed, RUNNING)
+
+    def _push(self, unit: AccessUnit, shift_ns: int) -> None:
+        capture_ns = unit.capture_ns + shift_ns
+        try:
+            self._sink.push(unit.data, capture_ns, max(unit.due_ns + shift_ns, time.monotonic_ns()))
+        except ValueError:  # malformed; nothing of it was sent
+            self._rejected += 1
+            return
+        self._next_capture_ns = max(self._next_capture_ns, capture_ns + NS_PER_S // 1000)
+
+    def _show(self, feed: Feed, state: str) -> None:
+        """From now on readers get what this feed has."""
         if feed.description is not None:
             self._sink.codec = feed.description.codec
+        self._description, self._encoder, self._state = feed.description, feed.encoder, state
         self._tell()
 
-    def _run_feed(self, feed: Feed) -> None:
-        """Until nobody needs it or the settings ask for another one."""
-        begun, rejected, report_at = False, 0, 1
-        while self._sleep_until(lambda: feed.due_ns if self._stream is self._tried else 0):
-            if self._stream is not self._tried:
-                before = self._take_settings()
-                if not adapt(feed, before, self._tried):
-                    return
-                continue
-            units = feed.read(time.monotonic_ns(), self._sink.take_key_frame_request())
-            if (feed.description, feed.encoder) != (self._description, self._encoder):
-                self._tell_of(feed)
-            for unit in units:
-                begun |= unit.key_frame
-                if not begun:
-                    continue
-                try:
-                    self._sink.push(unit.data, unit.capture_ns, max(unit.due_ns, time.monotonic_ns()))
-                except ValueError:  # malformed; nothing of it was sent
-                    rejected += 1
-                    continue
-                self._next_capture_ns = max(self._next_capture_ns, unit.capture_ns + NS_PER_S // 1000)
-                if self._state == STARTING:
-                    self._state = RUNNING
-                    self._tell()
-            if feed.skipped + rejected >= report_at:
-                log.warning("access_units_skipped", stream=self._title, count=feed.skipped + rejected)
-                report_at *= 10
-
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, shown: str, now_ns: int) -> None:
         """Try again after the back-off, if then somebody still wants it."""
+        self._close_feed()
         with self._condition:
             self._linger_until_ns = 0
-        self._retry_at_ns = time.monotonic_ns() + self._back_off_ns
-        log.warning("stream_failed", stream=self._title, reason=reason, retry_s=self._back_off_ns / NS_PER_S)
+        if now_ns - self._opened_ns > PROVEN_NS:
+            self._back_off_ns = FIRST_RETRY_NS
+        self._retry_at_ns = now_ns + self._back_off_ns
         self._back_off_ns = min(2 * self._back_off_ns, LAST_RETRY_NS)
-        self._state, self._description = FAILED + reason, None
+        self._standby.miss(reason, shown, now_ns)
+        if not self._standby.enabled:
+            self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        """There is nothing to show: who waits is told so."""
+        self._description, self._state = None, FAILED + reason
         self._tell()
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+            give_back()
+
+    # ---------------------------------------------------------------- the slate
+
+    def _stand_by(self, now_ns: int) -> None:
+        self._begun = False
+        absence = self._standby.absence
+        if absence is None or (self._feed and self._feed.absence):
+            absence = self._standby.miss((self._feed and self._feed.absence) or SILENT, SILENT, now_ns)
+        try:
+            slate = self._standby.make(self._place, absence, self._shape(), max(now_ns, self._next_capture_ns))
+        except Exception as error:  # whatever it is: the stream is then as one without a slate, until something changes
+            log.warning("no_slate", stream=self._title, reason=str(error))
+            self._standby.close()
+            self._give_up(absence.reason)
+            return
+        if slate is not None:
+            self._show(slate, STANDBY + absence.reason)
+        for unit in self._standby.read(now_ns, self._sink.take_key_frame_request()):
+            self._push(unit, 0)
+
+    def _shape(self) -> Shape:
+        if encodes(self._tried):
+            video = self._tried.video or VideoSpec()
+            return Shape(video.codec, video.width, video.height)
+        known = (self._feed.description if self._feed else None) or self._known
+        return Shape(known.codec, known.width, known.height) if known else Shape()

@@ -21,7 +21,7 @@ SWITCH_INTERVAL_S = 0.0001
 # The interpreter rewrites a function's code in place when it has run some times (PEP 659). An event loop that has begun
 # and ended here saves each worker 0.4 MB of pages that it would copy for that.
 REHEARSALS = 10
-LATE_IMPORT = "av.subtitles.stream"  # PyAV's own, when it opens its first file
+LATE_IMPORTS = ("av.subtitles.stream", "PIL.ImageFile")  # those of libraries: with the first file, the first text
 
 
 def preload() -> None:
@@ -30,7 +30,8 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
-    importlib.import_module(LATE_IMPORT)
+    for name in LATE_IMPORTS:
+        importlib.import_module(name)
     for algorithm in ("md5", "sha256"):
         hmac.digest(b"key", b"", algorithm)  # libcrypto looks for its implementations once: 0.4 MB
     if sys.version_info < (3, 12):

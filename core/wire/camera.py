@@ -27,6 +27,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     join: str = "newest"
     # The encoder stays on for this long after the last reader has gone: a reconnect then finds a running stream.
     linger_s: float = 10.0
+    # Readers see a slate while the source has no picture; else they wait.
+    standby: bool = True
 
     @property
     def kind(self) -> str:

@@ -155,7 +155,7 @@ class LoginFailed(Message, frozen=True, kw_only=True):
 class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     kind: str
-    state: str  # "idle" | "starting" | "running" | "failed: ..."
+    state: str  # "idle" | "starting" | "running" | "standby: why" | "failed: why"
     codec: str
     width: int
     height: int

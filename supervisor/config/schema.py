@@ -204,6 +204,14 @@ class Stream(Section, frozen=True, kw_only=True):
         Meta(ge=0, le=86400, description="The encoder stays on for so long after the last reader, in seconds."),
     ] = 10.0
 
+    standby: Annotated[
+        bool,
+        Meta(
+            description="Readers see a slate (camera, since when, why) while the source has no picture, and stay "
+            "connected. `false`: they see nothing, and new ones are refused."
+        ),
+    ] = True
+
     unique: ClassVar = ("id",)
 
 

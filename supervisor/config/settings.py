@@ -140,6 +140,7 @@ def _stream(stream: Stream, folder: Path) -> StreamSpec:
         video=_video(video) if video else None,
         join=stream.join,
         linger_s=stream.linger_s,
+        standby=stream.standby,
     )
 
 

@@ -58,7 +58,8 @@ class FFmpeg(Player):
 
     def __init__(self, url: str, frames: int) -> None:
         source = ["-rtsp_transport", "tcp", "-err_detect", "explode", "-i", url]
-        sink = ["-an", "-frames:v", str(frames), "-progress", "pipe:1", "-f", "null", "-"]
+        # In the stream's ticks: FFmpeg's own are those of a frame rate that it guesses, and the stream's may change.
+        sink = ["-an", "-frames:v", str(frames), "-enc_time_base", "-1", "-progress", "pipe:1", "-f", "null", "-"]
         super().__init__(["ffmpeg", "-nostdin", "-hide_banner", "-v", "warning", *source, *sink])
 
     def judge(self, output: str) -> Played:

@@ -39,6 +39,8 @@ _log_level = threading.Lock()  # PyAV has one for the process
 class EncoderError(Exception):
     """An encoder cannot be had or has failed; the text is for the operator."""
 
+    shown = "the encoder has failed"  # as of a SourceError
+
 
 @contextmanager
 def with_reasons() -> Iterator[None]:

@@ -3,5 +3,6 @@
 from .base import Feed, PictureSource, Place, SourceError
 from .frameclock import FrameClock
 from .kinds import open_pass_through, open_pictures
+from .still import slate
 
-__all__ = ["Feed", "FrameClock", "PictureSource", "Place", "SourceError", "open_pass_through", "open_pictures"]
+__all__ = ["Feed", "FrameClock", "PictureSource", "Place", "SourceError", "open_pass_through", "open_pictures", "slate"]

@@ -15,7 +15,14 @@ from ..codecs import AccessUnit, Colours, Description
 
 
 class SourceError(Exception):
-    """A source cannot be opened or has ended; the text is for the operator and says what to do."""
+    """A source cannot be opened or has ended; the text is for the operator and says what to do.
+
+    `shown` is for everybody who watches: a few plain words without paths, addresses and names of hosts.
+    """
+
+    def __init__(self, text: str, *, shown: str = "the source is not available") -> None:
+        super().__init__(text)
+        self.shown = shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,10 @@ class Feed(Protocol):
     def skipped(self) -> int:
         """Damaged access units or pictures left out so far."""
 
+    @property
+    def absence(self) -> str:
+        """Why there is no picture, for the operator; empty when there is one, or nobody knows."""
+
     def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
         """What is due now or (`AccessUnit.due_ns`) soon, possibly nothing. `force_key` is a wish: only an encoder of
         ours can fulfil it."""
@@ -59,8 +70,13 @@ class PictureSource(Protocol):
 
     colours: Colours
     skipped: int  # damaged pictures left out so far
+    absence: str  # as of a Feed
+    is_shared: bool  # others read the same samples: who wants to write into them takes a copy
 
     def picture(self, number: int, capture_ns: int, /) -> VideoFrame | None:
-        """The picture to show at `capture_ns` (monotonic, increasing); valid until the next call. None: none now."""
+        """The picture to show at `capture_ns` (monotonic, increasing); valid until the next call. None: none now.
+
+        Who writes into it puts back what was there before that.
+        """
 
     def close(self) -> None: ...

@@ -38,6 +38,7 @@ class FilePassThrough:
     """
 
     encoder = "pass-through"
+    absence = ""
 
     def __init__(self, path: str, start_ns: int) -> None:
         self._file = MediaFile(path)
@@ -146,6 +147,9 @@ class FilePassThrough:
 
 class FilePictures:
     """The pictures of a file of any codec, fitted. Asked for a time, it shows the newest that is not later."""
+
+    absence = ""
+    is_shared = False
 
     def __init__(self, path: str, width: int, height: int, start_ns: int) -> None:
         self._file = MediaFile(path)

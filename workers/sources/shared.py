@@ -191,6 +191,7 @@ class SharedPictures:
 
     colours = BT709
     skipped = 0
+    is_shared = True
 
     def __init__(self, key: Hashable, open_capture: OpenCapture, video: VideoSpec, start_ns: int) -> None:
         self.absence = ""  # why there is no picture

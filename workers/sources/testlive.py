@@ -31,6 +31,8 @@ class TestPattern:
     __test__ = False  # pytest would collect the name
     colours = BT709
     skipped = 0
+    absence = ""
+    is_shared = False
 
     def __init__(self, title: str, width: int, height: int, unix_offset_ns: int) -> None:
         if width % 2 or height % 2 or min(width, height) < MIN_SIZE:

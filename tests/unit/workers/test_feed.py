@@ -77,6 +77,8 @@ def test_a_file_is_encoded_anew(tmp_path: Path) -> None:
 class ClosablePictures:
     colours = BT709
     skipped = 0
+    absence = ""
+    is_shared = False
     closed = False
 
     def picture(self, number: int, capture_ns: int, /) -> VideoFrame:

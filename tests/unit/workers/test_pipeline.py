@@ -1,9 +1,10 @@
-"""The thread is real, the feed is played: it is always due, or never, and fails when told to."""
+"""The thread is real, the feed is played. Streams with a standby picture: test_pipeline_standby.py."""
 
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 from camfleet.core.ring.stream import MediaStream
@@ -11,94 +12,12 @@ from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers import pipeline as module
 from camfleet.workers.codecs import AccessUnit, Description
 from camfleet.workers.pipeline import StreamPipeline
-from camfleet.workers.sources import Feed, Place, SourceError
+from camfleet.workers.sources import SourceError
 
-from tests.kit.access_units import PPS, SPS, access_unit
 from tests.kit.clips import decode
+from tests.kit.played_feed import DESCRIPTION, NEVER_NS, Sink, Stage
 
 TIMEOUT_S = 5.0
-NEVER_NS = 2**62
-DESCRIPTION = Description(640, 360, 25.0, (SPS, PPS))
-
-
-class Sink:
-    """Takes all access units but those that begin with b"bad"."""
-
-    def __init__(self) -> None:
-        self.pushed: list[tuple[bytes, int, int]] = []
-        self.codec = "h264"
-        self.key_frame_wanted = False
-
-    def push(self, unit: bytes | memoryview, capture_ns: int, now_ns: int, /) -> int:
-        if bytes(unit).startswith(b"bad"):
-            raise ValueError("malformed")
-        self.pushed.append((bytes(unit), capture_ns, now_ns))
-        return len(unit)
-
-    def take_key_frame_request(self) -> bool:
-        wanted, self.key_frame_wanted = self.key_frame_wanted, False
-        return wanted
-
-
-class PlayedFeed:
-    """Its `due_ns` and what it gives are the test's to change."""
-
-    encoder = "played"
-    description: Description | None = DESCRIPTION
-    skipped = 0
-
-    def __init__(self, place: Place, start_ns: int) -> None:
-        self.wake = place.wake
-        self.start_ns = start_ns
-        self.due_ns = start_ns
-        self.units = [AccessUnit(access_unit(0, 100), start_ns, True)]
-        self.forced: list[bool] = []
-        self.broken: Exception | None = None
-        self.silent = False
-        self.closed = threading.Event()
-
-    def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
-        if self.broken:
-            raise self.broken
-        self.due_ns = NEVER_NS if self.silent else now_ns + 2_000_000
-        self.forced.append(force_key)
-        return self.units
-
-    def close(self) -> None:
-        self.closed.set()
-
-
-class Stage:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.feeds: list[PlayedFeed] = []
-        self.tried: list[StreamSpec] = []
-        self.refusals: list[Exception] = []
-        self.first_units: list[AccessUnit] = []
-        self.sink = Sink()
-        self.changes: list[str] = []
-        self.pipelines: list[StreamPipeline] = []
-        monkeypatch.setattr(module, "open_feed", self._open)
-
-    def _open(self, place: Place, stream: StreamSpec, start_ns: int) -> Feed:
-        self.tried.append(stream)
-        if self.refusals:
-            raise self.refusals.pop(0)
-        self.feeds.append(PlayedFeed(place, start_ns))
-        if self.first_units:
-            self.feeds[-1].units = self.first_units
-        return self.feeds[-1]
-
-    def pipeline(self, *, linger_s: float = 0.0, source: TestLive | FileLive | None = None) -> StreamPipeline:
-        spec = StreamSpec(id="stream1", source=source or TestLive(), linger_s=linger_s)
-        made: StreamPipeline = StreamPipeline(
-            spec,
-            self.sink,
-            title="ipc1-stream1",
-            unix_offset_ns=0,
-            changed=lambda: self.changes.append(made.state),
-        )
-        self.pipelines.append(made)
-        return made
 
 
 @pytest.fixture
@@ -282,9 +201,9 @@ def test_settings_that_fail_are_told_and_better_ones_are_tried_at_once(
     pipeline.want()
     until(lambda: pipeline.state == "running")
     stage.refusals = [SourceError("/clip.mp4 is empty")]
-    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/clip.mp4"), linger_s=0.0))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/clip.mp4"), standby=False))
     until(lambda: pipeline.state == "failed: /clip.mp4 is empty")
-    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4"), linger_s=0.0))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4"), standby=False))
     until(lambda: pipeline.state == "running")
 
 
@@ -412,8 +331,8 @@ def test_what_fails_while_it_lingers_ends(stage: Stage) -> None:
 def test_the_back_off_grows_to_its_limit_and_begins_again_after_a_good_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_RETRY_NS", 1_000_000)
-    monkeypatch.setattr(module, "LAST_RETRY_NS", 4_000_000)
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 40_000_000)
+    monkeypatch.setattr(module, "LAST_RETRY_NS", 400_000_000)
     monkeypatch.setattr(module, "PROVEN_NS", 50_000_000)
     stage.refusals = [SourceError("gone")] * 5
     pipeline = stage.pipeline()
@@ -421,9 +340,14 @@ def test_the_back_off_grows_to_its_limit_and_begins_again_after_a_good_run(
     until(lambda: pipeline.state == "running")
     until(lambda: len(stage.sink.pushed) > 40)
     stage.feeds[0].broken = SourceError("gone")
+    until(lambda: stage.feeds[0].closed.is_set())
+    closed_ns = time.monotonic_ns()
     until(lambda: len(stage.feeds) == 2)
-    waits = [vars(record)["fields"]["retry_s"] for record in caplog.records if record.getMessage() == "stream_failed"]
-    assert waits == [0.001, 0.002, 0.004, 0.004, 0.004, 0.001]
+    for wait_ms, (before_ns, after_ns) in zip((40, 80, 160, 320, 400), pairwise(stage.tried_ns), strict=False):
+        assert after_ns - before_ns >= wait_ms * 1_000_000
+    assert time.monotonic_ns() - closed_ns < 300_000_000
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == ["no_picture", "no_picture"]  # and not for every attempt
 
 
 def test_malformed_access_units_are_left_out_and_reported_ever_more_rarely(

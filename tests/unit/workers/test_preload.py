@@ -50,15 +50,18 @@ def test_a_child_has_everything_a_worker_needs_frozen_and_without_threads() -> N
     assert not [name for name in modules if name.startswith(("camfleet.supervisor", "OpenSSL", "cryptography"))]
 
 
-def test_a_worker_imports_nothing_more_to_play_a_film(tmp_path: Path) -> None:
+def test_a_worker_imports_nothing_more_to_play_a_film_or_to_show_a_slate(tmp_path: Path) -> None:
     film = write_clip(tmp_path / "film.mp4")
     script = f"""
 import sys
 import camfleet.workers.preload
+from camfleet.workers.sources import Place
 from camfleet.workers.sources.filelive import FilePassThrough
+from camfleet.workers.standby import Absence, Shape, open_slate
 before = set(sys.modules)
 source = FilePassThrough({str(film)!r}, 0)
 assert source.read(source.due_ns, False)
+open_slate(Place("ipc1-stream1", "Lobby", 0, print), Absence("", "", 0), Shape(), 0)
 print(sorted(set(sys.modules) - before))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
