@@ -14,6 +14,7 @@ wherever the pictures change their origin they begin with a key frame: readers s
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from camfleet.core.log import Log
@@ -124,9 +125,10 @@ class StreamPipeline:
                 self._linger_until_ns = time.monotonic_ns() + round(self._stream.linger_s * NS_PER_S)
                 self._condition.notify()
 
-    def reconfigure(self, stream: StreamSpec) -> None:
+    def reconfigure(self, stream: StreamSpec, camera_name: str) -> None:
         """Go on with these settings, at once if the stream runs. Only a feed that cannot follow is opened anew."""
         with self._condition:
+            self._place = replace(self._place, camera_name=camera_name)
             before, self._stream = self._stream, stream
             if self._thread is None and (before.source, before.video) != (stream.source, stream.video):
                 self._state, self._description, self._encoder = IDLE, None, ""
@@ -259,7 +261,7 @@ class StreamPipeline:
                 if not unit.key_frame:
                     continue
                 self._begin(feed, unit, now_ns)
-            self._push(unit, self._shift_ns)
+            self._push(unit.later(self._shift_ns) if self._shift_ns else unit)
         if units:
             self._standby.arrived(now_ns, feed.due_ns, visible=self._begun)
         if feed.skipped + self._rejected >= self._report_at:
@@ -273,14 +275,13 @@ class StreamPipeline:
         self._standby.back(now_ns)
         self._show(feed, RUNNING)
 
-    def _push(self, unit: AccessUnit, shift_ns: int) -> None:
-        capture_ns = unit.capture_ns + shift_ns
+    def _push(self, unit: AccessUnit) -> None:
         try:
-            self._sink.push(unit.data, capture_ns, max(unit.due_ns + shift_ns, time.monotonic_ns()))
+            self._sink.push(unit.data, unit.capture_ns, max(unit.due_ns, time.monotonic_ns()))
         except ValueError:  # malformed; nothing of it was sent
             self._rejected += 1
             return
-        self._next_capture_ns = max(self._next_capture_ns, capture_ns + NS_PER_S // 1000)
+        self._next_capture_ns = max(self._next_capture_ns, unit.capture_ns + NS_PER_S // 1000)
 
     def _show(self, feed: Feed, state: str) -> None:
         """From now on readers get what this feed has."""
@@ -330,7 +331,7 @@ class StreamPipeline:
         if slate is not None:
             self._show(slate, STANDBY + absence.reason)
         for unit in self._standby.read(now_ns, self._sink.take_key_frame_request()):
-            self._push(unit, 0)
+            self._push(unit)
 
     def _shape(self) -> Shape:
         if encodes(self._tried):

@@ -45,7 +45,7 @@ class Recorder(RTSPClient):
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Too large for FFmpeg to have all of it in its buffer."""
     path = tmp_path_factory.mktemp("s") / "film.mp4"
-    return write_clip(path, fps=FPS, gop=FPS, size=FILM, pictures=3 * FPS, paint=noise_picture, options={"crf": "45"})
+    return write_clip(path, fps=FPS, gop=FPS, size=FILM, pictures=3 * FPS, paint=noise_picture, options={"crf": "35"})
 
 
 def camera_state(server: Server) -> tuple[str, int]:

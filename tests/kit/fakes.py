@@ -107,9 +107,11 @@ class FakePipeline:
     wanted: int = 0
     orders: list[StreamSpec] = field(default_factory=list)
     stopped: bool = False
+    camera_name: str = ""
 
-    def reconfigure(self, stream: StreamSpec) -> None:
+    def reconfigure(self, stream: StreamSpec, camera_name: str) -> None:
         self.orders.append(stream)
+        self.camera_name = camera_name
 
     def stop(self) -> None:
         self.stopped = True

@@ -48,11 +48,10 @@ class LiveStream:
 
     def configure(self, spec: StreamSpec, title: str) -> None:
         """Go on with other settings: the same RTP stream for whoever plays it."""
-        self._title = title
-        if spec != self.spec:
-            self.spec = spec
+        if (spec, title) != (self.spec, self._title):
+            self.spec, self._title = spec, title
             self.media.join = join_mode(spec)
-            self.pipeline.reconfigure(spec)
+            self.pipeline.reconfigure(spec, camera_name=title)
 
     @property
     def name(self) -> str:

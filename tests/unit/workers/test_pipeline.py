@@ -171,7 +171,7 @@ def test_other_settings_open_another_feed_whose_first_unit_is_a_key_frame(stage:
     until(lambda: stage.sink.pushed[-1][0] == b"old")
     spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320))
     stage.first_units = [AccessUnit(b"early", ahead_ns + 10_000_000, False)]
-    pipeline.reconfigure(spec)
+    pipeline.reconfigure(spec, "Lobby")
     until(lambda: len(stage.feeds) == 2 and len(stage.feeds[1].forced) > 3)
     assert old.closed.is_set()
     assert stage.tried[1] is spec
@@ -187,7 +187,7 @@ def test_settings_that_concern_no_feed_leave_it_alone(stage: Stage) -> None:
     pipeline = stage.pipeline(linger_s=3600)
     pipeline.want()
     until(lambda: pipeline.state == "running")
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), linger_s=0.0))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), linger_s=0.0), "Lobby")
     pipeline.unwant()
     until(lambda: pipeline.state == "idle")
     assert len(stage.feeds) == 1
@@ -201,9 +201,9 @@ def test_settings_that_fail_are_told_and_better_ones_are_tried_at_once(
     pipeline.want()
     until(lambda: pipeline.state == "running")
     stage.refusals = [SourceError("/clip.mp4 is empty")]
-    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/clip.mp4"), standby=False))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/clip.mp4"), standby=False), "Lobby")
     until(lambda: pipeline.state == "failed: /clip.mp4 is empty")
-    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4"), standby=False))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4"), standby=False), "Lobby")
     until(lambda: pipeline.state == "running")
 
 
@@ -213,9 +213,9 @@ def test_an_idle_stream_with_other_settings_is_described_anew(stage: Stage) -> N
     until(lambda: pipeline.state == "running")
     pipeline.unwant()
     until(lambda: pipeline.state == "idle" and not threads())
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), linger_s=1.0))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), linger_s=1.0), "Lobby")
     assert pipeline.encoder == "played"
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320), linger_s=1.0))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320), linger_s=1.0), "Lobby")
     assert (pipeline.description, pipeline.encoder) == (None, "")
 
 
@@ -224,7 +224,9 @@ def test_reconfigured_by_many_it_ends_with_the_last_settings(stage: Stage) -> No
     pipeline.want()
     until(lambda: pipeline.state == "running")
     for width in range(64, 164, 2):
-        pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=width), linger_s=0.0))
+        pipeline.reconfigure(
+            StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=width), linger_s=0.0), "Lobby"
+        )
     until(lambda: stage.tried[-1].video == VideoSpec(width=162) and not stage.feeds[-1].closed.is_set())
     assert all(feed.closed.is_set() for feed in stage.feeds[:-1])
 
@@ -389,7 +391,7 @@ def test_a_real_stream_goes_on_with_another_size_and_decodes_throughout() -> Non
     pipeline.want()
     until(lambda: len(sink.pushed) > 5)
     larger = VideoSpec(width=320, height=180, fps=25, encoder="libx264")
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=larger))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=larger), "Lobby")
     until(lambda: pipeline.description and pipeline.description.width == 320)
     count = len(sink.pushed)
     until(lambda: len(sink.pushed) > count + 5)

@@ -8,8 +8,9 @@ from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
 from camfleet.workers import pipeline as module
 from camfleet.workers import standby
 from camfleet.workers.codecs import H264, AccessUnit
+from camfleet.workers.feed import StillFeed
 from camfleet.workers.pipeline import StreamPipeline
-from camfleet.workers.sources import SourceError
+from camfleet.workers.sources import Place, SourceError
 
 from tests.kit.access_units import access_unit, key_access_unit
 from tests.kit.clips import decode
@@ -73,7 +74,7 @@ def test_a_source_that_has_never_been_seen_is_stood_in_for_at_once(stage: Stage)
 def test_an_encoded_stream_has_a_slate_of_its_own_size(stage: Stage) -> None:
     stage.refusals = [EMPTY] * 100
     pipeline = stage.pipeline(standby=True)
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320, height=180)))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=320, height=180)), "Lobby")
     pipeline.want()
     wait_for(lambda: pipeline.description)
     assert pipeline.description
@@ -176,7 +177,7 @@ def test_it_is_logged_once_and_told_when_the_reason_is_another(
 ) -> None:
     monkeypatch.setattr(module, "FIRST_RETRY_NS", 10_000_000)
     monkeypatch.setattr(module, "LAST_RETRY_NS", 10_000_000)
-    stage.refusals = [EMPTY] * 30 + [SourceError("/clip.mp4 is a folder")] * 1000
+    stage.refusals += [EMPTY] * 30 + [SourceError("/clip.mp4 is a folder")] * 1000
     pipeline = stage.pipeline(standby=True)
     pipeline.want()
     wait_for(lambda: pipeline.state == "standby: /clip.mp4 is a folder")
@@ -203,9 +204,9 @@ def test_it_can_be_switched_off_and_on_while_it_is_shown(stage: Stage, monkeypat
     pipeline = stage.pipeline(standby=True)
     pipeline.want()
     wait_for(lambda: pipeline.state == "standby: /clip.mp4 is empty")
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), standby=False))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), standby=False), "Lobby")
     wait_for(lambda: pipeline.state == "failed: /clip.mp4 is empty")
-    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), standby=True))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), standby=True), "Lobby")
     wait_for(lambda: pipeline.state == "standby: /clip.mp4 is empty")
 
 
@@ -215,6 +216,23 @@ def test_better_settings_bring_the_picture_back_at_once(stage: Stage, monkeypatc
     pipeline = stage.pipeline(source=FileLive("/clip.mp4"), standby=True)
     pipeline.want()
     wait_for(lambda: len(stage.sink.pushed) > 1)
-    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4")))
+    pipeline.reconfigure(StreamSpec(id="stream1", source=FileLive("/other.mp4")), "Lobby")
     wait_for(lambda: pipeline.state == "running")
     assert stage.feeds[0].start_ns > stage.sink.pushed[1][1]
+
+
+def test_the_slate_has_the_name_that_the_camera_has_now(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    make = standby.open_slate
+
+    def open_slate(place: Place, absence: standby.Absence, shape: standby.Shape, start_ns: int) -> StillFeed:
+        names.append(place.camera_name)
+        return make(place, absence, shape, start_ns)
+
+    monkeypatch.setattr(standby, "open_slate", open_slate)
+    stage.refusals = [EMPTY] * 100
+    pipeline = stage.pipeline(standby=True)
+    pipeline.want()
+    wait_for(lambda: names)
+    pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive()), "Foyer")
+    wait_for(lambda: names == ["", "Foyer"])
