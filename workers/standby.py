@@ -10,8 +10,8 @@ from camfleet.core.wire import VideoSpec
 from msgspec.structs import replace
 
 from .clockmap import NS_PER_S
-from .feed import StillFeed
 from .codecs import AccessUnit
+from .feed import StillFeed
 from .sources import Place, slate
 
 log = Log("standby")

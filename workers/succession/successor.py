@@ -34,7 +34,7 @@ from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
 from camfleet.workers.encoders import EncoderError
 from camfleet.workers.feed import encodes
-from camfleet.workers.pipeline import FAILED, RUNNING
+from camfleet.workers.pipeline import FAILED, RUNNING, STANDBY
 from camfleet.workers.session import LiveStream
 from camfleet.workers.sources import SourceError
 
@@ -166,8 +166,9 @@ class Successor:
                 await asyncio.to_thread(_rehearse, stream)
         while any(stream.pipeline.state != RUNNING for stream in self._warm):
             for stream in self._warm:
-                if stream.pipeline.state.startswith(FAILED):
-                    raise SuccessionError(f"{stream.name}: {stream.pipeline.state.removeprefix(FAILED)}")
+                state = stream.pipeline.state
+                if state.startswith((FAILED, STANDBY)):
+                    raise SuccessionError(f"{stream.name}: {state.removeprefix(FAILED).removeprefix(STANDBY)}")
             await camera.stream_change()
 
     async def _receive_clients(self, lane: Lane) -> None:
