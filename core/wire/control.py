@@ -17,7 +17,8 @@
 
 A command-line client is a DEALER too; it may only say StatusRequest and ReplaceRequest, and is answered with Status and
 Replaced. A message of an unknown type or form does not decode; Hello, Configure and the two requests tell the
-WIRE_VERSION of their sender. Whoever gets another one logs it and drops it (a worker of another version is replaced).
+WIRE_VERSION of their sender. Whoever gets another one logs it and drops it (a worker of another version is replaced),
+but for StatusRequest: its answer is JSON that all versions read.
 Hello, Pong and Stats tell by a digest which Configure is in force: one that is lost is repeated.
 Largest message: a Stats of 10,000 readers, about 4 MB. Typical Adopt: 600 bytes.
 """

@@ -130,7 +130,9 @@ def query_status(run_dir: Path, timeout_s: float = 3.0) -> bytes:
         dealer.connect(f"ipc://{path}")
         dealer.send(encode(StatusRequest(version=WIRE_VERSION)))
         if not dealer.poll(round(timeout_s * 1000)):
-            raise ServerNotRunningError(f"no server answers at {path} within {timeout_s:g} s")
+            raise ServerNotRunningError(
+                f"no server answers at {path} within {timeout_s:g} s; one of an older camfleet may not: restart it then"
+            )
         try:
             answer = decode(dealer.recv())
         except msgspec.MsgspecError as error:

@@ -26,6 +26,8 @@ from camfleet.core.wire.control import (
     Pong,
     Stats,
     StatsRequest,
+    Status,
+    StatusRequest,
     Stop,
     decode,
     encode,
@@ -288,6 +290,18 @@ async def test_a_worker_of_another_version_is_killed(tmp_path: Path) -> None:
         rig.worker().hello(version=WIRE_VERSION + 1)
         await until(lambda: process.killed)
         await forked(rig, 2)
+
+
+async def test_a_status_is_for_every_version(tmp_path: Path) -> None:
+    async def report() -> bytes:
+        return b"{}"
+
+    async with running(tmp_path) as rig:
+        rig.arbiter.report = report
+        client = rig.worker()
+        for version in (1, WIRE_VERSION, WIRE_VERSION + 1):
+            client.say(StatusRequest(version=version))
+            assert await client.hears(Status) == Status(json=b"{}")
 
 
 async def test_a_worker_with_other_settings_gets_these_and_lives_on(tmp_path: Path) -> None:
