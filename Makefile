@@ -161,6 +161,8 @@ need gstreamer1.0-rtsp 'gst-inspect-1.0 rtspclientsink'; \
 need glib-networking 'ls /usr/lib/*/gio/modules/libgiognutls.so || ls /usr/lib*/gio/modules/libgiognutls.so'; \
 need python3-gi '/usr/bin/python3 -c "import gi"'; \
 need gir1.2-gstreamer-1.0 '/usr/bin/python3 -c "import gi; gi.require_version(\"Gst\", \"1.0\")"'; \
+need gir1.2-gst-rtsp-server-1.0 \
+	'/usr/bin/python3 -c "import gi; gi.require_version(\"GstRtspServer\", \"1.0\")"'; \
 need gnutls-bin 'command -v gnutls-cli'; \
 need openssl 'command -v openssl'; \
 need iproute2 'command -v ip'; \

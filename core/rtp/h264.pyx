@@ -21,6 +21,8 @@ H264.unsent = (
     <uint64_t>0xFF << 24 | 1
     | 1 << NAL_ACCESS_UNIT_DELIMITER | 1 << NAL_END_OF_SEQUENCE | 1 << NAL_END_OF_STREAM | 1 << NAL_FILLER
 )
+H264.unspecified = <uint64_t>0xFF << 24 | 1
+H264.slices = 0x3E              # 1 to 5
 H264.key_frame = 1 << NAL_IDR
 H264.parameter_sets = 1 << NAL_SPS | 1 << NAL_PPS
 H264.cover = _cover

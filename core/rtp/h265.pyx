@@ -21,6 +21,8 @@ H265.settings = b"\x2c\xa2\xde\x09\xb5\x17\x47\xdb\xbb\x55\xa4\xfe\x7f\xc2\xfc\x
 # Delimiters and filler carry nothing that RTP does not say or want; RFC 7798 gives another meaning to some of the types
 # that H.265 leaves unspecified (48-63). The end of a sequence (36, 37) is sent: a CRA picture behind it begins anew.
 H265.unsent = <uint64_t>0xFFFF << 48 | <uint64_t>1 << HEVC_ACCESS_UNIT_DELIMITER | <uint64_t>1 << HEVC_FILLER
+H265.unspecified = <uint64_t>0xFFFF << 48
+H265.slices = 0xFFFFFFFF        # 0 to 31
 H265.key_frame = (<uint64_t>1 << (HEVC_CRA + 1)) - (<uint64_t>1 << HEVC_BLA_W_LP)
 H265.parameter_sets = <uint64_t>1 << HEVC_VPS | <uint64_t>1 << HEVC_SPS | <uint64_t>1 << HEVC_PPS
 H265.cover = _cover

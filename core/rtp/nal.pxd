@@ -18,6 +18,8 @@ cdef struct NALFormat:
     uint8_t sei               # the type of SEI units that stand before the picture
     const uint8_t *settings   # UUID of the encoder that writes about itself
     uint64_t unsent
+    uint64_t unspecified      # of no meaning in a NAL unit, but perhaps in a payload
+    uint64_t slices           # coded pictures and parts of them
     uint64_t key_frame        # any of these: a reader may start here
     uint64_t parameter_sets   # all of these
     # Makes of an aggregation packet's header, so far, one that covers the unit too; the type is set later.

@@ -22,6 +22,9 @@ class Headers:
         values = self._values.get(name.lower())
         return values[0] if values else None
 
+    def get_all(self, name: str) -> list[str]:
+        return self._values.get(name.lower(), [])
+
     def get_list(self, name: str) -> str | None:
         """All values of a field that is a comma list, as one (RFC 2616 4.2)."""
         values = self._values.get(name.lower())

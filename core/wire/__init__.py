@@ -3,7 +3,7 @@
 from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
-from .source import KINDS, FileLive, ScreenLive, Source, TestLive, WindowLive
+from .source import KINDS, FileLive, RTSPLive, ScreenLive, Source, TestLive, WindowLive
 
 __all__ = [
     "KINDS",
@@ -11,6 +11,7 @@ __all__ = [
     "CameraSpec",
     "FileLive",
     "HandoffRecord",
+    "RTSPLive",
     "ScreenLive",
     "Source",
     "StreamSpec",

@@ -53,5 +53,22 @@ class WindowLive(X11Spec, frozen=True, tag="windowlive"):
     program: str = ""
 
 
-Source = TestLive | FileLive | ScreenLive | WindowLive
+class RTSPLive(SourceSpec, frozen=True, tag="rtsplive"):
+    """An upstream camera, pulled by RTSP."""
+
+    passes_through = True
+    url: str  # rtsp:// or rtsps://, without user and password
+    user: str = ""  # empty: no login
+    password: str = ""
+    basic: bool = False  # the password may be sent in clear, outside of TLS
+    udp: bool = False
+    verify: bool = True  # the server's certificate, unless there is a fingerprint
+    ca_file: str = ""  # empty: the system's authorities
+    fingerprint: str = ""  # SHA-256 of the only certificate that is accepted, in lower-case hex
+
+    def __repr__(self) -> str:
+        return f"RTSPLive(url={self.url!r})"
+
+
+Source = TestLive | FileLive | ScreenLive | WindowLive | RTSPLive
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

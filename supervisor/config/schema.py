@@ -7,10 +7,12 @@ from typing import Annotated, ClassVar, Literal
 from camfleet.core.bitrate import Bitrate
 from msgspec import Meta
 
+from .files import holds_password
 from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
 from .sources import FileLive, TestLive
 from .tls import TLS, CameraTLS
+from .upstream import RTSPLive
 from .values import Address, Addresses
 
 RTSPS = Literal["off", "available", "default", "required"]
@@ -93,35 +95,11 @@ class Digest(Section, frozen=True, kw_only=True):
     ] = ""
 
 
-def read_password_file(path: Path) -> str:
-    """The first and only line of a password file. Raises ValueError with the reason."""
-    try:
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not UTF-8 text") from None
-    password = text.removesuffix("\n").removesuffix("\r")
-    if not password:
-        raise ValueError(f"{path}: is empty")
-    if len(password) > 256 or not password.isprintable():
-        raise ValueError(f"{path}: is not one line of at most 256 printable characters")
-    return password
-
-
 def _one_secret(_: Path, *secrets: object) -> Iterator[Complaint]:
     given = sum(bool(secret) for secret in secrets)
     if given != 1:
         wrong = "has no password" if not given else f"has {given} of password, password_file and digest"
         yield Complaint("", wrong, "exactly one of password, password_file, digest")
-
-
-def _password_file(folder: Path, path: str) -> Iterator[Complaint]:
-    if path:
-        try:
-            read_password_file(folder / path)
-        except ValueError as error:
-            yield Complaint("password_file", str(error), "a readable file with the password as its only line")
 
 
 class User(Section, frozen=True, kw_only=True):
@@ -156,7 +134,7 @@ class User(Section, frozen=True, kw_only=True):
     unique: ClassVar = ("name",)
     checks: ClassVar = (
         Check(("password", "password_file", "digest"), _one_secret),
-        Check(("password_file",), _password_file),
+        Check(("password_file",), holds_password),
     )
 
 
@@ -186,7 +164,7 @@ class Stream(Section, frozen=True, kw_only=True):
 
     id: Id
     source: Annotated[
-        TestLive | FileLive | ScreenLive | WindowLive,
+        TestLive | FileLive | ScreenLive | WindowLive | RTSPLive,
         Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
     ]
     video: (

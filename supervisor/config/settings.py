@@ -10,7 +10,8 @@ from camfleet.core.bitrate import Bitrate
 from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from camfleet.supervisor.credentials import REALM, user_spec
 
-from . import schema, sources
+from . import sources
+from .files import read_password_file
 from .identities import TLSSettings, resolve_tls
 from .read import ConfigurationError, Problem, read
 from .schema import RTSPS, Camera, Document, Limits, Stream, User, Video, Workers
@@ -60,8 +61,9 @@ def load(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}))
     files = {file: signature(file)} if file else {}
     document = read(file, overrides)
     folder = file.absolute().parent if file else Path.cwd()
-    passwords = [folder / user.password_file for user in document.users if user.password_file]
-    files |= {path: signature(path) for path in passwords}
+    pulled = [stream.source for camera in document.cameras for stream in camera.streams]
+    passwords = [*(user.password_file for user in document.users), *(source.secret_file for source in pulled)]
+    files |= {folder / path: signature(folder / path) for path in passwords if path}
     return msgspec.structs.replace(resolve(document, file, folder), files=files)
 
 
@@ -104,7 +106,7 @@ def _user(user: User, folder: Path) -> UserSpec:
     if user.digest is not None:
         return UserSpec(name=user.name, ha1_md5=user.digest.md5, ha1_sha256=user.digest.sha256)
     if user.password_file:
-        return user_spec(user.name, schema.read_password_file(folder / user.password_file))
+        return user_spec(user.name, read_password_file(folder / user.password_file))
     return user_spec(user.name, user.password)
 
 

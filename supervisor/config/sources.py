@@ -14,6 +14,11 @@ from .section import Check, Section
 class Source(Section, frozen=True, kw_only=True, tag_field="kind"):
     """Base of all kinds."""
 
+    @property
+    def secret_file(self) -> str:
+        """A file whose change is one of the settings."""
+        return ""
+
     @abstractmethod
     def spec(self, folder: Path) -> wire.Source:
         """For the worker; relative paths start at `folder`."""

@@ -4,6 +4,7 @@ import contextlib
 
 from camfleet.core.rtp import annexb
 from camfleet.core.rtp import rtcp as ours
+from camfleet.core.rtp.depacketizer import Depacketizer
 from camfleet.core.rtp.packetizer import Packetizer
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -33,6 +34,7 @@ def nal_unit(draw: st.DrawFn) -> bytes:
 
 
 CODECS = st.sampled_from(["h264", "h265"])
+START_CODE = b"\0\0\0\1"
 START_CODES = st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\0\1"])
 
 
@@ -121,3 +123,36 @@ def test_cuts_and_flips_of_a_report_are_survived(blocks: list[tuple[int, int, in
     cut = bytes(compound[: data.draw(st.integers(0, len(compound)))])
     with contextlib.suppress(ValueError):
         ours.parse(cut, ssrc)
+
+
+@given(st.data(), CODECS, st.integers(1, 4), st.integers(0, 65_535), UINT32, st.integers(1, 3000))
+def test_our_depacketizer_gives_back_what_was_sent_however_it_is_cut(
+    data: st.DataObject, codec: str, count: int, sequence: int, timestamp: int, step: int
+) -> None:
+    """Of units that hold a picture and begin with its first slice; the first one is a key frame."""
+    reference = {"h264": rtp, "h265": h265}[codec]
+    key, other = {"h264": (b"\x65\x88", b"\x41\x9a"), "h265": (b"\x26\x01\xaf", b"\x02\x01\xd0")}[codec]
+    access = [START_CODE + key, *(data.draw(access_units(codec)) for _ in range(count))]
+    access = [START_CODE + (key if n == 0 else other) + one for n, one in enumerate(access)]
+    packetizer = Packetizer(codec, sequence=sequence)
+    sent = b"".join(packetizer.packetize(one, (timestamp + 3000 * n) % 2**32) for n, one in enumerate(access))
+    depacketizer, buffer = Depacketizer(codec, payload_type=96), bytearray()
+    for at in range(0, len(sent), step):
+        buffer += sent[at : at + step]
+        del buffer[: depacketizer.take_frames(buffer, 0, 0, 0)]
+    back = depacketizer.take_units()
+    if all(not unit[0] & 0x80 for one in access for unit in rtp.nal_units(one) if reference.is_sent(unit)):
+        wanted = [[u for u in rtp.nal_units(one) if reference.is_sent(u)] for one in access]
+        assert [rtp.nal_units(unit.data) for unit in back] == wanted
+    assert not buffer
+
+
+@given(CODECS, st.lists(st.one_of(st.binary(max_size=60), st.binary(max_size=40).map(lambda b: b"\x80\x60" + b))))
+def test_noise_gives_at_most_annex_b(codec: str, noise: list[bytes]) -> None:
+    depacketizer = Depacketizer(codec, payload_type=96)
+    for packet in noise:
+        depacketizer.take_packet(packet, 0)
+    for unit in depacketizer.take_units():
+        assert annexb.nal_units(unit.data)
+    stream = b"".join(noise)
+    assert 0 <= Depacketizer(codec, payload_type=96).take_frames(stream, 0, 0, 0) <= len(stream)

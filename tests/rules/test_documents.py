@@ -2,11 +2,13 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from camfleet.supervisor import cli
 from camfleet.supervisor.config.read import parse
 
+from tests.kit.authority import Authority
 from tests.rules.sources import ROOT
 
 DOCUMENTS = ("README.md", "docs/certificates.md")
@@ -33,8 +35,11 @@ def test_there_are_some() -> None:
     assert ["camfleet", "cert", "install", "rsa.crt", "rsa.key", "--beside"] in found
 
 
-def test_configurations_of_sources_work_as_they_stand() -> None:
+def test_configurations_of_sources_work_as_they_stand(tmp_path: Path) -> None:
+    """With the files that they name."""
+    (tmp_path / "gate.password").write_text("secret\n")
+    (tmp_path / "site-ca.pem").write_bytes(Authority().root)
     blocks = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs/sources.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 4
     for block in blocks:
-        assert parse(block.encode(), "docs/sources.md", ROOT).cameras
+        assert parse(block.encode(), "docs/sources.md", tmp_path).cameras

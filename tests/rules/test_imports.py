@@ -27,7 +27,15 @@ EXCLUSIVE = [
     ("cryptography", ["supervisor/tls/", "supervisor/certs/", "supervisor/examine/"]),
     (
         "socket",
-        ["core/net/", "supervisor/", "workers/adopt.py", "workers/forkserver.py", "workers/succession/", "bench/"],
+        [
+            "core/net/",
+            "supervisor/",
+            "workers/adopt.py",
+            "workers/forkserver.py",
+            "workers/sources/rtsplive/",
+            "workers/succession/",
+            "bench/",
+        ],
     ),
     ("multiprocessing", []),
     ("pickle", []),

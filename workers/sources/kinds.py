@@ -1,19 +1,22 @@
 """One line for each kind of source: what reads it."""
 
-from camfleet.core.wire import FileLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
+from camfleet.core.wire import FileLive, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
 
 from . import x11
 from .base import Feed, PictureSource, Place
 from .filelive import FilePassThrough, FilePictures
+from .rtsplive import UpstreamCapture, UpstreamPassThrough
 from .shared import SharedPictures
 from .testlive import TestPattern
 
 
-def open_pass_through(source: Source, _place: Place, start_ns: int) -> Feed:
+def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
     """The source's own access units, the first due at `start_ns`. For kinds that have some (`passes_through`)."""
     match source:
         case FileLive(path):
             return FilePassThrough(path, start_ns)
+        case RTSPLive():
+            return UpstreamPassThrough(source, place, start_ns)
     raise AssertionError(source)
 
 
@@ -26,4 +29,6 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return FilePictures(path, video.width, video.height, start_ns)
         case ScreenLive() | WindowLive():
             return SharedPictures(source, x11.opener(source), video, start_ns)
+        case RTSPLive():
+            return SharedPictures(source, lambda _wait: UpstreamCapture(source), video, start_ns)
     raise AssertionError(source)

@@ -44,6 +44,21 @@ def test_bye_stands_behind_a_report_and_a_name(size: int) -> None:
             ours.bye(ssrc=US, channel=1, cname=b"x" * size, capacity=capacity)
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_what_a_receiver_says(wanted: bool) -> None:
+    data = ours.receiver_report(
+        ssrc=US, cname=b"camera", sender=THEM, fraction_lost=64, cumulative_lost=-2, highest_sequence=0x00012345,
+        jitter=300, last_report=0x0A0B0C0D, since_last=65536, key_frame_wanted=wanted,
+    )  # fmt: skip
+    report, description, *feedback = rtcp.split(data)
+    assert (report.kind, report.count) == (201, 1)
+    values = struct.unpack("!IIIIIII", report.body)
+    assert values == (US, THEM, 64 << 24 | 0xFFFFFE, 0x00012345, 300, 0x0A0B0C0D, 65536)
+    assert rtcp.canonical_name(description) == b"camera"
+    assert data.endswith(rtcp.picture_loss(THEM, sender=US)) == wanted == bool(feedback)
+    assert ours.parse(data, THEM) == ours.Report(2 + wanted, True, 64, -2, 300, wanted, False)
+
+
 def test_a_name_of_65_octets_is_refused() -> None:
     with pytest.raises(ValueError, match="CNAME"):
         ours.bye(ssrc=US, channel=1, cname=b"x" * 65)
@@ -58,7 +73,7 @@ def test_a_name_of_65_octets_is_refused() -> None:
         (rtcp.receiver_report(OTHER), NOTHING),
         (rtcp.receiver_report(BLOCK, padding=8), ours.Report(1, True, 64, -2, 300, False, False)),
         (rtcp.receiver_report(BLOCK) + b"", ours.Report(1, True, 64, -2, 300, False, False)),
-        (rtcp.sender_report(BLOCK), ours.Report(1, True, 64, -2, 300, False, False)),
+        (rtcp.sender_report(BLOCK), ours.Report(1, True, 64, -2, 300, False, False, ours.SenderInfo(99, 1, 2))),
         (
             rtcp.receiver_report(rtcp.report_block(US, fraction=255, lost=0x7FFFFF, jitter=2**32 - 1)),
             ours.Report(1, True, 255, 0x7FFFFF, 2**32 - 1, False, False),
@@ -74,17 +89,17 @@ def test_a_name_of_65_octets_is_refused() -> None:
         (rtcp.full_intra_request(THEM), NOTHING),
         (rtcp.full_intra_request(), NOTHING),
         (rtcp.packet(206, 3, struct.pack("!II", 9, US)), NOTHING),
-        (rtcp.goodbye(THEM), NOTHING._replace(bye=True)),
-        (rtcp.goodbye(US, THEM), NOTHING._replace(bye=True)),
+        (rtcp.goodbye(THEM), NOTHING._replace(bye=True, bye_ssrc=THEM)),
+        (rtcp.goodbye(US, THEM), NOTHING._replace(bye=True, bye_ssrc=THEM)),
         (rtcp.goodbye(US), NOTHING),
         (rtcp.goodbye(), NOTHING),
-        (rtcp.packet(203, 1, struct.pack("!I", THEM) + b"\x03bye"), NOTHING._replace(bye=True)),
+        (rtcp.packet(203, 1, struct.pack("!I", THEM) + b"\x03bye"), NOTHING._replace(bye=True, bye_ssrc=THEM)),
         (rtcp.packet(204, 0, bytes(65_532)), NOTHING),
         (rtcp.packet(192, 0), NOTHING),
         (rtcp.receiver_report(BLOCK) * 50, ours.Report(50, True, 64, -2, 300, False, False)),
         (
             rtcp.receiver_report(BLOCK) + rtcp.packet(202, 0) + rtcp.picture_loss(US) + rtcp.goodbye(THEM),
-            ours.Report(4, True, 64, -2, 300, True, True),
+            ours.Report(4, True, 64, -2, 300, True, True, None, THEM),
         ),
     ],
 )

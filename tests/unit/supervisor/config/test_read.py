@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 from camfleet.supervisor.config import ConfigurationError, Problem, check
 from camfleet.supervisor.config.read import MAX_FILE_SIZE, parse
+from camfleet.supervisor.config.schema import Stream
+from camfleet.supervisor.config.section import keys
 
 STREAM = '[[cameras.streams]]\nid = "stream1"\nsource = { kind = "testlive" }\n'
 CAMERA = '[[cameras]]\nid = "ipc1"\n' + STREAM
 ID = 'up to 32 letters, digits and "_" (no "-": it separates camera and stream in a URL)'
 NAME = 'up to 64 characters without control characters, ":", "\\" and \'"\''
 PORT = "a whole number from 0 to 65535"
+KINDS = "one of " + ", ".join(f'"{kind}"' for kind in next(key for key in keys(Stream) if key.name == "source").choices)
 
 
 def problems(text: str | bytes, folder: Path = Path("/nonexistent")) -> list[Problem]:
@@ -177,18 +180,18 @@ WRONG = [
         "id, name, enabled, streams, digest_sha256, rtsps_port, server_name, address, tls",
     ),
     (
-        CAMERA.replace("testlive", "screenshot"),
+        CAMERA.replace("testlive", "radiolive"),
         5,
         "cameras[0].streams[0].source.kind",
-        '"screenshot" is not allowed',
-        'one of "testlive", "filelive", "screenlive", "windowlive"',
+        '"radiolive" is not allowed',
+        KINDS,
     ),
     (
         CAMERA.replace('kind = "testlive"', ""),
         5,
         "cameras[0].streams[0].source.kind",
         "is missing",
-        'one of "testlive", "filelive", "screenlive", "windowlive"',
+        KINDS,
     ),
     (
         CAMERA.replace('"testlive"', '"testlive", path = "a.mp4"'),

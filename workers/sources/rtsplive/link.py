@@ -1,0 +1,202 @@
+"""A byte stream to a server: TCP, and TLS where it is asked for. Every wait ends, by its deadline or by `close`."""
+
+import contextlib
+import hmac
+import os
+import select
+import socket
+import ssl
+import time
+from hashlib import sha256
+from typing import Any, Self
+
+from camfleet.core.rtsp.client import ServerURL
+
+CHUNK_SIZE = 64 * 1024
+MAX_UNSENT_SIZE = 64 * 1024  # our requests and reports have some hundred bytes
+
+
+class LinkError(Exception):
+    """The connection cannot be made, or has ended; the text is for the operator."""
+
+
+class LinkClosedError(Exception):
+    """`close` was called."""
+
+
+class Interrupt:
+    """Wakes the thread that waits in a Link, for good; from any thread."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def set(self) -> None:
+        if self.fd >= 0:
+            os.eventfd_write(self.fd, 1)
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
+
+class TLSOptions:
+    """Whom we believe to be the server: an authority's word, one certificate, or anybody."""
+
+    def __init__(self, *, verify: bool, ca_file: str, fingerprint: str) -> None:
+        self.verify, self.ca_file, self.fingerprint = verify and not fingerprint, ca_file, fingerprint
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif self.ca_file:
+            try:
+                context.load_verify_locations(self.ca_file)
+            except ssl.SSLError:
+                raise LinkError(f"ca_file {self.ca_file} has no certificate as PEM") from None
+            except OSError as error:
+                raise LinkError(f"ca_file {self.ca_file}: {error.strerror}") from None
+        else:
+            context.load_default_certs()
+        return context
+
+    def check(self, certificate: bytes) -> None:
+        """Before the first byte is sent. Raises LinkError for another certificate than the one of the fingerprint."""
+        if self.fingerprint:
+            found = sha256(certificate).hexdigest()
+            if not hmac.compare_digest(found, self.fingerprint):
+                raise LinkError(f"shows another certificate than the one of `fingerprint`, with {found}")
+
+
+class Link:
+    """Belongs to one thread. Its methods raise LinkError and LinkClosedError."""
+
+    def __init__(self, sock: socket.socket, interrupt: Interrupt) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self._unsent = bytearray()
+        self._poll = select.poll()
+        self._poll.register(interrupt.fd, select.POLLIN)
+        self._interrupt_fd = interrupt.fd
+
+    @classmethod
+    def open(cls, url: ServerURL, options: TLSOptions, interrupt: Interrupt, deadline_ns: int) -> Self:
+        """Looking up the name may outlast the deadline, as the system's resolver cannot be interrupted."""
+        context = options.context() if url.tls else None
+        try:
+            places = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise LinkError(f"has no address: {error.strerror}") from None
+        reason = "has no address"
+        for family, kind, protocol, _, address in places:
+            link = cls(socket.socket(family, kind, protocol), interrupt)
+            try:
+                link._connect(address, deadline_ns)
+                if context is not None:
+                    link._secure(context, options, url.host, deadline_ns)
+                return link
+            except LinkError as error:
+                link._sock.close()
+                reason = str(error)
+                if time.monotonic_ns() >= deadline_ns:
+                    break
+            except BaseException:
+                link._sock.close()
+                raise
+        raise LinkError(reason)
+
+    @property
+    def peer_host(self) -> str:
+        return str(self._sock.getpeername()[0])
+
+    @property
+    def local_address(self) -> tuple[socket.AddressFamily, str]:
+        return self._sock.family, str(self._sock.getsockname()[0])
+
+    def watch(self, fd: int) -> None:
+        """`wait` ends for this descriptor, too."""
+        self._poll.register(fd, select.POLLIN)
+
+    def wait(self, deadline_ns: int) -> None:
+        """Until there is something to read, or room for what is to be sent."""
+        self._wait(select.POLLIN | (select.POLLOUT if self._unsent else 0), deadline_ns)
+
+    def send(self, data: bytes) -> None:
+        """Never waits: what does not go now goes with the next call."""
+        self._unsent += data
+        if not self._unsent:
+            return
+        try:
+            del self._unsent[: self._sock.send(self._unsent)]
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            raise LinkError(_words(error)) from None
+        if len(self._unsent) > MAX_UNSENT_SIZE:
+            raise LinkError("does not read what it is sent")
+
+    def receive(self) -> bytes:
+        """Empty: nothing is here now."""
+        try:
+            data = self._sock.recv(CHUNK_SIZE)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        except OSError as error:
+            raise LinkError(_words(error)) from None
+        if not data:
+            raise LinkError("has closed the connection")
+        return data
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            if isinstance(self._sock, ssl.SSLSocket):
+                self._sock.unwrap()  # sends close_notify, and does not wait for the other one
+        self._sock.close()
+
+    def _connect(self, address: tuple[Any, ...], deadline_ns: int) -> None:
+        try:
+            self._sock.connect(address)
+        except BlockingIOError:
+            self._wait(select.POLLOUT, deadline_ns, "does not answer")
+            if error := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise LinkError(f"cannot be reached: {os.strerror(error)}") from None
+        except OSError as error:
+            raise LinkError(f"cannot be reached: {error.strerror}") from None
+
+    def _secure(self, context: ssl.SSLContext, options: TLSOptions, host: str, deadline_ns: int) -> None:
+        self._sock = sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
+        while True:
+            try:
+                sock.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN, deadline_ns, "does not finish the TLS handshake")
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, deadline_ns, "does not finish the TLS handshake")
+            except (OSError, ValueError) as error:  # ValueError: a name that cannot be one of a certificate
+                raise LinkError(_words(error)) from None
+        options.check(sock.getpeercert(binary_form=True) or b"")
+
+    def _wait(self, events: int, deadline_ns: int, late: str = "") -> None:
+        """Raises LinkError(late) at the deadline, if there is such a text."""
+        if isinstance(self._sock, ssl.SSLSocket) and events & select.POLLIN and self._sock.pending():
+            return
+        wait_ns = deadline_ns - time.monotonic_ns()
+        self._poll.register(self._sock, events)
+        ready = self._poll.poll(max(0, wait_ns) / 1_000_000)
+        if any(fd == self._interrupt_fd for fd, _ in ready):
+            raise LinkClosedError
+        if not ready and late:
+            raise LinkError(f"{late} within the time given")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"shows a certificate that is not accepted: {error.verify_message}; give its authority as `ca_file`"
+    if isinstance(error, ssl.SSLEOFError | ConnectionResetError | BrokenPipeError):
+        return "has cut the connection"
+    if isinstance(error, ssl.SSLError):
+        return f"does not speak TLS as we do: {error.reason or error}"
+    return f"cannot be reached: {error}"

@@ -1,0 +1,248 @@
+"""One visit to an upstream server, in a thread: from the connection to the last picture."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from camfleet.core.rtp.depacketizer import Depacketizer
+from camfleet.core.rtsp.client import (
+    Account,
+    ClientConnection,
+    LoginRefusedError,
+    Media,
+    RedirectError,
+    ServerError,
+    ServerURL,
+    UDPPorts,
+)
+from camfleet.core.wire import RTSPLive
+
+from ...clockmap import NS_PER_S
+from ...codecs import AccessUnit, Description
+from ..base import SourceError
+from .clock import MediaClock
+from .datagrams import Datagrams
+from .link import Interrupt, Link, LinkError, TLSOptions
+from .reports import Reports
+from .units import UnitCompletion
+
+START_TIMEOUT_NS = 15 * NS_PER_S  # from the first packet of the connection to the answer to PLAY
+ANSWER_TIMEOUT_NS = 10 * NS_PER_S
+SILENCE_TIMEOUT_NS = 10 * NS_PER_S  # without any RTP
+PICTURE_TIMEOUT_NS = 30 * NS_PER_S  # with RTP, but no picture to begin with; cameras have a key frame every 1 to 10 s
+MAX_REDIRECTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An access unit, and what is true of the stream from it on."""
+
+    unit: AccessUnit
+    description: Description
+
+
+class UpstreamSession:
+    """`run` ends with SourceError, or with LinkClosedError after the interrupt."""
+
+    def __init__(
+        self,
+        source: RTSPLive,
+        interrupt: Interrupt,
+        *,
+        described: Callable[[Description], None],
+        arrived: Callable[[Arrival], None],
+    ) -> None:
+        """`described` is called when the stream is known before its first picture is."""
+        self.skipped = 0  # access units that were damaged, or referred to such
+        self.refused = False  # the user or the password
+        self._source = source
+        self._interrupt = interrupt
+        self._described = described
+        self._arrived = arrived
+        self._url = ServerURL.parse(source.url)
+        self._tls = TLSOptions(verify=source.verify, ca_file=source.ca_file, fingerprint=source.fingerprint)
+
+    def run(self) -> None:
+        url = self._url
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                self._visit(url)
+            except RedirectError as redirect:
+                url = self._followed(url, redirect.url)
+            except (ServerError, LinkError) as error:
+                self.refused = isinstance(error, LoginRefusedError)
+                raise SourceError(f"{url.place} {error}") from None
+            except SourceError as error:
+                raise SourceError(f"{url.place} {error}") from None
+        raise SourceError(f"{self._url.place} redirects more than {MAX_REDIRECTS} times")
+
+    def _followed(self, url: ServerURL, target: str) -> ServerURL:
+        """On the same host only, and never out of TLS: nobody but the operator says who gets the password, and what
+        else is there in his network is nobody's business."""
+        try:
+            found = ServerURL.parse(target)
+        except ValueError:
+            raise SourceError(f"{url.place} redirects to what is no address of RTSP") from None
+        if url.tls and not found.tls:
+            raise SourceError(f"{url.place} redirects to {found.place}, out of TLS; that is not followed")
+        if found.host.lower() != url.host.lower():
+            wrong = "another host is not followed: if it is right, make it the `url`"
+            raise SourceError(f"{url.place} redirects to {found.place}; {wrong}")
+        return found
+
+    def _visit(self, url: ServerURL) -> None:
+        began_ns = time.monotonic_ns()
+        start_deadline_ns = began_ns + START_TIMEOUT_NS
+        with contextlib.ExitStack() as stack:
+            link = Link.open(url, self._tls, self._interrupt, start_deadline_ns)
+            stack.callback(link.close)
+            visit = _Visit(self._source, url, link, self._described, self._arrived)
+            stack.callback(visit.close)
+            while not visit.is_playing:
+                if time.monotonic_ns() >= start_deadline_ns:
+                    raise ServerError(f"has not begun to play after {START_TIMEOUT_NS // NS_PER_S} s")
+                visit.turn(start_deadline_ns)
+            while True:
+                visit.turn(time.monotonic_ns() + NS_PER_S)
+                self.skipped = visit.skipped
+
+
+class _Visit:
+    """One connection and its media."""
+
+    def __init__(
+        self,
+        source: RTSPLive,
+        url: ServerURL,
+        link: Link,
+        described: Callable[[Description], None],
+        arrived: Callable[[Arrival], None],
+    ) -> None:
+        now_ns = time.monotonic_ns()
+        account = Account(source.user, source.password, url.tls or source.basic) if source.user else None
+        self._link = link
+        self._described, self._arrived = described, arrived
+        self._rtsp = ClientConnection(
+            url.text, account=account, open_ports=self._open_ports if source.udp else None, now_ns=now_ns
+        )
+        self._buffer = bytearray()
+        self._datagrams: Datagrams | None = None
+        self._media: Media | None = None
+        self._reports = Reports(now_ns)
+        self._clock = MediaClock()
+        self._packet_ns = self._picture_ns = now_ns
+        self._received = 0
+        self._left_out = 0
+
+    @property
+    def is_playing(self) -> bool:
+        return self._rtsp.is_playing
+
+    @property
+    def skipped(self) -> int:
+        return self._left_out + (self._depacketizer.damaged_units if self._media else 0)
+
+    def close(self) -> None:
+        with contextlib.suppress(LinkError, ServerError):
+            self._rtsp.teardown(time.monotonic_ns())
+            self._link.send(self._rtsp.data_to_send())
+        if self._datagrams:
+            self._datagrams.close()
+
+    def turn(self, deadline_ns: int) -> None:
+        """Send what is due, wait for what comes, and take it in."""
+        now_ns = time.monotonic_ns()
+        self._keep_up(now_ns)
+        self._link.send(self._rtsp.data_to_send())
+        self._link.wait(min(deadline_ns, self._due_ns()))
+        now_ns = time.monotonic_ns()
+        self._buffer += self._link.receive()
+        self._read(now_ns)
+        if self._media and self._datagrams:
+            for packet in self._datagrams.packets(now_ns):
+                self._depacketizer.take_packet(packet, now_ns)
+            for report in self._datagrams.reports():
+                self._reports.receive(report, self._depacketizer, now_ns)
+        if self._media:
+            self._deliver(now_ns)
+
+    def _due_ns(self) -> int:
+        due_ns = self._rtsp.keep_alive_due_ns
+        if self._media:
+            due_ns = min(due_ns, self._reports.due_ns(self._depacketizer))
+        if self._datagrams and self._datagrams.due_ns is not None:
+            due_ns = min(due_ns, self._datagrams.due_ns)
+        return due_ns
+
+    def _keep_up(self, now_ns: int) -> None:
+        waiting_ns = self._rtsp.waiting_since_ns
+        if waiting_ns is not None and now_ns - waiting_ns > ANSWER_TIMEOUT_NS:
+            if not self.is_playing:
+                raise ServerError(f"does not answer a request within {ANSWER_TIMEOUT_NS // NS_PER_S} s")
+            self._rtsp.wait_no_more()
+        if not self.is_playing:
+            self._packet_ns = self._picture_ns = now_ns
+            return
+        self._rtsp.keep_alive(now_ns)
+        if now_ns - self._packet_ns > SILENCE_TIMEOUT_NS:
+            blocked = self._datagrams is not None and not self._received
+            hint = '; try `transport` "tcp", which firewalls let through' if blocked else ""
+            raise ServerError(f"has sent no media for {SILENCE_TIMEOUT_NS // NS_PER_S} s{hint}")
+        if now_ns - self._picture_ns > PICTURE_TIMEOUT_NS:
+            raise ServerError(f"has sent no key frame with its parameter sets for {PICTURE_TIMEOUT_NS // NS_PER_S} s")
+        if self._reports.sender_has_left:
+            raise ServerError("has ended the stream")
+        report = self._reports.report(self._depacketizer, now_ns)
+        if report and self._datagrams:
+            self._datagrams.send_rtcp(report)
+        elif report and self._media:
+            self._link.send(b"$" + bytes([self._media.channels[1]]) + len(report).to_bytes(2) + report)
+
+    def _open_ports(self) -> UDPPorts:
+        if self._datagrams is None:
+            self._datagrams = Datagrams.open(self._link)
+        return self._datagrams.ports
+
+    def _read(self, now_ns: int) -> None:
+        """RTSP and RTP as they come in one stream (RFC 2326 10.12)."""
+        buffer = self._buffer
+        while buffer:
+            if buffer[0] != 0x24:
+                if not self._rtsp.receive(buffer, now_ns):
+                    return
+                if self._rtsp.media is not None and self._media is None:
+                    self._begin(self._rtsp.media)
+                continue
+            if self._media and (taken := self._depacketizer.take_frames(buffer, 0, self._media.channels[0], now_ns)):
+                del buffer[:taken]
+                continue
+            size = 4 + int.from_bytes(buffer[2:4]) if len(buffer) >= 4 else 4
+            if len(buffer) < size:
+                return
+            if self._media and buffer[1] == self._media.channels[1]:
+                self._reports.receive(bytes(buffer[4:size]), self._depacketizer, now_ns)
+            del buffer[:size]  # of a channel that nobody knows
+
+    def _begin(self, media: Media) -> None:
+        self._media = media
+        self._depacketizer = Depacketizer(media.track.codec, payload_type=media.track.payload_type)
+        self._completion = UnitCompletion(media.track)
+        if self._datagrams:
+            self._datagrams.aim(media.server_ports)
+        if self._completion.description is not None:
+            self._described(self._completion.description)
+
+    def _deliver(self, now_ns: int) -> None:
+        reception = self._depacketizer.reception()
+        if reception is not None and reception.received != self._received:
+            self._received, self._packet_ns = reception.received, now_ns
+        for unit in self._depacketizer.take_units():
+            data = self._completion.complete(unit)
+            description = self._completion.description
+            if data is None or description is None:
+                self._left_out += 1
+                continue
+            self._picture_ns = now_ns
+            capture_ns = self._clock.place(unit.timestamp, now_ns)
+            self._arrived(Arrival(AccessUnit(data, capture_ns, unit.key_frame), description))

@@ -1,0 +1,166 @@
+"""The thread of an upstream camera, and the streams that it is for."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from camfleet.core.log import Log
+from camfleet.core.wire import RTSPLive
+
+from ...clockmap import NS_PER_S
+from ...codecs import AccessUnit, Description, cut_here
+from ..base import SourceError
+from .link import Interrupt, LinkClosedError
+from .session import Arrival, UpstreamSession
+
+log = Log("sources")
+
+# Of a stream that does not take its units: a second of a large one. What is older is of no use to anybody.
+MAX_WAITING_SIZE = 16 * 1024 * 1024
+# Streams that fail are tried again every two seconds; a camera that is asked so often with a wrong password locks its
+# user out, or us.
+REFUSAL_REST_NS = 60 * NS_PER_S
+
+
+class Subscription:
+    """One stream's end of an upstream: what has arrived for it, from a key frame on. Belongs to the stream's thread."""
+
+    def __init__(self, upstream: "Upstream", wake: Callable[[], object]) -> None:
+        self.overflows = 0
+        self._upstream = upstream
+        self._wake = wake
+        self._arrivals: deque[Arrival] = deque()
+        self._size = 0
+        self._lock = threading.Lock()
+        self._needs_key_frame = True
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    @property
+    def failure(self) -> str:
+        """Why nothing will come any more; empty: it may."""
+        return self._upstream.failure
+
+    @property
+    def description(self) -> Description | None:
+        """What the server has said before the first picture."""
+        return self._upstream.description
+
+    @property
+    def skipped(self) -> int:
+        return self._upstream.skipped + self.overflows
+
+    def take(self) -> Arrival | None:
+        with self._lock:
+            if not self._arrivals:
+                return None
+            arrival = self._arrivals.popleft()
+            self._size -= len(arrival.unit.data)
+            return arrival
+
+    def close(self) -> None:
+        self._upstream.leave(self)
+
+    def put(self, arrival: Arrival) -> None:
+        """From the upstream's thread. A stream that is late goes on with the next key frame."""
+        with self._lock:
+            if self._needs_key_frame:
+                if not arrival.unit.key_frame:
+                    return
+                self._needs_key_frame = False
+                arrival = _as_first(arrival)
+            self._size += len(arrival.unit.data)
+            self._arrivals.append(arrival)
+            if self._size > MAX_WAITING_SIZE:
+                self.overflows += len(self._arrivals)
+                self._arrivals.clear()
+                self._size = 0
+                self._needs_key_frame = True
+        self._wake()
+
+    def wake(self) -> None:
+        self._wake()
+
+
+def _as_first(arrival: Arrival) -> Arrival:
+    """For a stream that has not seen what came before."""
+    unit = arrival.unit
+    if arrival.description.codec != "h265":
+        return arrival
+    return Arrival(AccessUnit(cut_here(bytes(unit.data)), unit.capture_ns, True), arrival.description)
+
+
+_upstreams: dict[RTSPLive, "Upstream"] = {}
+_guard = threading.Lock()
+
+
+def subscribe(source: RTSPLive, wake: Callable[[], object]) -> Subscription:
+    """To the upstream that runs already, or to a new one. Never waits; `wake` is called when there is something new."""
+    with _guard:
+        upstream = _upstreams.get(source)
+        if upstream is None or (upstream.failure and time.monotonic_ns() >= upstream.rests_until_ns):
+            upstream = _upstreams[source] = Upstream(source)
+        return upstream.join(wake)
+
+
+class Upstream:
+    """Runs while somebody is subscribed. After a failure it is of no more use: who comes then gets another one."""
+
+    def __init__(self, source: RTSPLive) -> None:
+        self.failure = ""
+        self.rests_until_ns = 0  # who comes until then hears of the same failure
+        self.description: Description | None = None
+        self._source = source
+        self._users: tuple[Subscription, ...] = ()
+        self._interrupt = Interrupt()
+        self._session = UpstreamSession(source, self._interrupt, described=self._described, arrived=self._arrived)
+        threading.Thread(target=self._run, name="upstream", daemon=True).start()
+
+    @property
+    def skipped(self) -> int:
+        return self._session.skipped
+
+    def join(self, wake: Callable[[], object]) -> Subscription:
+        """Under the guard, as `leave`."""
+        user = Subscription(self, wake)
+        self._users = (*self._users, user)
+        return user
+
+    def leave(self, user: Subscription) -> None:
+        with _guard:
+            self._users = tuple(each for each in self._users if each is not user)
+            if self._users:
+                return
+            if _upstreams.get(self._source) is self and time.monotonic_ns() >= self.rests_until_ns:
+                del _upstreams[self._source]
+            self._interrupt.set()
+
+    def _run(self) -> None:
+        try:
+            self._session.run()
+        except LinkClosedError:
+            return
+        except SourceError as error:
+            if self._session.refused:
+                self.rests_until_ns = time.monotonic_ns() + REFUSAL_REST_NS
+            self.failure = str(error)
+        except Exception:  # a defect of ours: the streams must hear of it
+            log.exception("upstream_broken")
+            self.failure = "internal error, see the log"
+        finally:
+            with _guard:
+                self._interrupt.close()
+        for user in self._users:
+            user.wake()
+
+    def _described(self, description: Description) -> None:
+        self.description = description
+        for user in self._users:
+            user.wake()
+
+    def _arrived(self, arrival: Arrival) -> None:
+        self.description = arrival.description
+        for user in self._users:
+            user.put(arrival)
