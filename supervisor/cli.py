@@ -1,4 +1,4 @@
-"""The command line: `camfleet serve | check | status | cert | password | encoders | bench`.
+"""The command line: `camfleet serve | check | status | replace | cert | password | encoders | bench`.
 
 Exit codes: 0 done, 1 what was asked cannot be done (the reason is on stderr), 2 wrong usage, 130 interrupted.
 Results go to stdout, the log to stderr. Imports that cost time stand in the command that needs them.
@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", parents=[where], help="cameras, workers, streams and readers of the server")
     status.add_argument("--json", action="store_true", help="for scripts")
     status.set_defaults(command=_status)
+
+    replace = commands.add_parser(
+        "replace", parents=[where], help="give cameras fresh workers, of the code now installed; no reader is cut"
+    )
+    replace.add_argument("cameras", nargs="*", metavar="CAMERA")
+    replace.add_argument("--all", action="store_true", help="all cameras, one after the other")
+    replace.set_defaults(command=_replace)
 
     cert = cert_commands.add(commands, where)
     cert_changes.add(cert, where)
@@ -167,6 +174,24 @@ def _status(options: argparse.Namespace) -> int:
     else:
         print(render(parse(report)))
     return 0
+
+
+def _replace(options: argparse.Namespace) -> int:
+    from .arbiter.bus import ask_to_replace, query_status
+
+    if bool(options.cameras) == options.all:
+        raise StartError("name the cameras to give a fresh worker, or say --all")
+    run_dir = _state(options, load(options.config)).run
+    enabled = [camera.id for camera in parse(query_status(run_dir)).cameras if camera.state != "disabled"]
+    failed = False
+    for camera in options.cameras or enabled:
+        answer = ask_to_replace(run_dir, camera)
+        if answer.problem:
+            failed = True
+            _complain(f"camfleet: {camera}: not replaced: {answer.problem}")
+        else:
+            print(f"{camera}: worker {answer.pid} serves now; connections moved: {answer.sessions}", flush=True)
+    return int(failed)
 
 
 def _password(options: argparse.Namespace) -> int:

@@ -44,9 +44,10 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     state: str  # "disabled", or of the worker: "starting" | "running" | "silent" | "stopping" | "restarting"
     worker_pid: int  # 0: none
-    restarts: int
+    restarts: int  # of its worker, unasked
     streams: list[StreamStatus]
     readers: msgspec.Raw  # of list[ReaderStatus]: the worker's own words
+    replacements: int = 0  # of its worker by a fresh one, which no reader has noticed
     answered: bool = True  # False: streams and readers are not known now
     settings: str = "in force"  # "pending": the worker has not said yet that those of the file are in force
     connections: int = 0

@@ -19,6 +19,7 @@ from zmq.utils.monitor import recv_monitor_message
 log = Log("bus")
 
 RECONNECT_INTERVAL_MS = 100
+FAREWELL_MS = 100  # for our last words, if somebody listens
 HELLO_INTERVAL_NS = 1_000_000_000
 # Messages waiting in each direction; a supervisor that does not read costs news, never memory or time.
 HIGH_WATER_MARK = 1000
@@ -87,6 +88,7 @@ class Bus:
         self._closed = True
         for zmq_socket in (self._socket, self._monitor):
             self._loop.remove_reader(zmq_socket)
+        self._socket.set(zmq.LINGER, FAREWELL_MS)
         self._socket.disable_monitor()
         self._monitor.close()
         self._socket.close()

@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 from camfleet.core import log as logs
+from camfleet.core.build import build
 from camfleet.core.memory import LARGE_SIZE, give_back
 from camfleet.core.tls.aead import gcm_library
 from camfleet.core.wire import WIRE_VERSION, HandoffRecord, control
@@ -28,6 +29,7 @@ from .succession import Predecessor, SuccessionError, Successor
 
 log = logs.Log("worker")
 
+BUILD = build()  # when the fork server has loaded it
 TICK_S = 1.0
 # Without a Configure for this long there is nothing to serve; the next supervisor starts us again.
 BOOT_TIMEOUT_NS = 10_000_000_000
@@ -179,6 +181,7 @@ class Worker:
             pid=os.getpid(),
             settings=self._settings(),
             serving=self._lock is not None,
+            build=BUILD,
             connections=self._connections(camera) if camera else [],
         )
 

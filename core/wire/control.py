@@ -30,7 +30,7 @@ import msgspec
 
 from .camera import CameraSpec, UserSpec, VideoSpec
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
 # How a worker ends; 0 is an orderly end, anything else but these a crash.

@@ -2,12 +2,12 @@
 
     predecessor, which serves                     successor (listens at RUN/<its pid>.heir)
     Introduction                       -->        what is watched; it starts those pipelines, and encodes for nobody
-                                       <--  Prepared
+                                       <--  Prepared | Unfit
     -- no frame and no answer leaves the predecessor from here on --
     Numbers                            -->        where each stream stands
     Part ..., MovingClient + descriptor -->       for each client
     Complete                           -->
-                                       <--  Checked      nothing is missing, and all of it can be used
+                                       <--  Checked | Unfit    nothing is missing, and all of it can be used
     Commit + descriptor of the lock    -->        now the successor serves, and only now it touches a socket
     Latecomer + descriptor             -->        what the supervisor sent to the wrong one meanwhile
 
@@ -43,6 +43,12 @@ class Introduction(Datagram, frozen=True, kw_only=True):
 
 class Prepared(Datagram, frozen=True, kw_only=True):
     pass
+
+
+class Unfit(Datagram, frozen=True, kw_only=True):
+    """The successor leaves."""
+
+    reason: str
 
 
 class StreamNumbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +178,7 @@ class Latecomer(Datagram, frozen=True, kw_only=True):
 
 
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
-    Introduction | Prepared | Numbers | Part | MovingClient | Complete | Checked | Commit | Latecomer
+    Introduction | Prepared | Unfit | Numbers | Part | MovingClient | Complete | Checked | Commit | Latecomer
 )
 _encoder = msgspec.msgpack.Encoder()
 

@@ -4,9 +4,10 @@
     _received  news from the bus: Hello makes a process the camera's worker, all else is believed only from such a one
     _tick      every second: Ping, and the end of those who have been silent for too long
     apply      another configuration: start, stop, tell
+    replace    a fresh process for a camera, beside the one that serves until it takes over (succession.py)
 
-Two workers of one camera cannot exist: each holds RUN/<camera>.lock for its whole life. A lock that is held names the
-process to adopt; the kernel's word (pidfd) is the only one about its end.
+Two workers never serve one camera: who serves holds RUN/<camera>.lock. A lock that is held names the process to adopt;
+the kernel's word (pidfd) is the only one about its end.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from camfleet.core.build import build
 from camfleet.core.log import Log
 from camfleet.core.memory import LARGE_SIZE, give_back
 from camfleet.core.rtsp import Lockout
@@ -30,11 +32,13 @@ from camfleet.core.wire.control import (
     Message,
     Ping,
     Pong,
+    ReplaceRequest,
     Stats,
     StatsRequest,
     Status,
     StatusRequest,
     Stop,
+    SuccessionFailed,
 )
 from camfleet.supervisor.listen import Budget
 
@@ -43,13 +47,13 @@ from .bus import Bus, Peer
 from .channel import HandoffChannel, HandoffListener
 from .forkserver import ForkServer, ForkServerError
 from .handoff import Handoffs
-from .lock import camera_locks, holder
+from .lock import camera_locks, find_worker
 from .process import Process, describe
 from .registry import Registry, Worker
+from .succession import Successions
 
 log = Log("arbiter")
 
-WORKER_MODULE = b"camfleet.workers"  # in the command line of the fork server, and so of every worker
 PING_INTERVAL_S = 1.0
 ADOPTION_TIMEOUT_S = 2.0  # a worker that lives reconnects within 100 ms
 START_TIMEOUT_S = 10.0
@@ -92,6 +96,16 @@ class Arbiter:
         self._bus = Bus(run_dir, self._received)
         self._listener = HandoffListener(run_dir, self._introduced)
         self.handoffs = Handoffs(self._bus, budget)
+        self._successions = Successions(
+            run_dir,
+            forkserver,
+            self._bus,
+            self.registry,
+            self.handoffs,
+            attach=lambda worker, process: self._attach(worker, process, START_TIMEOUT_S),
+            lose=self._lose,
+        )
+        self._build = build()
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._counter = 0  # of pings and requests for statistics
@@ -104,7 +118,7 @@ class Arbiter:
         for spec in self._orders.cameras:
             self._begin(Worker(self._settings(spec)))
         for camera, path in camera_locks(self._run_dir).items():
-            if self.registry.get(camera) is None and (process := _find(path)) is not None:
+            if self.registry.get(camera) is None and (process := find_worker(path)) is not None:
                 self._run(self._dismiss(camera, process))
         self._run(self._tick())
 
@@ -174,7 +188,7 @@ class Arbiter:
         backoff = Backoff()
         while True:
             worker.changed.clear()
-            found = _find(self._run_dir / f"{worker.camera}.lock")
+            found = find_worker(self._run_dir / f"{worker.camera}.lock")
             try:
                 process = found or await self._forkserver.fork(worker.camera, self._run_dir)
             except ForkServerError as error:
@@ -183,8 +197,8 @@ class Arbiter:
                 await asyncio.sleep(pause_s)
                 continue
             log.info("worker_found" if found else "worker_started", camera=worker.camera, pid=process.pid)
-            self._attach(worker, process, ADOPTION_TIMEOUT_S if found else START_TIMEOUT_S)
-            await process.ended.wait()
+            self._attach(worker, process, ADOPTION_TIMEOUT_S if found else START_TIMEOUT_S, found=found is not None)
+            process = await self._end_of(worker, process)
             replaced = worker.stopping
             lived_s = (time.monotonic_ns() - worker.attached_ns) / 1e9
             self._lose(worker)
@@ -199,9 +213,17 @@ class Arbiter:
             if await _changed_within(worker, pause_s):
                 backoff = Backoff()
 
-    def _attach(self, worker: Worker, process: Process, timeout_s: float) -> None:
+    async def _end_of(self, worker: Worker, process: Process) -> Process:
+        """The one that has served the camera last, when it has ended."""
+        while True:
+            await process.ended.wait()
+            if worker.process is process and not await self._successions.inherited(worker):
+                return process
+            process = worker.process or process
+
+    def _attach(self, worker: Worker, process: Process, timeout_s: float, *, found: bool = False) -> None:
         """From now on this process may say that it is the worker, for so long."""
-        worker.attach(process)
+        worker.attach(process, found=found)
         asyncio.get_running_loop().call_later(timeout_s, self._kill_if_mute, worker, process)
         if worker.early_hello is not None:
             self._hello(*worker.early_hello)
@@ -212,9 +234,10 @@ class Arbiter:
             process.kill()
 
     def _lose(self, worker: Worker) -> None:
+        pid = worker.pid
         self.registry.introduce(worker, None)
         worker.detach()
-        self.handoffs.lost(worker.camera)
+        self.handoffs.lost(worker.camera, pid)
 
     async def _end(self, worker: Worker) -> None:
         """An orderly end in time, or an end."""
@@ -241,6 +264,7 @@ class Arbiter:
         await asyncio.gather(keeper, return_exceptions=True)
         worker.wanted = False
         log.info("camera_removed", camera=worker.camera)
+        await self._successions.abandon(worker)
         await self._end(worker)
         self.registry.remove(worker)
 
@@ -257,25 +281,24 @@ class Arbiter:
     # ------------------------------------------------------------ what workers say
 
     def _introduced(self, channel: HandoffChannel) -> bool:
-        worker = self.registry.get(channel.camera)
-        if worker is None or worker.pid != channel.pid:
+        camera = self.registry.get(channel.camera)
+        worker = camera.of_pid(channel.pid) if camera is not None else None
+        if camera is None or worker is None:
             return False  # a worker of ours that is too early tries again in 100 ms
         if worker.channel is not None:
             worker.channel.close()
         worker.channel = channel
-        channel.received = functools.partial(self.handoffs.record, worker)
-        channel.closed = functools.partial(self._channel_closed, worker, channel)
+        channel.received = functools.partial(self.handoffs.record, camera)
+        channel.closed = functools.partial(_channel_closed, camera, channel)
         worker.update()
         return True
-
-    def _channel_closed(self, worker: Worker, channel: HandoffChannel) -> None:
-        if worker.channel is channel:
-            worker.channel = None
-            worker.update()
 
     def _received(self, peer: Peer, message: Message) -> None:
         if isinstance(message, StatusRequest):
             self._run(self._answer_status(peer))
+            return
+        if isinstance(message, ReplaceRequest):
+            self._run(self._answer_replace(peer, message))
             return
         if isinstance(message, Hello):
             self._hello(peer, message)
@@ -297,32 +320,51 @@ class Arbiter:
             case LoginFailed():
                 self._lockout.failed(message.address, message.user, time.monotonic_ns())
                 self.spread_lockout(message.address, message.user)
+            case SuccessionFailed():
+                self._successions.failed(worker, message.reason)
             case _:
                 if not self.handoffs.news(worker, message):
                     self._bus.drop(peer, f"{type(message).__name__} of a connection that {worker.camera} does not hold")
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
-        worker = self.registry.get(hello.camera)
-        if worker is not None and worker.process is None:
-            worker.early_hello = peer, hello
-            return
-        if worker is None or worker.process is None or worker.pid != hello.pid:
-            self._bus.drop(peer, f"Hello of process {hello.pid} for {hello.camera!r}, which is not its worker")
-            return
-        if hello.version != WIRE_VERSION:
-            log.error("worker_of_another_version", camera=worker.camera, pid=hello.pid, version=hello.version)
-            worker.stopping = True
-            worker.process.kill()
+        camera = self.registry.get(hello.camera)
+        worker = camera.of_pid(hello.pid) if camera is not None else None
+        if camera is None or worker is None:
+            self._hello_of_stranger(camera, peer, hello)
             return
         self.registry.introduce(worker, peer)
         worker.last_heard_ns = time.monotonic_ns()
+        if worker is camera.beside and hello.serving and hello.version == WIRE_VERSION:
+            self._successions.take_over(camera, len(hello.connections))
+            worker = camera
+        if worker is camera.beside:
+            self._successions.hello(camera, hello)
+            worker.update()
+            return
         self.handoffs.restore(worker, hello.connections)
+        if hello.version != WIRE_VERSION:
+            log.error("worker_of_another_version", camera=worker.camera, pid=hello.pid, version=hello.version)
+            worker.stopping = True  # nothing is handed over to it
+            self._run(self._successions.renew(worker, hello.version))
+            return
         if worker.stopping:
             self._tell_stop(worker)
             return
+        if worker.found and hello.build != self._build:
+            worker.found = False
+            log.info("worker_of_another_build", camera=worker.camera, pid=hello.pid)
+            self._run(self._successions.renew(worker, hello.version))
         if hello.settings != worker.digest:
             self._configure(worker)
         worker.update()
+
+    def _hello_of_stranger(self, camera: Worker | None, peer: Peer, hello: Hello) -> None:
+        """Of one that the fork server has not told us of yet, or of nobody."""
+        waiting = [each for each in (camera, camera and camera.beside) if each is not None and each.process is None]
+        if waiting:
+            waiting[0].early_hello = peer, hello
+        else:
+            self._bus.drop(peer, f"Hello of process {hello.pid} for {hello.camera!r}, which is not its worker")
 
     def _settings(self, camera: CameraSpec) -> Configure:
         return Configure(
@@ -354,6 +396,12 @@ class Arbiter:
         if len(text) >= LARGE_SIZE:
             give_back()
 
+    async def _answer_replace(self, peer: Peer, request: ReplaceRequest) -> None:
+        if request.version != WIRE_VERSION:
+            self._bus.drop(peer, f"ReplaceRequest of version {request.version}")
+        else:
+            self._bus.send(peer, await self._successions.answer(request.camera))
+
     # ------------------------------------------------------------ time
 
     async def _tick(self) -> None:
@@ -374,6 +422,13 @@ class Arbiter:
         task.add_done_callback(_report_failure)
 
 
+def _channel_closed(camera: Worker, channel: HandoffChannel) -> None:
+    for worker in (camera, camera.beside):
+        if worker is not None and worker.channel is channel:
+            worker.channel = None
+            worker.update()
+
+
 async def _changed_within(worker: Worker, pause_s: float) -> bool:
     """Whether there are other settings, before the pause is over."""
     try:
@@ -389,20 +444,3 @@ def _report_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         context = {"message": "a task of the arbiter failed", "exception": error, "task": task}
         task.get_loop().call_exception_handler(context)
-
-
-def _find(lock: Path) -> Process | None:
-    """The worker that holds a camera's lock.
-
-    One that has just taken it has not yet overwritten the pid of its predecessor, which may be anybody's by now: whom
-    we adopt we may kill, so it must have a worker's command line.
-    """
-    pid = holder(lock)
-    try:
-        process = Process.open(pid) if pid is not None else None
-        if process is None or WORKER_MODULE in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return process
-    except (ProcessLookupError, FileNotFoundError):
-        return None
-    process.forget()
-    return None

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import zmq
@@ -18,6 +19,8 @@ from camfleet.core.wire.control import (
     MAX_MESSAGE_SIZE,
     WIRE_VERSION,
     Message,
+    Replaced,
+    ReplaceRequest,
     Status,
     StatusRequest,
     decode,
@@ -36,6 +39,7 @@ WARNING_INTERVAL_NS = 1_000_000_000
 _POLLIN = int(zmq.POLLIN)  # `&` with zmq's own makes another of them, which takes longer than asking for the events
 
 Peer = bytes
+A = TypeVar("A", bound=Message)
 
 
 class Bus:
@@ -113,6 +117,15 @@ class ServerNotRunningError(StartError):
 
 def query_status(run_dir: Path, timeout_s: float = 3.0) -> bytes:
     """Ask the running server for its status, as JSON text. Blocks. Raises ServerNotRunningError."""
+    return _ask(run_dir, StatusRequest(version=WIRE_VERSION), Status, timeout_s).json
+
+
+def ask_to_replace(run_dir: Path, camera: str, timeout_s: float = 60.0) -> Replaced:
+    """Have the running server give a camera a fresh worker. Blocks. Raises ServerNotRunningError."""
+    return _ask(run_dir, ReplaceRequest(version=WIRE_VERSION, camera=camera), Replaced, timeout_s)
+
+
+def _ask(run_dir: Path, request: Message, kind: type[A], timeout_s: float) -> A:
     path = run_dir / SOCKET_NAME
     try:  # ZeroMQ would go on trying
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
@@ -128,7 +141,7 @@ def query_status(run_dir: Path, timeout_s: float = 3.0) -> bytes:
         dealer.set(zmq.LINGER, 0)
         dealer.set(zmq.MAXMSGSIZE, MAX_MESSAGE_SIZE)
         dealer.connect(f"ipc://{path}")
-        dealer.send(encode(StatusRequest(version=WIRE_VERSION)))
+        dealer.send(encode(request))
         if not dealer.poll(round(timeout_s * 1000)):
             raise ServerNotRunningError(
                 f"no server answers at {path} within {timeout_s:g} s; one of an older camfleet may not: restart it then"
@@ -137,6 +150,6 @@ def query_status(run_dir: Path, timeout_s: float = 3.0) -> bytes:
             answer = decode(dealer.recv())
         except msgspec.MsgspecError as error:
             raise ServerNotRunningError(f"the server at {path} is of another version: {error}") from None
-    if not isinstance(answer, Status):
+    if not isinstance(answer, kind):
         raise ServerNotRunningError(f"the server at {path} answered {type(answer).__name__}")
-    return answer.json
+    return answer

@@ -9,6 +9,7 @@ from collections import deque
 from pathlib import Path
 
 import msgspec
+from camfleet.core.build import build
 from camfleet.core.log import LEVEL_VARIABLE, Log, level
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
@@ -36,6 +37,7 @@ class ForkServer:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._orders: socket.socket | None = None
+        self._build = ""
         self._children: dict[int, Process] = {}
         self._waiting: deque[tuple[str, asyncio.Future[Process]]] = deque()  # the answers come in order
 
@@ -48,6 +50,7 @@ class ForkServer:
         """Run it, unless it runs. Imports go on while the supervisor does other things."""
         if self._orders is not None:
             return
+        self._build = build()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -60,13 +63,20 @@ class ForkServer:
         self._orders = ours
         asyncio.get_running_loop().add_reader(ours, self._on_readable)
 
-    async def fork(self, camera: str, run_dir: Path) -> Process:
-        """A new worker of this camera. Raises ForkServerError."""
+    async def refresh(self) -> None:
+        """Fork from the code as it is on disk now."""
+        if self._orders is not None and self._build != build():
+            log.info("fork_server_renewed", reason="the code has changed")
+            await self.stop()
+            self.start()
+
+    async def fork(self, camera: str, run_dir: Path, *, successor: bool = False) -> Process:
+        """A new worker of this camera, or a successor of the one that serves. Raises ForkServerError."""
         self.start()
         assert self._orders is not None
         answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         try:
-            self._orders.send(encode(Fork(camera, str(run_dir))), socket.MSG_NOSIGNAL)
+            self._orders.send(encode(Fork(camera, str(run_dir), successor)), socket.MSG_NOSIGNAL)
         except OSError as error:  # full, or gone and not yet noticed
             raise ForkServerError(f"fork server: {error}") from None
         self._waiting.append((camera, answer))

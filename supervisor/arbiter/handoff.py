@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -50,6 +51,7 @@ class _Held:
     connection: Connection  # as we know it; the worker hears less where it trusts another authority
     camera: str
     lease: Lease
+    pid: int  # of the process that has it, or is to have it: a camera may have two for a moment
     answer: asyncio.Future[Adopted | Refused] | None = None  # what hand_over waits for, and then nothing
 
     def adopted(self) -> bool:
@@ -82,6 +84,8 @@ class Handoffs:
         self._loop = asyncio.get_running_loop()
         self._held: dict[int, _Held] = {}
         self._hand_backs: dict[int, _HandBack] = {}  # of connections in the table
+        self._under_way: Counter[int] = Counter()  # hand-overs by the process that they are for
+        self._one_is_over = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -94,6 +98,22 @@ class Handoffs:
 
         Raises HandOverError when the worker refused or died before it had taken it: the connection is still ours.
         """
+        pid = worker.pid
+        self._under_way[pid] += 1
+        try:
+            await self._hand_over(worker, connection, received, channel)
+        finally:
+            self._under_way[pid] -= 1
+            self._one_is_over.set()
+
+    async def quiet(self, pid: int) -> None:
+        """Until nothing is under way to this process; nothing more may be sent to it meanwhile."""
+        while self._under_way[pid]:
+            self._one_is_over.clear()
+            await self._one_is_over.wait()
+        del self._under_way[pid]
+
+    async def _hand_over(self, worker: Worker, connection: Connection, received: bytes, channel: Channel) -> None:
         export = b"" if channel.session is None else channel.session.export(time.monotonic_ns())
         coming = None
         try:
@@ -126,21 +146,20 @@ class Handoffs:
         The order goes last: only the descriptors' way says when the worker does not keep up, and a thousand orders
         that ran ahead of it would be too many for the worker to keep.
         """
-        if worker.channel is None:
+        pid, peer, way = worker.pid, worker.peer, worker.channel  # both halves to one process, whatever comes
+        if peer is None or way is None:
             raise HandOverError("the worker has just gone")
         record = HandoffRecord(HANDOFF_VERSION, connection.handoff, export, channel.unread)
         try:
-            await worker.channel.send(record, channel.sock.fileno())
+            await way.send(record, channel.sock.fileno())
         except ChannelError as error:
             raise HandOverError(str(error)) from None
-        if worker.peer is None or worker.channel is None:
-            raise HandOverError("the worker has just gone")
-        if not self._bus.send(worker.peer, Adopt(connection=connection, received=received)):
-            worker.channel.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
+        if not self._bus.send(peer, Adopt(connection=connection, received=received)):
+            way.close()  # mostly it is dead, and the bus knows first: not ready until it reports again
             raise HandOverError("the worker does not read the bus")
         answer: asyncio.Future[Adopted | Refused] = self._loop.create_future()
         known = connection if connection.tls is channel.tls else msgspec.structs.replace(connection, tls=channel.tls)
-        self._held[connection.handoff] = _Held(known, worker.camera, channel.lease, answer)
+        self._held[connection.handoff] = _Held(known, worker.camera, channel.lease, pid, answer)
         return answer
 
     # ------------------------------------------------------------ what workers say
@@ -149,7 +168,8 @@ class Handoffs:
         """The connections of a worker's Hello: all that it holds, whatever news of it were lost."""
         named = {connection.handoff: connection for connection in connections}
         # What it has not answered may still be on its way there, a hand-back's other half on its way here.
-        adopted = [handoff for handoff, held in self._held.items() if held.camera == worker.camera and held.adopted()]
+        its = [(handoff, held) for handoff, held in self._held.items() if held.camera == worker.camera]
+        adopted = [handoff for handoff, held in its if held.pid == worker.pid and held.adopted()]
         for handoff in adopted:
             if handoff not in named and handoff not in self._hand_backs:
                 self._forget(handoff)
@@ -160,7 +180,7 @@ class Handoffs:
             else:
                 lease = self._budget.restore(connection.peer.host)
                 # Who the client is by its certificate was for another supervisor to know, and is not the worker's word.
-                self._held[handoff] = _Held(connection.where_trusted(""), worker.camera, lease)
+                self._held[handoff] = _Held(connection.where_trusted(""), worker.camera, lease, worker.pid)
 
     def news(self, worker: Worker, message: Message) -> bool:
         """Adopted, LoggedIn, Refused, Ended, HandBack; False when the worker does not hold such a connection."""
@@ -180,6 +200,7 @@ class Handoffs:
                 hand_back.message = message
                 self._join(handoff, held, hand_back)
             case Adopted():
+                held.pid = worker.pid
                 held.answered(message)
             case LoggedIn():
                 held.lease.logged_in()
@@ -201,9 +222,10 @@ class Handoffs:
         hand_back.record, hand_back.descriptor = record, descriptor
         self._join(handoff, held, hand_back)
 
-    def lost(self, camera: str) -> None:
-        """The camera's worker is gone, and every connection with it."""
-        for handoff in [handoff for handoff, held in self._held.items() if held.camera == camera]:
+    def lost(self, camera: str, pid: int) -> None:
+        """A worker of the camera is gone, and every connection with it."""
+        its = [handoff for handoff, held in self._held.items() if (held.camera, held.pid) == (camera, pid)]
+        for handoff in its:
             self._refused(self._held[handoff], Refused(handoff=handoff, reason="the worker died"))
 
     def close(self) -> None:

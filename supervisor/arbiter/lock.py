@@ -1,7 +1,7 @@
 """Locks of the state folder: flock(2) files with the holder's pid inside. The kernel lets go when the holder dies.
 
-STATE_DIR/supervisor.lock is ours; RUN/<camera>.lock is held by the camera's worker for its whole life. They are never
-removed: who locks a removed file would lock nothing.
+STATE_DIR/supervisor.lock is ours; RUN/<camera>.lock is held by the worker that serves the camera, and goes from hand to
+hand in a succession. They are never removed: who locks a removed file would lock nothing.
 """
 
 import fcntl
@@ -10,7 +10,10 @@ from pathlib import Path
 
 from camfleet.supervisor import StartError
 
+from .process import Process
+
 SUPERVISOR_LOCK = "supervisor.lock"
+WORKER_MODULE = b"camfleet.workers"  # in the command line of the fork server, and so of every worker
 
 
 class SupervisorLock:
@@ -46,6 +49,23 @@ def holder(path: Path) -> int | None:
         return _read_pid(path)
     finally:
         os.close(descriptor)
+    return None
+
+
+def find_worker(lock: Path) -> Process | None:
+    """The worker that holds a camera's lock.
+
+    One that has just taken it has not yet overwritten the pid of its predecessor, which may be anybody's by now: whom
+    we adopt we may kill, so it must have a worker's command line.
+    """
+    pid = holder(lock)
+    try:
+        process = Process.open(pid) if pid is not None else None
+        if process is None or WORKER_MODULE in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return process
+    except (ProcessLookupError, FileNotFoundError):
+        return None
+    process.forget()
     return None
 
 

@@ -11,6 +11,19 @@ from .bus import Peer
 from .channel import HandoffChannel
 from .process import Process
 
+# What a Worker has of its process, as against what it has of its camera.
+_OF_THE_PROCESS = (
+    "process",
+    "peer",
+    "channel",
+    "early_hello",
+    "stopping",
+    "found",
+    "attached_ns",
+    "last_heard_ns",
+    "told",
+)
+
 
 class Worker:
     """One camera and the process that serves it, through all its restarts.
@@ -34,7 +47,10 @@ class Worker:
         self.channel: HandoffChannel | None = None
         self.early_hello: tuple[Peer, Hello] | None = None  # heard before the fork server told us the pid
         self.stopping = False
+        self.found = False  # at work for an earlier supervisor
+        self.beside: Worker | None = None  # the other process of a succession: getting ready, or leaving
         self.restarts = 0
+        self.replacements = 0
         self.attached_ns = 0
         self.last_heard_ns = 0
         self.ready = asyncio.Event()
@@ -71,8 +87,13 @@ class Worker:
             return "starting"
         return "silent" if now_ns - self.last_heard_ns > silent_after_ns else "running"
 
-    def attach(self, process: Process) -> None:
+    def of_pid(self, pid: int) -> "Worker | None":
+        """This one, or the one beside it."""
+        return next((each for each in (self, self.beside) if each is not None and each.pid == pid), None)
+
+    def attach(self, process: Process, *, found: bool = False) -> None:
         self.process = process
+        self.found = found
         self.stopping = False
         self.attached_ns = self.last_heard_ns = time.monotonic_ns()
 
@@ -115,6 +136,19 @@ class Registry:
         worker.peer = peer
         if peer is not None:
             self._by_peer[peer] = worker
+
+    def exchange(self, worker: Worker) -> None:
+        """The process beside it serves from now on, and the one that has served is beside."""
+        other = worker.beside
+        assert other is not None
+        for name in _OF_THE_PROCESS:
+            ours, theirs = getattr(worker, name), getattr(other, name)
+            setattr(worker, name, theirs)
+            setattr(other, name, ours)
+        for each in (worker, other):
+            if each.peer is not None:
+                self._by_peer[each.peer] = each
+            each.update()
 
     def add(self, worker: Worker) -> None:
         self._by_camera[worker.camera] = worker

@@ -65,6 +65,7 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 worker_rss_bytes=_rss_bytes(worker.pid),
                 worker_pss_bytes=_pss_bytes(worker.pid),
                 restarts=worker.restarts,
+                replacements=worker.replacements,
                 connections=answer.connections if answer else 0,
                 live_objects=answer.live_objects if answer else {},
                 max_sessions=spec.max_sessions,

@@ -3,3 +3,7 @@
 
 class SuccessionError(Exception):
     """The camera does not change hands; the text is for the operator."""
+
+
+class GoneError(SuccessionError):
+    """The other worker has closed: it has given up, or died."""

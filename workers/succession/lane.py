@@ -10,9 +10,18 @@ from typing import TypeVar
 
 import msgspec
 from camfleet.core.net import fdpass
-from camfleet.core.wire.succession import MAX_DATAGRAM_SIZE, PART_SIZE, Datagram, MovingClient, Part, decode, encode
+from camfleet.core.wire.succession import (
+    MAX_DATAGRAM_SIZE,
+    PART_SIZE,
+    Datagram,
+    MovingClient,
+    Part,
+    Unfit,
+    decode,
+    encode,
+)
 
-from .errors import SuccessionError
+from .errors import GoneError, SuccessionError
 
 D = TypeVar("D", bound=Datagram)
 
@@ -65,7 +74,7 @@ class Lane:
             except BlockingIOError:
                 await self._until(self._loop.add_writer, self._loop.remove_writer)
             except OSError as error:
-                raise SuccessionError(f"the other worker has gone: {error.strerror}") from None
+                raise GoneError(f"the other worker has gone: {error.strerror}") from None
             else:
                 return
 
@@ -89,7 +98,7 @@ class Lane:
             except BlockingIOError:
                 await self._until(self._loop.add_reader, self._loop.remove_reader)
             except (EOFError, OSError):
-                raise SuccessionError("the other worker has given up or died") from None
+                raise GoneError("the other worker has given up or died") from None
             except fdpass.DescriptorError as error:
                 raise SuccessionError(str(error)) from None
             else:
@@ -106,6 +115,8 @@ class Lane:
         datagram, descriptor = await self.receive()
         if descriptor is not None:
             os.close(descriptor)
+        if isinstance(datagram, Unfit):
+            raise SuccessionError(datagram.reason)
         if descriptor is not None or not isinstance(datagram, kind):
             raise SuccessionError(f"the other worker says {type(datagram).__name__} and not {kind.__name__}")
         return datagram

@@ -28,6 +28,7 @@ from camfleet.core.wire.succession import (
     Numbers,
     Part,
     Prepared,
+    Unfit,
 )
 from camfleet.workers import lock
 from camfleet.workers.adopt import Handoff
@@ -38,7 +39,7 @@ from camfleet.workers.pipeline import FAILED, RUNNING, STANDBY
 from camfleet.workers.session import LiveStream
 from camfleet.workers.sources import SourceError
 
-from .errors import SuccessionError
+from .errors import GoneError, SuccessionError
 from .lane import Lane, heir_path, peer_pid
 
 log = Log("succession")
@@ -48,6 +49,7 @@ TIMEOUT_S = 15.0
 # The kernel lets go of a dead process's locks after its sockets.
 ORPHAN_TIMEOUT_S = 1.0
 POLL_INTERVAL_S = 0.05
+FAREWELL_TIMEOUT_S = 0.2
 
 
 class Successor:
@@ -76,8 +78,8 @@ class Successor:
         orphaned = asyncio.create_task(self._watch_lock())
         try:
             lock_descriptor = await self._first_of(inheriting, orphaned)
-        except BaseException:
-            self._give_up()
+        except BaseException as error:
+            await self._give_up(error)
             raise
         finally:
             for task in (inheriting, orphaned):
@@ -117,7 +119,7 @@ class Successor:
             raise SuccessionError(f"nobody has handed over within {TIMEOUT_S:g} s")
         if inheriting.done() and inheriting.exception() is None:
             return inheriting.result()
-        if not orphaned.done():  # has the other end given up, or died?
+        if not orphaned.done() and isinstance(inheriting.exception(), GoneError):  # has it given up, or died?
             await asyncio.wait((orphaned,), timeout=ORPHAN_TIMEOUT_S)
         if not orphaned.done():
             return inheriting.result()
@@ -207,8 +209,12 @@ class Successor:
         log.info("took_over", clients=len(self._clients), held_ms=held_ms)
         self._clients.clear()
 
-    def _give_up(self) -> None:
+    async def _give_up(self, error: BaseException) -> None:
         """Every client is still the predecessor's."""
+        if self._lane is not None and not isinstance(error, GoneError):
+            with contextlib.suppress(SuccessionError, TimeoutError):
+                async with asyncio.timeout(FAREWELL_TIMEOUT_S):
+                    await self._lane.send(Unfit(reason=str(error)))
         for _, descriptor in self._clients:
             os.close(descriptor)
         self._clients.clear()

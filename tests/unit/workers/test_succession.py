@@ -416,7 +416,7 @@ async def test_a_source_that_does_not_open_is_named(tmp_path: Path) -> None:
         for spec in (of(FileLive(str(tmp_path / "none.mp4"))), of(FileLive(str(tmp_path / "none.mp4")), VIDEO)):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(successor, "ORPHAN_TIMEOUT_S", 0.1)
-                await change.fails("none.mp4", "given up", spec=spec)
+                await change.fails("none.mp4", "none.mp4", spec=spec)
             await change.bury_new()
         await plays_on(player)
 
@@ -425,7 +425,7 @@ async def test_another_version_is_not_understood(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(predecessor, "SUCCESSION_VERSION", 77)
     monkeypatch.setattr(successor, "ORPHAN_TIMEOUT_S", 0.1)
     async with Change(tmp_path) as change:
-        await change.fails("version 77", "given up")
+        await change.fails("version 77", "version 77")
 
 
 async def test_nobody_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

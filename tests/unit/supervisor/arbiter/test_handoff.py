@@ -166,7 +166,7 @@ async def test_not_adopted_the_connection_is_ours_again_with_its_session(end: st
         if end == "refused":
             assert rig.handoffs.news(rig.workers["ipc1"], Refused(handoff=1, reason="full"))
         else:
-            rig.handoffs.lost("ipc1")
+            rig.handoffs.lost("ipc1", 0)
         with pytest.raises(HandOverError):
             await task
         assert channel.session is not None
@@ -244,7 +244,7 @@ async def test_without_an_answer_the_worker_is_believed_to_have_it(monkeypatch: 
         assert channel.sock.fileno() == -1
         assert (len(rig.handoffs), rig.budget.connections) == (1, 1)
         assert rig.handoffs.news(rig.workers["ipc1"], Adopted(handoff=1))  # late
-        rig.handoffs.lost("ipc1")
+        rig.handoffs.lost("ipc1", 0)
         assert (len(rig.handoffs), rig.budget.connections) == (0, 0)
 
 
@@ -364,7 +364,7 @@ async def test_a_worker_dies_between_the_halves() -> None:
         held = await rig.adopted(1)
         before = open_descriptors()
         rig.record(1, held)
-        rig.handoffs.lost("ipc1")
+        rig.handoffs.lost("ipc1", 0)
         assert (len(rig.handoffs), rig.budget.connections) == (0, 0)
         assert open_descriptors() == before
 
@@ -418,7 +418,7 @@ async def test_the_connections_of_an_adopted_worker_are_counted_once() -> None:
         rig.handoffs.restore(rig.workers["ipc1"], connections)
         assert rig.handoffs.connections() == connections
         assert (len(rig.handoffs), rig.budget.connections) == (3, 3)
-        rig.handoffs.lost("ipc1")
+        rig.handoffs.lost("ipc1", 0)
         assert (len(rig.handoffs), rig.budget.connections) == (0, 0)
 
 
