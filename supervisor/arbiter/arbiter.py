@@ -96,7 +96,7 @@ class Arbiter:
         self._bus = Bus(run_dir, self._received)
         self._listener = HandoffListener(run_dir, self._introduced)
         self.handoffs = Handoffs(self._bus, budget)
-        self._successions = Successions(
+        self.successions = Successions(
             run_dir,
             forkserver,
             self._bus,
@@ -217,7 +217,7 @@ class Arbiter:
         """The one that has served the camera last, when it has ended."""
         while True:
             await process.ended.wait()
-            if worker.process is process and not await self._successions.inherited(worker):
+            if worker.process is process and not await self.successions.inherited(worker):
                 return process
             process = worker.process or process
 
@@ -264,7 +264,7 @@ class Arbiter:
         await asyncio.gather(keeper, return_exceptions=True)
         worker.wanted = False
         log.info("camera_removed", camera=worker.camera)
-        await self._successions.abandon(worker)
+        await self.successions.abandon(worker)
         await self._end(worker)
         self.registry.remove(worker)
 
@@ -321,7 +321,7 @@ class Arbiter:
                 self._lockout.failed(message.address, message.user, time.monotonic_ns())
                 self.spread_lockout(message.address, message.user)
             case SuccessionFailed():
-                self._successions.failed(worker, message.reason)
+                self.successions.failed(worker, message.reason)
             case _:
                 if not self.handoffs.news(worker, message):
                     self._bus.drop(peer, f"{type(message).__name__} of a connection that {worker.camera} does not hold")
@@ -335,17 +335,18 @@ class Arbiter:
         self.registry.introduce(worker, peer)
         worker.last_heard_ns = time.monotonic_ns()
         if worker is camera.beside and hello.serving and hello.version == WIRE_VERSION:
-            self._successions.take_over(camera, len(hello.connections))
+            self.successions.take_over(camera, len(hello.connections))
             worker = camera
         if worker is camera.beside:
-            self._successions.hello(camera, hello)
+            self.successions.hello(camera, hello)
             worker.update()
             return
         self.handoffs.restore(worker, hello.connections)
         if hello.version != WIRE_VERSION:
-            log.error("worker_of_another_version", camera=worker.camera, pid=hello.pid, version=hello.version)
-            worker.stopping = True  # nothing is handed over to it
-            self._run(self._successions.renew(worker, hello.version))
+            if not worker.stopping:
+                log.error("worker_of_another_version", camera=worker.camera, pid=hello.pid, version=hello.version)
+                worker.stopping = True  # nothing is handed over to it
+                self._run(self.successions.renew(worker, hello.version))
             return
         if worker.stopping:
             self._tell_stop(worker)
@@ -353,7 +354,7 @@ class Arbiter:
         if worker.found and hello.build != self._build:
             worker.found = False
             log.info("worker_of_another_build", camera=worker.camera, pid=hello.pid)
-            self._run(self._successions.renew(worker, hello.version))
+            self._run(self.successions.renew(worker, hello.version))
         if hello.settings != worker.digest:
             self._configure(worker)
         worker.update()
@@ -400,7 +401,7 @@ class Arbiter:
         if request.version != WIRE_VERSION:
             self._bus.drop(peer, f"ReplaceRequest of version {request.version}")
         else:
-            self._bus.send(peer, await self._successions.answer(request.camera))
+            self._bus.send(peer, await self.successions.answer(request.camera))
 
     # ------------------------------------------------------------ time
 

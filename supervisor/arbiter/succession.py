@@ -135,9 +135,12 @@ class Successions:
         if not isinstance(heir, Heir):
             return False
         await asyncio.wait((heir.serves,), timeout=INHERITANCE_TIMEOUT_S)
-        if worker.process is dead and heir.process is not None:
+        if worker.process is not dead:
+            worker.restarts += 1
+            return True
+        if heir.process is not None:
             heir.process.kill()
-        return worker.process is not dead
+        return False
 
     def take_over(self, worker: Worker, sessions: int) -> None:
         """The one that got ready serves."""

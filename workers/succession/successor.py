@@ -117,6 +117,8 @@ class Successor:
         _, pending = await asyncio.wait((inheriting, orphaned), timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         if len(pending) == 2:
             raise SuccessionError(f"nobody has handed over within {TIMEOUT_S:g} s")
+        if not inheriting.done() and orphaned.exception() is not None:
+            return orphaned.result()
         if inheriting.done() and inheriting.exception() is None:
             return inheriting.result()
         if not orphaned.done() and isinstance(inheriting.exception(), GoneError):  # has it given up, or died?
@@ -129,11 +131,15 @@ class Successor:
         return orphaned.result()
 
     async def _watch_lock(self) -> int:
-        """The kernel tells nobody when a lock is free."""
+        """The kernel tells nobody when a lock is free. Raises SuccessionError when there is nobody to give the order:
+        the fork server, our parent, ends with the supervisor."""
+        parent = os.getppid()
         while True:
             descriptor = lock.take(self._lock_path)
             if descriptor is not None:
                 return descriptor
+            if os.getppid() != parent and self._lane is None:
+                raise SuccessionError("the supervisor has gone")
             await asyncio.sleep(POLL_INTERVAL_S)
 
     # ---------------------------------------------------------------- from the predecessor
