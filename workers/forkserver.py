@@ -73,9 +73,10 @@ def main() -> None:
 
     prepare()
     orders = socket.socket(fileno=sys.stdin.fileno())
+    parent = os.getpid()
     order = serve(orders)
     if order is not None:
-        worker.main(order.camera, order.run_dir, order.successor)
+        worker.main(order.camera, order.run_dir, successor_by=parent if order.successor else None)
 
 
 if __name__ == "__main__":

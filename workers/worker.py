@@ -38,12 +38,13 @@ STOP_DEADLINE_S = 2.0
 LEAVE_TIMEOUT_S = 5.0
 
 
-def main(camera: str, run_dir: str, successor: bool = False) -> None:
-    """The whole life of a forked worker; never returns. Exit codes: core.wire.control."""
+def main(camera: str, run_dir: str, successor_by: int | None = None) -> None:
+    """The whole life of a forked worker; never returns. Exit codes: core.wire.control. `successor_by`: the process that
+    has forked us as a successor, and ends with its supervisor."""
     _leave_the_parent()
     logs.configure(os.environ.get(logs.LEVEL_VARIABLE, "info"), camera=camera)
     try:
-        code = asyncio.run(_serve(camera, Path(run_dir), successor))
+        code = asyncio.run(_serve(camera, Path(run_dir), successor_by))
     except Exception:  # a crash; the supervisor sees the code
         log.exception("crashed")
         code = 1
@@ -51,12 +52,13 @@ def main(camera: str, run_dir: str, successor: bool = False) -> None:
     os._exit(code)
 
 
-async def _serve(camera: str, run_dir: Path, successor: bool) -> int:
+async def _serve(camera: str, run_dir: Path, successor_by: int | None) -> int:
     descriptor = lock.take(run_dir / f"{camera}.lock")
-    if descriptor is None and not successor:
+    if descriptor is None and successor_by is None:
         log.error("locked", reason="another worker of this camera is running")
         return control.EXIT_LOCKED
-    return await Worker(camera, run_dir, descriptor).serve()
+    successor = Successor(camera, run_dir, successor_by) if descriptor is None and successor_by is not None else None
+    return await Worker(camera, run_dir, descriptor, successor).serve()
 
 
 def _leave_the_parent() -> None:
@@ -72,12 +74,12 @@ def _leave_the_parent() -> None:
 class Worker:
     """Between the supervisor's orders and the camera."""
 
-    def __init__(self, camera_id: str, run_dir: Path, lock_descriptor: int | None) -> None:
-        """`lock_descriptor`: None for a successor."""
+    def __init__(self, camera_id: str, run_dir: Path, lock_descriptor: int | None, successor: Successor | None) -> None:
+        """With the lock, or as a successor that gets it."""
         self._camera_id = camera_id
         self._run_dir = run_dir
         self._lock = lock_descriptor
-        self._successor = Successor(camera_id, run_dir) if lock_descriptor is None else None
+        self._successor = successor
         self._predecessor: Predecessor | None = None
         self._camera: LiveCamera | None = None
         self._began_ns = time.monotonic_ns()

@@ -31,6 +31,11 @@ MAX_DATAGRAM_SIZE = 65_536
 PART_SIZE = 49_152
 
 
+def socket_name(pid: int) -> str:
+    """In the run folder: where the successor with this pid listens."""
+    return f"{pid}.heir"
+
+
 class Datagram(msgspec.Struct, frozen=True, tag=True, tag_field="t"):
     """Base of all of these; the tag is the class name."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from camfleet.core.log import Log
 from camfleet.core.wire.control import WIRE_VERSION, Hello, MakeWay, Replaced, Stop
+from camfleet.core.wire.succession import socket_name
 
 from .bus import Bus
 from .forkserver import ForkServer, ForkServerError
@@ -189,6 +190,7 @@ class Successions:
         if other is not None and other.process is not None:
             other.process.kill()
             await other.process.ended.wait()
+            (self._run_dir / socket_name(other.pid)).unlink(missing_ok=True)
             self._lose(other)
 
     async def _send_home(self, worker: Worker) -> None:

@@ -87,7 +87,7 @@ class WorkerProcess:
         self._log_path = run_dir / f"worker-{time.monotonic_ns()}.log"
         program = (
             f"run_dir = {str(run_dir)!r}\nfrom camfleet.workers import forkserver, worker\n"
-            f"forkserver.prepare()\n{setup}\nworker.main('ipc1', run_dir, {successor})"
+            f"forkserver.prepare()\n{setup}\nworker.main('ipc1', run_dir, {os.getpid() if successor else None})"
         )
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(

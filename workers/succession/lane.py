@@ -30,11 +30,6 @@ INLINE_SIZE = 16_384
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
-def heir_path(run_dir: Path, pid: int) -> Path:
-    """Where the successor with this pid listens."""
-    return run_dir / f"{pid}.heir"
-
-
 class Lane:
     """Owns the socket. Both ways raise SuccessionError: the other one has closed, or speaks another language."""
 

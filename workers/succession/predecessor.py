@@ -25,6 +25,7 @@ from camfleet.core.wire.succession import (
     Numbers,
     Prepared,
     StreamNumbers,
+    socket_name,
 )
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
@@ -32,7 +33,7 @@ from camfleet.workers.feed import encodes
 from camfleet.workers.pipeline import RUNNING
 
 from .errors import SuccessionError
-from .lane import Lane, heir_path
+from .lane import Lane
 
 log = Log("succession")
 
@@ -68,7 +69,7 @@ class Predecessor:
 
     async def run(self, run_dir: Path, successor: int) -> None:
         """Raises SuccessionError when nothing has changed."""
-        self._lane = Lane.connect(heir_path(run_dir, successor), successor)
+        self._lane = Lane.connect(run_dir / socket_name(successor), successor)
         try:
             await self._prepare(self._lane)
             await self._hand_over(self._lane)

@@ -29,6 +29,7 @@ from camfleet.core.wire.succession import (
     Part,
     Prepared,
     Unfit,
+    socket_name,
 )
 from camfleet.workers import lock
 from camfleet.workers.adopt import Handoff
@@ -40,7 +41,7 @@ from camfleet.workers.session import LiveStream
 from camfleet.workers.sources import SourceError
 
 from .errors import GoneError, SuccessionError
-from .lane import Lane, heir_path, peer_pid
+from .lane import Lane, peer_pid
 
 log = Log("succession")
 
@@ -55,10 +56,12 @@ FAREWELL_TIMEOUT_S = 0.2
 class Successor:
     """Made before the first Hello: when the supervisor hears of us, the predecessor can already come."""
 
-    def __init__(self, camera_id: str, run_dir: Path) -> None:
+    def __init__(self, camera_id: str, run_dir: Path, parent: int) -> None:
+        """`parent`: our own as long as there is a supervisor who can tell the predecessor to make way."""
         self._camera_id = camera_id
+        self._parent = parent
         self._lock_path = run_dir / f"{camera_id}.lock"
-        self._path = heir_path(run_dir, os.getpid())
+        self._path = run_dir / socket_name(os.getpid())
         self._loop = asyncio.get_running_loop()
         self._path.unlink(missing_ok=True)
         self._listener = socket.socket(
@@ -131,14 +134,12 @@ class Successor:
         return orphaned.result()
 
     async def _watch_lock(self) -> int:
-        """The kernel tells nobody when a lock is free. Raises SuccessionError when there is nobody to give the order:
-        the fork server, our parent, ends with the supervisor."""
-        parent = os.getppid()
+        """The kernel tells nobody when a lock is free."""
         while True:
             descriptor = lock.take(self._lock_path)
             if descriptor is not None:
                 return descriptor
-            if os.getppid() != parent and self._lane is None:
+            if os.getppid() != self._parent and self._lane is None:
                 raise SuccessionError("the supervisor has gone")
             await asyncio.sleep(POLL_INTERVAL_S)
 

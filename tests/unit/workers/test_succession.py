@@ -30,12 +30,13 @@ from camfleet.core.wire.succession import (
     Numbers,
     Part,
     Prepared,
+    socket_name,
 )
 from camfleet.workers import lock
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
 from camfleet.workers.succession import Predecessor, SuccessionError, Successor, predecessor, successor
-from camfleet.workers.succession.lane import Lane, heir_path
+from camfleet.workers.succession.lane import Lane
 
 from tests.kit.clips import noise_picture, write_clip
 from tests.kit.engine import tcp_pair
@@ -135,7 +136,7 @@ class Change:
     async def change(self, spec: CameraSpec = CAMERA) -> tuple[int | BaseException, BaseException | None]:
         """What becomes of the successor, which returns the lock, and of the predecessor."""
         self.new = Worker(spec, held=True)
-        heir = Successor("ipc1", self.folder)
+        heir = Successor("ipc1", self.folder, os.getppid())
         heir.configured.set_result(self.new.camera)
         self.predecessor = Predecessor("ipc1", self.old.camera, self.lock)
         results = await asyncio.gather(
@@ -432,14 +433,21 @@ async def test_nobody_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(successor, "TIMEOUT_S", 0.2)
     async with Change(tmp_path):
         with pytest.raises(SuccessionError, match="nobody has handed over"):
-            await Successor("ipc1", tmp_path).run()
+            await Successor("ipc1", tmp_path, os.getppid()).run()
         assert await asyncio.to_thread(lambda: list(tmp_path.glob("*.heir"))) == []
+
+
+async def test_the_supervisor_has_gone_before_anybody_could_come(tmp_path: Path) -> None:
+    """With the fork server, which is a successor's parent."""
+    async with Change(tmp_path):
+        with pytest.raises(SuccessionError, match="supervisor has gone"):
+            await Successor("ipc1", tmp_path, os.getpid()).run()
 
 
 async def test_only_the_successor_that_is_meant_gets_anything(tmp_path: Path) -> None:
     async with Change(tmp_path) as change:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(str(heir_path(tmp_path, 1)))
+            listener.bind(str(tmp_path / socket_name(1)))
             listener.listen()
             with pytest.raises(SuccessionError, match=f"process {os.getpid()} listens"):
                 await Predecessor("ipc1", change.old.camera, change.lock).run(tmp_path, 1)
@@ -498,7 +506,7 @@ async def test_who_outlives_the_predecessor_serves(
 
 async def test_the_death_of_the_predecessor_before_the_successor_is_configured(tmp_path: Path) -> None:
     async with Change(tmp_path) as change:
-        heir = Successor("ipc1", tmp_path)
+        heir = Successor("ipc1", tmp_path, os.getppid())
         running = asyncio.create_task(heir.run())
         os.close(change.lock)
         await until(lambda: is_locked(tmp_path))
