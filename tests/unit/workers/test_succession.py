@@ -219,7 +219,7 @@ async def plays_on(player: Player, count: int = 25) -> None:
     assert len({packet.ssrc for packet in player.packets}) == 1
     pictures = frames(player.packets)
     times = [picture[0].timestamp for picture in pictures]
-    assert all(0 < (later - earlier) % 2**32 < 90_000 for earlier, later in itertools.pairwise(times))
+    assert all(0 < (later - earlier) % 2**32 < 2**31 for earlier, later in itertools.pairwise(times))
 
 
 def key_frames(player: Player) -> int:

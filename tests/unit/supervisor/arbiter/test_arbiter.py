@@ -22,7 +22,7 @@ from camfleet.core.wire.control import (
 )
 from camfleet.supervisor.arbiter import arbiter as room
 
-from tests.kit.paper import USER, PaperWorker, Rig, forked, running
+from tests.kit.paper import USER, Rig, forked, running
 from tests.kit.supervisor import until
 
 
