@@ -308,8 +308,7 @@ async def test_ten_times_in_a_row_and_nothing_is_left_open(tmp_path: Path) -> No
 @pytest.mark.parametrize("b_frames", [0, 2])
 async def test_a_film_begins_anew_and_its_readers_see_one_stream(tmp_path: Path, b_frames: int) -> None:
     """Long before its next key frame, and not before the last picture of the other one."""
-    gop = 40
-    film = write_clip(tmp_path / "film.mp4", gop=gop, pictures=400, b_frames=b_frames)
+    film = write_clip(tmp_path / "film.mp4", gop=400, pictures=400, b_frames=b_frames)
     spec = of(FileLive(str(film)))
     async with Change(tmp_path, spec) as change:
         player = await change.reader(tls=True)
@@ -321,8 +320,7 @@ async def test_a_film_begins_anew_and_its_readers_see_one_stream(tmp_path: Path,
         assert holes(player.packets) == 0
         pictures = frames(player.packets)[:-1]
         times = [(picture[0].timestamp - pictures[0][0].timestamp + 90_000) % 2**32 for picture in pictures]
-        begins = [number for number, picture in enumerate(pictures) if is_key_frame(picture)]
-        anew = [begin for last, begin in itertools.pairwise(begins) if begin - last < gop]
+        _, *anew = (number for number, picture in enumerate(pictures) if is_key_frame(picture))
         assert len(anew) == 3
         assert all(max(times[:begin]) < min(times[begin:]) for begin in anew)
         assert len(set(times)) == len(times)
