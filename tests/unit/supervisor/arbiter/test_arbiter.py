@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from camfleet.core.wire.control import (
     EXIT_BOOT_FAILED,
+    WIRE_VERSION,
     Configure,
     LockedOut,
     LoginFailed,
