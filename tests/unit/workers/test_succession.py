@@ -35,6 +35,7 @@ from camfleet.core.wire.succession import (
 from camfleet.workers import lock
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
+from camfleet.workers.pipeline import IDLE
 from camfleet.workers.succession import Predecessor, SuccessionError, Successor, predecessor, successor
 from camfleet.workers.succession.lane import Lane
 
@@ -279,6 +280,7 @@ async def test_variants_go_along_with_who_has_them(tmp_path: Path) -> None:
         whole, small = await change.reader(), await change.reader(tls=True, query="?w=96&fps=10")
         shared, paused = await change.reader(query="?fps=10&w=96"), await change.reader(query="?w=80")
         assert (await asyncio.to_thread(paused.ask, "PAUSE")).status == 200
+        await until(lambda: change.old.camera.streams["stream1?w=80"].pipeline.state == IDLE)
         await change.hands_over(msgspec.structs.replace(CAMERA, max_variants=0))
         assert change.hands() == (0, 4)
         for player in (whole, small, shared):

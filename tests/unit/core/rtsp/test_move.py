@@ -6,8 +6,17 @@ from itertools import count
 
 import msgspec
 import pytest
-from camfleet.core.rtsp import Describe, Event, ServerConnection, export_connection, restore_connection
+from camfleet.core.rtsp import (
+    Describe,
+    Event,
+    Parameters,
+    ServerConnection,
+    Setup,
+    export_connection,
+    restore_connection,
+)
 from camfleet.core.rtsp.errors import LocalProtocolError
+from camfleet.core.rtsp.headers.transport import Transport
 from camfleet.core.wire.succession import RTSPState
 
 from tests.kit.rtsp import (
@@ -75,7 +84,7 @@ def conversation() -> bytes:
             b"$\x01\x00\x04abcd",
             request("OPTIONS", "*"),
             request("DESCRIBE"),
-            logged_in("DESCRIBE", URL, 1, "User-Agent: a\xe9"),
+            logged_in("DESCRIBE", URL + "?w=640", 1, "User-Agent: a\xe9"),
             logged_in("DESCRIBE", URL, 1),  # a replay, wherever the first one was
             logged_in("SETUP", TRACK, 2, f"Transport: {TCP}"),
             logged_in("PLAY", URL, 3, session, "Range: npt=0-", "Scale: 1"),
@@ -96,6 +105,7 @@ def test_a_move_before_every_byte_and_every_answer_is_not_seen(same_session_ids:
     same_session_ids()
     plain = exchange([data], moving=False)
     assert kinds(plain[0]) == ["Describe", "Setup", "Play", "Pause", "Play", "Teardown", "Setup"]
+    assert plain[0][1] == Setup("stream1", 0, Transport((0, 1)), Parameters(width=640))  # as it was described
     statuses = [reply.status for reply in parse_replies(plain[1])]
     assert statuses == [200, 401, 200, 401, 200, 200, 200, 200, 454, 200, 200, 200, 200]
     same_session_ids()
@@ -118,6 +128,13 @@ def test_what_came_behind_the_request_that_waits_comes_after_it() -> None:
     assert server.leftover == b"OPT"
     with pytest.raises(LocalProtocolError):
         server.describe("v=0\r\n")
+
+
+def test_what_the_session_is_about_moves() -> None:
+    client = Client(connection())
+    client.play(URL + "?w=640")
+    server, _ = moved(client.server)
+    assert server.parameters == Parameters(width=640)
 
 
 def test_time_goes_on() -> None:
