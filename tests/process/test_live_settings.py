@@ -109,6 +109,29 @@ def test_readers_play_on_whatever_is_changed(rig: Rig, tmp_path: Path) -> None:
                 assert b"s=Gate\r\n" in client.request("DESCRIBE").body
 
 
+def test_another_codec_ends_the_sessions_of_its_stream_in_an_orderly_way(rig: Rig, tmp_path: Path) -> None:
+    server, film = rig.server, write_clip(tmp_path / "film.mp4", codec="libx265")
+    url = server.url("ipc1", stream="stream2")
+    with server.watch("ipc1") as reader, Watch(RTSPClient.connect(url)) as gone:
+        gone.wait_for_frames(2)
+        rig.reload(server.config.read_text().replace(SECOND_STREAM, of_film(film)))
+        gone.wait_for_end()
+        assert not gone.client.truncated
+        assert gone.video.holes == 0
+        with RTSPClient.connect(url) as client:
+            assert b" H265/90000\r\n" in client.request("DESCRIBE").body
+        reader.wait_for_frames(3)
+        assert reader.video.holes == 0
+        assert reader.video.largest_gap_ms() < 500
+        rig.reload(server.config.read_text().replace(of_film(film), SECOND_STREAM))
+
+
+def of_film(film: Path) -> str:
+    """The second stream with another source."""
+    head, source, _ = SECOND_STREAM.partition("source = ")
+    return f'{head}{source}{{ kind = "filelive", path = "{film}" }}\n'
+
+
 def test_limits_count_for_those_who_come(rig: Rig) -> None:
     server = rig.server
     unlimited = server.config.read_text()
