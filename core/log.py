@@ -14,8 +14,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 LEVEL_VARIABLE = "CAMFLEET_LOG_LEVEL"  # how the supervisor tells the fork server, and so all workers
 LEVELS = ("debug", "info", "warning", "error")
@@ -23,6 +22,7 @@ MAX_VALUE_SIZE = 2000
 _LINE_PERIOD_NS = 1_000_000_000
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _URL_CREDENTIALS = re.compile(r"://[^/@\s]*@")
+_tags: dict[str, object] = {}
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "fields"}
 
 
@@ -83,11 +83,7 @@ class LineLimit:
 
 
 class LogfmtFormatter(logging.Formatter):
-    """One line per record: its `extra` fields and, in each line, `constant`."""
-
-    def __init__(self, constant: Mapping[str, object]) -> None:
-        super().__init__()
-        self._constant = dict(constant)
+    """One line per record: its `extra` fields and, in each line, those of `tag`."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
@@ -101,7 +97,7 @@ class LogfmtFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
             line["traceback"] = self.formatException(record.exc_info)
-        return " ".join(f"{key}={quote(value)}" for key, value in (line | self._constant).items())
+        return " ".join(f"{key}={quote(value)}" for key, value in (line | _tags).items())
 
 
 def level() -> str:
@@ -109,11 +105,17 @@ def level() -> str:
     return logging.getLevelName(logging.getLogger().level).lower()
 
 
-def configure(level: str = "info", **constant: object) -> None:
-    """Send every record of this process from `level` up to stderr; a worker adds `camera="ipc1"` to all of them."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogfmtFormatter(constant))
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send every record of this process from `level` up to stderr or this stream, without the fields of `tag`."""
+    _tags.clear()
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(LogfmtFormatter())
     # What no line shows is not looked up (Logging HOWTO, Optimization): half of a record's cost.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def tag(**fields: object) -> None:
+    """From now on in every line; a worker adds `camera="ipc1"`."""
+    _tags.update(fields)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from camfleet.core.log import Log
 from camfleet.core.memory import give_back
-from camfleet.core.net.fanout import FanOut
+from camfleet.core.net.fanout import FanOut, live_objects
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.rtsp import Parameters
 from camfleet.core.wire import HandoffRecord, StreamSpec
@@ -52,7 +52,7 @@ class LiveCamera:
         self._empty = asyncio.Event()
         self._changed = asyncio.Event()
         self._stopping = False
-        self._key_frames = 0
+        self._blocks = 0
         self._engine = threading.Thread(target=self._run_engine, name="fan-out", daemon=True)
         self._loop.add_reader(self._fanout.event_fd, self._take_events)
         self._engine.start()
@@ -112,13 +112,12 @@ class LiveCamera:
                 log.warning("pipeline_left", stream=stream.spec.id)
 
     def _give_back(self) -> None:
-        """What the last group of pictures took, and the opening of a file: the allocator would keep the most that there
-        ever was. An encoder takes it again for its next picture."""
-        streams = self._streams.all()
-        key_frames = sum(stream.media.counters().key_frames for stream in streams)
-        if key_frames != self._key_frames and not any(encodes(stream.spec) for stream in streams):
+        """What frames took that are gone, and the opening of a file: the allocator would keep the most that there ever
+        was. An encoder takes it again for its next picture."""
+        blocks = live_objects().blocks
+        if blocks < self._blocks and not any(encodes(stream.spec) for stream in self._streams.all()):
             give_back()
-        self._key_frames = key_frames
+        self._blocks = blocks
 
     def _build(self, spec: StreamSpec, camera_name: str, parameters: Parameters) -> LiveStream:
         media = MediaStream(ntp_offset_ns=self._offset_ns, cname=self._id.encode(), join=join_mode(spec))

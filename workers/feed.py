@@ -8,6 +8,7 @@ from msgspec import structs
 
 from .codecs import AccessUnit, Description
 from .encoders import EncoderError, open_encoder
+from .malloc import keep_large_blocks
 from .sources import Feed, FrameClock, PictureSource, Place, open_pass_through, open_pictures
 
 
@@ -40,6 +41,7 @@ class EncodedFeed:
     """Asks the source for a picture at each frame's time and encodes it."""
 
     def __init__(self, source: PictureSource, video: VideoSpec, start_ns: int) -> None:
+        keep_large_blocks()
         self._source = source
         self._video = video
         try:

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 
+from camfleet.core import log as logs
 from camfleet.core.hardening import harden
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
@@ -62,16 +63,17 @@ def _send(orders: socket.socket, data: bytes, *descriptors: int) -> None:
 
 def prepare() -> None:
     """What every worker inherits."""
+    logs.configure(os.environ.get(logs.LEVEL_VARIABLE, "info"))
     harden()
     for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and reload are the supervisor's
         signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> None:
+    prepare()
     importlib.import_module("camfleet.workers.preload")  # the memory that all workers share
     from camfleet.workers import worker
 
-    prepare()
     orders = socket.socket(fileno=sys.stdin.fileno())
     parent = os.getpid()
     order = serve(orders)

@@ -1,50 +1,82 @@
-"""What the fork server imports before the first camera: everything, so that a worker begins with its memory shared.
+"""What the fork server does before the first camera, so that a worker begins with its memory shared, and keeps it so:
+it imports everything, and lets a camera live once (docs/decisions/0019).
 
 Nothing here or below may leave a thread, an event loop, a ZeroMQ context or a codec behind: a child cannot use what
 belongs to a thread that it does not have, and may hang in it.
 """
 
-import asyncio
 import gc
-import hmac
 import importlib
 import pkgutil
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import camfleet.core
 import camfleet.workers  # sets the environment that PyAV and NumPy read
+from camfleet.core.log import Log
+
+from .malloc import fill_gaps, keep_no_large_blocks
+
+log = Log("preload")
 
 # A frame takes the interpreter's lock about five times on its way (wake, encode, push), and each time may wait for so
 # long when another thread is busy. The default of 5 ms would cost most of a frame's 33 ms.
 SWITCH_INTERVAL_S = 0.0001
-# The interpreter rewrites a function's code in place when it has run some times (PEP 659). An event loop that has begun
-# and ended here saves each worker 0.4 MB of pages that it would copy for that.
-REHEARSALS = 10
+CLIENTS = 3  # of the second rehearsal; more of them change nothing any more
+LEAVING_S = 1.0  # a thread that has been joined is still in the kernel's list for a moment
 LATE_IMPORTS = ("av.subtitles.stream", "PIL.ImageFile")  # those of libraries: with the first file, the first text
 
 
 def preload() -> None:
-    """Import all rooms of a worker and freeze them. Raises RuntimeError when that started a thread."""
+    """Import all rooms of a worker, rehearse, and freeze. Raises RuntimeError when a thread is left of that."""
+    keep_no_large_blocks()
     for package in (camfleet.core, camfleet.workers):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
     for name in LATE_IMPORTS:
         importlib.import_module(name)
-    for algorithm in ("md5", "sha256"):
-        hmac.digest(b"key", b"", algorithm)  # libcrypto looks for its implementations once: 0.4 MB
-    if sys.version_info < (3, 12):
-        # The names that the imports have left in the cache of methods are written to when a worker's push them out.
-        sys._clear_type_cache()
-    for _ in range(REHEARSALS):
-        asyncio.run(asyncio.sleep(0))
-    threads = len(list(Path("/proc/self/task").iterdir()))
+    _rehearse()
+    deadline = time.monotonic() + LEAVING_S
+    while (threads := len(list(Path("/proc/self/task").iterdir()))) != 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
     if threads != 1:
-        raise RuntimeError(f"{threads} threads after the imports: a fork would leave all but one behind")
+        raise RuntimeError(f"{threads} threads after the rehearsal: a fork would leave all but one behind")
     sys.setswitchinterval(SWITCH_INTERVAL_S)  # a child keeps it
     gc.collect()
+    fill_gaps()
     gc.freeze()  # else the first collection in a child touches, and so copies, every object
 
 
+def _rehearse() -> None:
+    """Once to see what runs, and when that has its place, again."""
+    from .rehearsal import rehearse, watched
+
+    try:
+        with watched() as ran:
+            rehearse(1)
+        fill_gaps()
+        _gather(ran)
+        if sys.version_info < (3, 12):
+            # The names that the imports have left in the cache of methods are written to when a worker's push them out.
+            sys._clear_type_cache()
+        rehearse(CLIENTS)
+    except Exception:  # each worker is larger then, and that is all
+        log.exception("rehearsal_failed")
+
+
+def _gather(ran: Mapping[int, CodeType]) -> None:
+    """Put the code that runs side by side. Each call writes to it, as it counts references, so of every page with a
+    piece of it each worker has a copy; and where it was loaded, most of what lies around it never runs.
+    """
+    for function in gc.get_objects():
+        if isinstance(function, FunctionType) and id(function.__code__) in ran:
+            _left_behind.append(function.__code__)
+            function.__code__ = function.__code__.replace()
+
+
+_left_behind: list[CodeType] = []  # so that it leaves no gaps
 preload()

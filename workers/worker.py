@@ -42,7 +42,7 @@ def main(camera: str, run_dir: str, successor_by: int | None = None) -> None:
     """The whole life of a forked worker; never returns. Exit codes: core.wire.control. `successor_by`: the process that
     has forked us as a successor, and ends with its supervisor."""
     _leave_the_parent()
-    logs.configure(os.environ.get(logs.LEVEL_VARIABLE, "info"), camera=camera)
+    logs.tag(camera=camera)
     try:
         code = asyncio.run(_serve(camera, Path(run_dir), successor_by))
     except Exception:  # a crash; the supervisor sees the code
@@ -74,7 +74,14 @@ def _leave_the_parent() -> None:
 class Worker:
     """Between the supervisor's orders and the camera."""
 
-    def __init__(self, camera_id: str, run_dir: Path, lock_descriptor: int | None, successor: Successor | None) -> None:
+    def __init__(
+        self,
+        camera_id: str,
+        run_dir: Path,
+        lock_descriptor: int | None,
+        successor: Successor | None = None,
+        tick_s: float = TICK_S,
+    ) -> None:
         """With the lock, or as a successor that gets it."""
         self._camera_id = camera_id
         self._run_dir = run_dir
@@ -86,13 +93,15 @@ class Worker:
         self._orphan_timeout_ns = BOOT_TIMEOUT_NS
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[tuple[int, float]] = self._loop.create_future()
-        self._loop.add_signal_handler(signal.SIGTERM, self._stop, 0, "SIGTERM")
+        # Not the loop's add_signal_handler, which asks for all signals that there are: 0.2 MB of pages to copy.
+        signal.signal(signal.SIGTERM, lambda *_: self._loop.call_soon_threadsafe(self._stop, 0, "SIGTERM"))
         self._adopter = Adopter(joined=self._adopt, known=self._knows, news=self._news)
-        self._bus = Bus(run_dir / "bus.sock", hello=self._hello, received=self._order)
+        self._bus = Bus(run_dir / "bus.sock", hello=self._hello, received=self.obey)
         self._handoff = HandoffSocket(
             run_dir / "handoff.sock", camera_id, arrived=self._record, news=self._bus.send, lost=self._lost
         )
-        self._timer = self._loop.call_later(TICK_S, self._tick)
+        self._tick_s = tick_s
+        self._timer = self._loop.call_later(tick_s, self._tick)
         self._errands: set[asyncio.Task[None]] = set()
         if self._successor is not None:
             self._run(self._succeed(self._successor))
@@ -111,11 +120,12 @@ class Worker:
             await self._camera.close(deadline_s)
         self._handoff.close()
         self._bus.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return code
 
     # ---------------------------------------------------------------- orders
 
-    def _order(self, message: control.Message) -> None:
+    def obey(self, message: control.Message) -> None:
         now_ns = time.monotonic_ns()
         match message:
             case control.Configure():
@@ -267,7 +277,7 @@ class Worker:
 
     def _tick(self) -> None:
         """The worker's only timer. Deadlines of clients are seconds long and may be met a second late."""
-        self._timer = self._loop.call_later(TICK_S, self._tick)
+        self._timer = self._loop.call_later(self._tick_s, self._tick)
         now_ns = time.monotonic_ns()
         self._bus.tick(now_ns)
         self._adopter.tick(now_ns)

@@ -4,5 +4,16 @@ from .base import Feed, PictureSource, Place, SourceError
 from .frameclock import FrameClock
 from .kinds import open_pass_through, open_pictures
 from .still import slate
+from .tiny import write_tiny_film
 
-__all__ = ["Feed", "FrameClock", "PictureSource", "Place", "SourceError", "open_pass_through", "open_pictures", "slate"]
+__all__ = [
+    "Feed",
+    "FrameClock",
+    "PictureSource",
+    "Place",
+    "SourceError",
+    "open_pass_through",
+    "open_pictures",
+    "slate",
+    "write_tiny_film",
+]

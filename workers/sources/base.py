@@ -5,7 +5,7 @@ waits for anything outside. What takes its time (a network, a device) has a thre
 when there is something to read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,9 +58,9 @@ class Feed(Protocol):
     def absence(self) -> str:
         """Why there is no picture, for the operator; empty when there is one, or nobody knows."""
 
-    def read(self, now_ns: int, force_key: bool, /) -> Sequence[AccessUnit]:
-        """What is due now or (`AccessUnit.due_ns`) soon, possibly nothing. `force_key` is a wish: only an encoder of
-        ours can fulfil it."""
+    def read(self, now_ns: int, force_key: bool, /) -> Iterable[AccessUnit]:
+        """What is due now or (`AccessUnit.due_ns`) soon, possibly nothing, to be taken at once. `force_key` is a wish:
+        only an encoder of ours can fulfil it."""
 
     def close(self) -> None: ...
 

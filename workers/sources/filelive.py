@@ -56,34 +56,35 @@ class FilePassThrough:
         # avcC and hvcC start with 1
         self._parameter_sets = self._codec.parameter_sets(header) if header.startswith(b"\x00") else ()
         self._schedule = self._scheduled()
-        self._ahead = self._read_ahead()  # until `read`: whether there is anything to play
-        self.due_ns = self._ahead[0][0]
+        self._first: tuple[int, AccessUnit | None] | None = next(
+            self._schedule
+        )  # until `read`: is there anything to play?
+        self.due_ns = self._first[0]
         self.description = Description(
             track.width, track.height, self._file.fps, self._parameter_sets, self._codec.name
         )
 
-    def read(self, now_ns: int, _force_key: bool) -> list[AccessUnit]:
-        """The next few; `due_ns` is then the time of the last of them."""
-        ahead = self._ahead or self._read_ahead()
-        self._ahead = []
-        late_ns = now_ns - ahead[0][0]
+    def read(self, now_ns: int, _force_key: bool) -> Generator[AccessUnit, None, None]:
+        """The next few, each read when it is asked for; `due_ns` is in the end the time of the last of them."""
+        (due_ns, unit), self._first = self._first or next(self._schedule), None
+        late_ns = now_ns - due_ns
         if late_ns > MAX_LATE_NS:
             self._timeline.delay(late_ns)
-            ahead = [(due_ns + late_ns, unit and unit.later(late_ns)) for due_ns, unit in ahead]
-        self.due_ns = ahead[-1][0]
-        units = [unit for _, unit in ahead if unit is not None]
-        self.skipped += len(ahead) - len(units)
-        return units
-
-    def _read_ahead(self) -> list[tuple[int, AccessUnit | None]]:
-        ahead = [next(self._schedule)]
-        while ahead[-1][0] - ahead[0][0] < READ_AHEAD_NS:
-            ahead.append(next(self._schedule))
-        return ahead
+            due_ns, unit = due_ns + late_ns, unit and unit.later(late_ns)
+        end_ns = due_ns + READ_AHEAD_NS
+        while True:
+            self.due_ns = due_ns
+            if unit is None:
+                self.skipped += 1
+            else:
+                yield unit
+            if due_ns >= end_ns:
+                return
+            due_ns, unit = next(self._schedule)
 
     def close(self) -> None:
         self._schedule.close()  # it refers to this object, which would wait for the collector with all that it holds
-        self._ahead = []
+        self._first = None
         self._file.close()
 
     def _scheduled(self) -> Generator[tuple[int, AccessUnit | None], None, None]:

@@ -1,9 +1,10 @@
+import io
 import logging
 import shlex
 from collections.abc import Iterator
 
 import pytest
-from camfleet.core.log import MAX_VALUE_SIZE, Log, configure, quote
+from camfleet.core.log import MAX_VALUE_SIZE, Log, configure, quote, tag
 
 QUOTED = [
     (None, ""),
@@ -46,7 +47,8 @@ def fields(line: str) -> dict[str, str]:
 
 
 def test_a_record_is_one_line_of_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    configure("info", camera="ipc1")
+    configure("info")
+    tag(camera="ipc1")
     log = logging.getLogger("camfleet.workers.session")
     log.info("playing for %s", "viewer\n", extra={"peer": "192.0.2.9:40112"})
     log.debug("not shown")
@@ -85,8 +87,18 @@ def test_a_traceback_stays_on_the_line(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_configure_again_replaces(capsys: pytest.CaptureFixture[str]) -> None:
     configure("info")
+    tag(camera="ipc1")
     configure("error")
     logging.getLogger("camfleet.x").warning("quiet")
     logging.getLogger("camfleet.x").error("once")
     (line,) = capsys.readouterr().err.splitlines()
     assert fields(line)["event"] == "once"
+    assert "camera" not in fields(line)
+
+
+def test_lines_go_to_another_stream_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    configure("info", stream)
+    Log("listen").info("here")
+    assert fields(stream.getvalue())["event"] == "here"
+    assert capsys.readouterr().err == ""

@@ -5,49 +5,86 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kit.clips import write_clip
 
 SCRIPT = """
-import gc, json, os, sys
+import gc, json, os, signal, sys
 import camfleet.workers.preload
 if pid := os.fork():
     os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+gc.unfreeze()
+everything = gc.get_objects()
+gc.freeze()
 print(json.dumps({
     "threads": len(os.listdir("/proc/self/task")),
     "switch_interval_s": sys.getswitchinterval(),
     "frozen": gc.get_freeze_count(),
+    "descriptors": len(os.listdir("/proc/self/fd")),
+    "sigterm_is_default": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
+    "alive": sorted({f"{type(each).__module__}.{type(each).__qualname__}" for each in everything} & {
+        "asyncio.unix_events._UnixSelectorEventLoop", "av.container.input.InputContainer", "socket.socket",
+        "camfleet.core.net.fanout.FanOut", "camfleet.core.ring.stream.MediaStream", "camfleet.workers.worker.Worker",
+        "threading.Thread", "zmq.sugar.context.Context", "zmq.sugar.socket.Socket",
+    }),
+    "moved": len(camfleet.workers.preload._left_behind),
     "environment": dict(os.environ),
     "modules": sorted(sys.modules),
 }))
 """
 
 
-def preload(**environment: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
     )
-    assert done.returncode == 0, done.stderr
-    loaded: dict[str, object] = json.loads(done.stdout)
-    return loaded
 
 
-def test_a_child_has_everything_a_worker_needs_frozen_and_without_threads() -> None:
-    loaded = preload()
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a child finds."""
+    folder = tmp_path_factory.mktemp("temporary")
+    done = run(SCRIPT, TMPDIR=str(folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found | {"files": list(folder.iterdir())}
+
+
+def test_a_child_has_everything_a_worker_needs_frozen_and_without_threads(loaded: dict[str, Any]) -> None:
     assert loaded["threads"] == 1
     assert loaded["switch_interval_s"] == pytest.approx(0.0001)
-    assert isinstance(loaded["frozen"], int)
     assert loaded["frozen"] > 10_000
     modules = loaded["modules"]
-    assert isinstance(modules, list)
     wanted = {"av", "numpy", "zmq", "msgspec", "asyncio"} | {
         f"camfleet.{name}"
         for name in ("core.net.fanout", "core.ring.stream", "core.tls.session", "workers.bus", "workers.pipeline")
     }
     assert wanted <= set(modules)
     assert not [name for name in modules if name.startswith(("camfleet.supervisor", "OpenSSL", "cryptography"))]
+
+
+def test_of_the_rehearsal_nothing_is_left_but_what_it_made_of_the_code(loaded: dict[str, Any]) -> None:
+    assert loaded["descriptors"] == 3 + 1  # and that of the look itself
+    assert loaded["files"] == []
+    assert loaded["alive"] == []
+    assert loaded["sigterm_is_default"]
+    assert loaded["moved"] > 300
+
+
+def test_without_a_rehearsal_there_are_workers_all_the_same() -> None:
+    done = run(f"""
+import camfleet.workers.rehearsal as rehearsal
+def rehearse(clients):
+    raise OSError("no space left on device")
+rehearsal.rehearse = rehearse
+{SCRIPT}""")
+    assert done.returncode == 0
+    assert "no space left on device" in done.stderr
+    assert json.loads(done.stdout)["threads"] == 1
 
 
 def test_a_worker_imports_nothing_more_to_play_a_film_or_to_show_a_slate(tmp_path: Path) -> None:
@@ -60,11 +97,11 @@ from camfleet.workers.sources.filelive import FilePassThrough
 from camfleet.workers.standby import Absence, Shape, open_slate
 before = set(sys.modules)
 source = FilePassThrough({str(film)!r}, 0)
-assert source.read(source.due_ns, False)
+assert list(source.read(source.due_ns, False))
 open_slate(Place("ipc1-stream1", "Lobby", 0, print), Absence("", "", 0), Shape(), 0)
 print(sorted(set(sys.modules) - before))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = run(script)
     assert done.stdout == "[]\n", done.stderr
 
 
@@ -85,5 +122,5 @@ def test_libraries_do_not_look_for_their_settings_in_the_temporary_directory(nam
 
 def test_a_thread_is_refused() -> None:
     script = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n" + SCRIPT
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert "RuntimeError: 2 threads after the imports" in done.stderr
+    done = run(script)
+    assert "RuntimeError: 2 threads after the rehearsal" in done.stderr

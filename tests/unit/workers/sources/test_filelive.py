@@ -48,7 +48,7 @@ def play(source: FilePassThrough, count: int) -> Iterator[tuple[int, AccessUnit]
     """(when it is shown, what) of the next units, each read before its time."""
     while count > 0:
         now_ns = source.due_ns
-        for unit in source.read(now_ns, False)[:count]:
+        for unit in list(source.read(now_ns, False))[:count]:
             assert unit.due_ns >= now_ns
             yield unit.due_ns, unit
             count -= 1
@@ -108,12 +108,12 @@ def test_loops_do_not_drift(tmp_path: Path) -> None:
 
 def test_a_machine_that_slept_goes_on_where_the_file_was(tmp_path: Path) -> None:
     source = FilePassThrough(str(write_clip(tmp_path / "clip.mp4", fps=10)), START_NS)
-    source.read(source.due_ns, False)
+    list(source.read(source.due_ns, False))
     woke_ns = START_NS + 3_600 * 10**9
-    late = source.read(woke_ns, False)
+    late = list(source.read(woke_ns, False))
     assert [unit.capture_ns for unit in late] == [woke_ns + number * 100 * MS for number in range(6)]
     assert [unit.due_ns for unit in late] == [unit.capture_ns for unit in late]
-    soon = source.read(source.due_ns + 900 * MS, False)  # caught up with: a reader's buffer bridges that
+    soon = list(source.read(source.due_ns + 900 * MS, False))  # caught up with: a reader's buffer bridges that
     assert soon[0].due_ns == late[-1].due_ns + 100 * MS
     source.close()
 
@@ -122,7 +122,7 @@ def test_the_next_are_read_before_the_last_has_been_shown_for_long(clip: Path) -
     source = FilePassThrough(str(clip), START_NS)
     due_ns = source.due_ns
     for _ in range(20):
-        units = source.read(due_ns, False)
+        units = list(source.read(due_ns, False))
         assert 12 <= len(units) <= 17  # half a second
         assert source.due_ns == units[-1].due_ns
         due_ns = source.due_ns
