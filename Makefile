@@ -11,6 +11,7 @@
 #                  screen: ARGS="--servers floor,camfleet --readers 400 --tls"
 # make bench-glass how old testlive's pictures are when a client has decoded them
 # make bench-density how many cameras a machine carries, into bench/results/density.md; ARGS="film" for some, to the screen
+# make bench-screen  what a 1080p screen costs as a camera, and how old its pictures are
 # make bench-memory  what a reader and a camera keep of the memory
 # make bench-setup how many RTSPS sessions a second come in, into bench/results/setup-rate.md
 # make bench-camera what one camera and its readers cost, into bench/results/one-camera.md
@@ -36,7 +37,7 @@ SOURCES := pyproject.toml setup.py $(shell find core supervisor workers bench/. 
 STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 
 .NOTPARALLEL:
-.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-density bench-glass bench-memory soak-slow soak-churn soak-certificates scan-tls lint dist clean debian-build debian-bench debian-test debian-scan bench-setup
+.PHONY: serve test soak bench bench-compare bench-micro bench-camera bench-density bench-glass bench-memory bench-screen soak-slow soak-churn soak-certificates scan-tls lint dist clean debian-build debian-bench debian-test debian-scan bench-setup
 
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
@@ -84,6 +85,9 @@ bench-glass: $(STATE)/installed
 
 bench-density: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.density $(ARGS)
+
+bench-screen: debian-bench $(STATE)/installed
+	$(BIN)/python -m camfleet.bench.macro.screen
 
 bench-memory: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.memory
@@ -172,6 +176,7 @@ endef
 
 define bench_needs
 need util-linux 'command -v taskset'; \
+need xvfb 'command -v Xvfb'; \
 need gstreamer1.0-tools 'command -v gst-inspect-1.0'; \
 need gstreamer1.0-plugins-base 'gst-inspect-1.0 app'; \
 need gstreamer1.0-plugins-good 'gst-inspect-1.0 rtph264pay && gst-inspect-1.0 multifilesrc && gst-inspect-1.0 qtdemux'; \

@@ -71,6 +71,12 @@ def set_monitor(
     display.sync()
 
 
+def delete_monitor(display: Display, name: str) -> None:
+    atom = display.intern_atom(name)
+    randr.delete_monitor(display.screen().root, atom)  # type: ignore[arg-type]  # the stub says: a name
+    display.sync()
+
+
 def is_near(found: tuple[int, ...] | None, colour: int, by: int = NEAR) -> bool:
     """Whether these luma, Cb and Cr are that RGB colour."""
     return found is not None and all(abs(a - b) <= by for a, b in zip(found, YUV[colour], strict=True))
@@ -91,7 +97,9 @@ class XServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        if self._process is not None:
+            self._process.terminate()  # it takes its socket and its lock along
+            self._process.wait()
 
     def start(self) -> None:
         read, write = os.pipe()

@@ -62,7 +62,7 @@ class DesktopFinder:
 def monitors(display: Display) -> list[Monitor]:
     """From left to right, and from top to bottom where they stand one above the other."""
     if not display.has_extension("RANDR"):
-        raise SourceError("the X server knows no monitors (it has no RandR extension); choose a `region` instead")
+        return []
     found = [
         Monitor(
             display.get_atom_name(each.name),
@@ -76,5 +76,7 @@ def monitors(display: Display) -> list[Monitor]:
 
 def _shows_only_windows(display: Display) -> bool:
     """An Xwayland whose windows a Wayland compositor shows each by itself; its root window is black for ever."""
-    manager = display.get_selection_owner(display.intern_atom("_NET_WM_CM_S0"))
-    return display.has_extension("XWAYLAND") and manager != X.NONE
+    is_xwayland = display.has_extension("XWAYLAND") or any(  # since 23.1; before, its monitors have such names
+        monitor.name.startswith("XWAYLAND") for monitor in monitors(display)
+    )
+    return is_xwayland and display.get_selection_owner(display.intern_atom("_NET_WM_CM_S0")) != X.NONE

@@ -32,17 +32,18 @@ class WindowFinder:
         }
 
     def find(self) -> Area | Absence:
-        if self._window is None or not self._is_shown(self._window):
-            self._window = self._search()
-        if self._window is None:
-            return Absence(f"there is no window {self._description()}")
-        if not self._is_shown(self._window):
-            return Absence(f"the window {self._description()} is minimised, or on another workspace")
-        size = self._window.get_geometry()
+        window = self._window
+        if window is None or not (self._is_wanted(window) and self._is_viewable(window)):
+            self._window = window = self._search()
+            if window is None:
+                return Absence(f"there is no window {self._description()}")
+            if not self._is_viewable(window):
+                return Absence(f"the window {self._description()} is minimised, or on another workspace")
+        size = window.get_geometry()
         if min(size.width, size.height) < MIN_SIDE:
             return Absence(f"the window {self._description()} is only {size.width}x{size.height}")
-        self._redirect(self._window)
-        return Area(size.width, size.height, window=self._window.id)
+        self._redirect(window)
+        return Area(size.width, size.height, window=window.id)
 
     def close(self) -> None:
         disconnect(self._display)
@@ -76,9 +77,6 @@ class WindowFinder:
                 yield from reversed(child.query_tree().children)
             except BadWindow:
                 continue
-
-    def _is_shown(self, window: Window) -> bool:
-        return self._is_wanted(window) and self._is_viewable(window)
 
     def _is_wanted(self, window: Window) -> bool:
         wanted = self._wanted

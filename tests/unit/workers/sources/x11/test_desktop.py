@@ -11,11 +11,12 @@ from camfleet.workers.sources import open_pictures
 from camfleet.workers.sources.shared import Buffers, Picture
 from camfleet.workers.sources.x11.area import Area
 from camfleet.workers.sources.x11.capture import Grabber
+from Xlib import X
 from Xlib.ext import randr
 
 from tests.kit.shown import PLACE, Shown
 from tests.kit.wait import wait_for
-from tests.kit.x11 import BLUE, GREEN, GREY, RED, WHITE, YELLOW, YUV, Program, XServer, set_monitor
+from tests.kit.x11 import BLUE, GREEN, GREY, RED, WHITE, YELLOW, YUV, Program, XServer, delete_monitor, set_monitor
 
 BLACK = 0
 
@@ -73,9 +74,7 @@ def _two_monitors(server: XServer) -> Iterator[None]:
     set_monitor(display, "RIGHT-1", (320, 0, 320, 360), [], primary=True)
     yield
     for name in ("LEFT-1", "RIGHT-1"):
-        atom = display.intern_atom(name)
-        randr.delete_monitor(display.screen().root, atom)  # type: ignore[arg-type]  # the stub says: a name
-    display.sync()
+        delete_monitor(display, name)
     display.close()
 
 
@@ -184,6 +183,18 @@ def test_why_there_is_no_display(server: XServer, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("XDG_SESSION_TYPE", "wayland")
     with Shown(ScreenLive(display=":6300")) as wayland:
         assert 'What works: a session of the kind "Xorg"' in wayland.fails()
+
+
+def test_the_desktop_of_a_wayland_session_is_not_waited_for(server: XServer) -> None:
+    """What tells Xwayland from an X server: the names of its monitors, and that somebody else puts windows together."""
+    with Program(server, "compositor") as compositor:
+        display = compositor.display
+        set_monitor(display, "XWAYLAND0", (0, 0, 640, 360), [])
+        compositor.window.set_selection_owner(display.intern_atom("_NET_WM_CM_S0"), X.CurrentTime)
+        display.sync()
+        with Shown(screen(server)) as shown:
+            assert "is the Xwayland of a Wayland session" in shown.fails()
+        delete_monitor(display, "XWAYLAND0")
 
 
 def test_a_server_that_freezes_dies_and_is_started_again(tmp_path: Path) -> None:
