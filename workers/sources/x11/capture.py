@@ -28,8 +28,8 @@ from .windows import WindowFinder
 
 log = Log("sources")
 
-# For so long a window that has grown shows its old size, and one that has come back is not seen; one that is gone, hidden
-# or smaller fails to be grabbed at once. A look costs 0.1 to 0.3 ms, a search among 30 windows 6.
+# For so long a window that has grown shows its old size, and one that has come back is not seen; one that is gone,
+# hidden or smaller fails to be grabbed at once. A look costs 0.1 to 0.3 ms, a search among 30 windows 6.
 LOOK_NS = NS_PER_S // 4
 
 # Unless it is told otherwise, FFmpeg takes pictures for 5 MB when it opens and gives those first: of a small window 40,
