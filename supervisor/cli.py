@@ -8,14 +8,13 @@ import argparse
 import asyncio
 import importlib.metadata
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 from camfleet.core import log
 
-from . import StartError, cert_changes, cert_commands, cert_create, cert_views
+from . import StartError, cert_changes, cert_commands, cert_create, cert_views, encoders
 from .config import ConfigurationError, Settings, load
 from .credentials import generate_password, user_spec
 from .greeting import greeting
@@ -94,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     password.add_argument("user", nargs="?", metavar="USER")
     password.set_defaults(command=_password)
 
-    encoders = commands.add_parser("encoders", help="video encoders that work on this host")
-    encoders.set_defaults(command=_encoders)
+    tried = commands.add_parser("encoders", parents=[where], help="try all video encoders, and say why one fails")
+    tried.set_defaults(command=_encoders)
 
     commands.add_parser("bench", help="load a server with readers and measure it", add_help=False)
     return parser
@@ -157,7 +156,7 @@ def _check(options: argparse.Namespace) -> int:
     counts = ((len(settings.cameras), "camera"), (streams, "stream"), (len(settings.users), "user"))
     certs = _state(options, settings).certs
     found = list(remarks(settings, Store(certs, configured_files(settings.tls.identities, certs))))
-    if blocks := [each.text for each in found if each.blocks]:
+    if blocks := [each.text for each in found if each.blocks] + encoders.complaints(settings):
         raise StartError("\ncamfleet: ".join(blocks))
     print(f"{options.file}: good; " + ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts))
     for each in found:
@@ -210,9 +209,8 @@ def _password(options: argparse.Namespace) -> int:
     return 0
 
 
-def _encoders(_: argparse.Namespace) -> int:
-    # A process of its own: the encoders are the workers' room, and a driver that crashes takes only itself along.
-    return subprocess.run([sys.executable, "-m", "camfleet.workers.encoders"], check=False).returncode
+def _encoders(options: argparse.Namespace) -> int:
+    return encoders.show(_state(options, load(options.config)).run)
 
 
 def _state(options: argparse.Namespace, settings: Settings) -> StateFolder:

@@ -67,7 +67,12 @@ class EncodedFeed:
         number = self._clock.tick(now_ns)
         capture_ns = self._clock.time_ns(number)
         picture = self._source.picture(number, capture_ns)
-        return self._encoder.encode(picture, number, capture_ns, force_key) if picture is not None else []
+        if picture is None:
+            return []
+        units = self._encoder.encode(picture, number, capture_ns, force_key)
+        if self._encoder.name != self.encoder:
+            self._describe()
+        return units
 
     def adapt(self, video: VideoSpec) -> bool:
         """Whether the source's pictures will do for these settings. The encoder is another one, if it has to be."""
@@ -78,18 +83,22 @@ class EncodedFeed:
         only_bitrate = before == structs.replace(video, bitrate_bps=before.bitrate_bps)
         if only_bitrate and self._encoder.set_bitrate(video.bitrate_bps):
             return True
-        del self._encoder  # before the next one: a graphics card may have only one to give
+        self._encoder.close()  # before the next one: a graphics card may have only one to give
         self._open_encoder()
         return True
 
     def close(self) -> None:
         self._source.close()
+        self._encoder.close()
 
     def _open_encoder(self) -> None:
-        video = self._video
-        self._encoder = open_encoder(video, self._source.colours)
-        self.encoder = self._encoder.backend.name
-        self.description = Description(video.width, video.height, video.fps, self._encoder.parameter_sets)
+        self._encoder = open_encoder(self._video, self._source.colours)
+        self._describe()
+
+    def _describe(self) -> None:
+        video, encoder = self._video, self._encoder
+        self.encoder = encoder.name
+        self.description = Description(video.width, video.height, video.fps, encoder.parameter_sets, video.codec)
 
 
 class StillFeed:
@@ -106,11 +115,11 @@ class StillFeed:
         self._clock = FrameClock(start_ns, video.fps)
         self._next = 0
         coded = EncodedFeed(source, video, start_ns)
-        self.encoder, self.description = coded.encoder, coded.description
         try:
             units = [unit for _ in range(2 * self._group) for unit in coded.read(coded.due_ns, False)]
         finally:
             coded.close()
+        self.encoder, self.description = coded.encoder, coded.description
         self._units = [replace(unit, data=bytes(unit.data)) for unit in units]
         if [unit.key_frame for unit in self._units] != 2 * ([True] + (self._group - 1) * [False]):
             raise EncoderError(f"{self.encoder}: does not give a picture for each that it gets, and key frames in time")

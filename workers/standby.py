@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from .clockmap import NS_PER_S
 from .codecs import AccessUnit
+from .encoders import SOFTWARE
 from .feed import StillFeed
 from .sources import Place, slate
 
@@ -24,7 +25,7 @@ NEVER_NS = 2**62
 SILENT = "no picture from the source"
 
 # A key frame each second: joiners of a pass-through wait for one. No size that a decoder may refuse.
-SLATE = VideoSpec(fps=5, gop=5, bitrate_bps=1_000_000, encoder="libx264")
+SLATE = VideoSpec(fps=5, gop=5, bitrate_bps=1_000_000)
 MIN_SIDE, MAX_PIXELS = 64, 3840 * 2160
 
 
@@ -137,6 +138,6 @@ def open_slate(place: Place, absence: Absence, shape: Shape, start_ns: int) -> S
     )
     return StillFeed(
         slate(width, height, lines),
-        replace(SLATE, codec=shape.codec, width=width, height=height),
+        replace(SLATE, codec=shape.codec, width=width, height=height, encoder=SOFTWARE[shape.codec].name),
         start_ns,
     )

@@ -25,6 +25,7 @@ from . import lock
 from .adopt import Adopter, Handoff, HandoffSocket
 from .bus import Bus
 from .camera import LiveCamera
+from .encoders import probing
 from .succession import Predecessor, SuccessionError, Successor
 
 log = logs.Log("worker")
@@ -43,6 +44,7 @@ def main(camera: str, run_dir: str, successor_by: int | None = None) -> None:
     has forked us as a successor, and ends with its supervisor."""
     _leave_the_parent()
     logs.tag(camera=camera)
+    probing.keep_in(Path(run_dir))
     try:
         code = asyncio.run(_serve(camera, Path(run_dir), successor_by))
     except Exception:  # a crash; the supervisor sees the code

@@ -26,7 +26,7 @@ def test_paint(size: str, benchmark: BenchmarkFixture) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_paint_and_encode(size: str, benchmark: BenchmarkFixture) -> None:
     width, height, bitrate_bps = SIZES[size]
-    video = VideoSpec(width=width, height=height, bitrate_bps=bitrate_bps, encoder="libx264")
+    video = VideoSpec(width=width, height=height, bitrate_bps=bitrate_bps, encoder="x264")
     feed = open_feed(PLACE, StreamSpec(id="stream1", source=TestLive(), video=video), 0)
     benchmark(lambda: list(feed.read(feed.due_ns, False)))
 

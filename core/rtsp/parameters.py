@@ -14,7 +14,7 @@ from camfleet.core.bitrate import Bitrate
 
 from .errors import PARAMETER_NOT_UNDERSTOOD, RefusalError
 
-# What the configuration lets a stream have (supervisor/config/schema.py; a test compares).
+# What the configuration lets a stream have (supervisor/config/video.py; a test compares).
 SIZES, RATES = range(64, 4097, 2), range(1, 121)
 CODECS = {"h264": "h264", "avc": "h264", "h265": "h265", "hevc": "h265"}
 

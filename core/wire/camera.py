@@ -14,7 +14,10 @@ class VideoSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     fps: int = 30
     bitrate_bps: int = 2_000_000
     gop: int = 60
-    encoder: str = "auto"
+    encoder: str = "auto"  # or "nvenc", "qsv", "vaapi", "amf", "x264" (h264), "x265" (h265)
+    rate_control: str = "cbr"  # or "vbr": twice the rate for a second, where the pictures ask for it
+    profile: str = ""  # "baseline", "main" or "high"; empty: the encoder's own
+    threads: int = 1  # of an encoder on the CPU
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from camfleet.core.bitrate import Bitrate
 from msgspec import Meta
 
 from .files import holds_password
@@ -14,6 +13,7 @@ from .sources import FileLive, TestLive
 from .tls import TLS, CameraTLS
 from .upstream import RTSPLive
 from .values import Address, Addresses
+from .video import Video
 
 RTSPS = Literal["off", "available", "default", "required"]
 
@@ -136,27 +136,6 @@ class User(Section, frozen=True, kw_only=True):
         Check(("password", "password_file", "digest"), _one_secret),
         Check(("password_file",), holds_password),
     )
-
-
-class Video(Section, frozen=True, kw_only=True):
-    """The encoder. `filelive` without it passes H.264 and H.265 through. Files of other shapes get black bars."""
-
-    codec: Annotated[Literal["h264"], Meta(description="Video codec.")] = "h264"
-    width: Annotated[int, Meta(ge=64, le=4096, multiple_of=2, description="Picture width.")] = 1280
-    height: Annotated[int, Meta(ge=64, le=4096, multiple_of=2, description="Picture height.")] = 720
-    fps: Annotated[int, Meta(ge=1, le=120, description="Frames per second.")] = 30
-    bitrate: Annotated[
-        Bitrate,
-        Meta(
-            description="Bits per second that the encoder aims at.",
-            extra={"allowed": 'bits per second from "16k" to "100M", as in 2000000, "2000k" or "2M"'},
-        ),
-    ] = Bitrate(2_000_000)
-    gop: Annotated[int, Meta(ge=1, le=3600, description="Frames from one key frame to the next.")] = 60
-    encoder: Annotated[
-        Literal["auto", "libx264", "h264_nvenc", "h264_qsv", "h264_vaapi"],
-        Meta(description="Encoder. `auto`: a graphics card's when one works; `camfleet encoders` lists them."),
-    ] = "auto"
 
 
 class Stream(Section, frozen=True, kw_only=True):

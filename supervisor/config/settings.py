@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 from camfleet.core.bitrate import Bitrate
-from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec, VideoSpec
+from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec
 from camfleet.supervisor.credentials import REALM, user_spec
 
 from . import sources
 from .files import read_password_file
 from .identities import TLSSettings, resolve_tls
 from .read import ConfigurationError, Problem, read
-from .schema import RTSPS, Camera, Document, Limits, Stream, User, Video, Workers
+from .schema import RTSPS, Camera, Document, Limits, Stream, User, Workers
+from .video import Video
 
 # What an empty configuration serves.
 TEST_CAMERA = Camera(
@@ -139,20 +140,8 @@ def _stream(stream: Stream, folder: Path) -> StreamSpec:
     return StreamSpec(
         id=stream.id,
         source=source,
-        video=_video(video) if video else None,
+        video=video.spec() if video else None,
         join=stream.join,
         linger_s=stream.linger_s,
         standby=stream.standby,
-    )
-
-
-def _video(video: Video) -> VideoSpec:
-    return VideoSpec(
-        codec=video.codec,
-        width=video.width,
-        height=video.height,
-        fps=video.fps,
-        bitrate_bps=int(video.bitrate),
-        gop=video.gop,
-        encoder=video.encoder,
     )

@@ -1,7 +1,18 @@
-"""Pictures in, H.264 access units out; one table of encoders."""
+"""Pictures in, access units out; one table of encoders."""
 
-from .backends import AUTO, BACKENDS, choose
+from .backends import AUTO, BACKENDS, SOFTWARE, choose
+from .encoder import Encoder, VideoEncoder
 from .errors import EncoderError
-from .h264 import H264Encoder, open_encoder, probe
+from .opening import is_checked_at_start, open_encoder
 
-__all__ = ["AUTO", "BACKENDS", "EncoderError", "H264Encoder", "choose", "open_encoder", "probe"]
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "SOFTWARE",
+    "Encoder",
+    "EncoderError",
+    "VideoEncoder",
+    "choose",
+    "is_checked_at_start",
+    "open_encoder",
+]

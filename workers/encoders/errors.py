@@ -9,15 +9,20 @@ import av
 import av.error
 import av.logging
 
+_NO_SESSION = "the NVIDIA GPU opens no further encoder session"
+
 REASONS = (
     ("Cannot load libcuda", "no NVIDIA driver on this machine (libcuda.so.1 is missing)"),
     ("Could not dynamically load CUDA", "no NVIDIA driver on this machine (libcuda.so.1 is missing)"),
     ("Cannot load libnvidia-encode", "the NVIDIA driver has no encoder library (libnvidia-encode.so.1 is missing)"),
     ("no CUDA-capable device", "no NVIDIA GPU on this machine"),
-    ("OpenEncodeSessionEx failed: out of memory", "the NVIDIA GPU opens no further encoder session"),
-    ("OpenEncodeSessionEx failed: unsupported device", "this NVIDIA GPU has no H.264 encoder"),
+    ("OpenEncodeSessionEx failed: out of memory", _NO_SESSION),
+    ("OpenEncodeSessionEx failed: unsupported device", "this NVIDIA GPU has no encoder"),
     ("No capable devices found", "no NVIDIA GPU here can encode this"),
     ("does not support the required nvenc API version", "the NVIDIA driver is too old for this build of PyAV"),
+    ("minimum required Nvidia driver", "the NVIDIA driver is too old for this build of PyAV"),
+    ("libamfrt64", "no AMD driver with AMF on this machine (libamfrt64.so.1 is missing)"),
+    ("hardware device context (AMF)", "no AMD driver with AMF on this machine (libamfrt64.so.1), or it does not start"),
     (
         "Error creating a MFX session",
         "no Intel GPU, or this build of PyAV lacks VAAPI, which Quick Sync needs",
@@ -30,10 +35,14 @@ REASONS = (
     ("Protocol not on whitelist", "it refers to something that is not a local file"),
 )
 
+# What may be otherwise a moment later, though nothing of the machine has changed.
+TRANSIENT = frozenset({_NO_SESSION})
+
 # What a call into PyAV may raise. UnknownCodecError is a ValueError, an unsupported device a RuntimeError.
 PYAV_ERRORS = (av.error.FFmpegError, ValueError, RuntimeError)
 
 _log_level = threading.Lock()  # PyAV has one for the process
+_TURN_TIMEOUT_S = 1.0  # a driver may hang with the lock held; others do without the reasons then
 
 
 class EncoderError(Exception):
@@ -45,7 +54,10 @@ class EncoderError(Exception):
 @contextmanager
 def with_reasons() -> Iterator[None]:
     """Inside, an error of PyAV carries the line that FFmpeg logged about it; PyAV discards all logging by default."""
-    with _log_level:
+    if not _log_level.acquire(timeout=_TURN_TIMEOUT_S):
+        yield
+        return
+    try:
         before = av.logging.get_level()
         av.logging.set_level(av.logging.ERROR)
         try:
@@ -53,6 +65,8 @@ def with_reasons() -> Iterator[None]:
                 yield
         finally:
             av.logging.set_level(before)
+    finally:
+        _log_level.release()
 
 
 def plain_words(error: Exception) -> str:

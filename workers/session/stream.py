@@ -10,6 +10,7 @@ from camfleet.core.rtsp.parameters import NO_PARAMETERS, Parameters
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
 from camfleet.core.wire.succession import StreamNumbers
+from camfleet.workers.encoders import is_checked_at_start
 from camfleet.workers.feed import encodes
 from camfleet.workers.pipeline import IDLE, StreamPipeline
 
@@ -45,6 +46,7 @@ class LiveStream:
         self._version = 0
         self._sdp = ""
         self._measured: deque[tuple[int, int, int]] = deque(maxlen=MEASURED_TICKS + 1)
+        self._try_encoder()
 
     def configure(self, spec: StreamSpec, title: str) -> None:
         """Go on with other settings: the same RTP stream for whoever plays it."""
@@ -52,6 +54,13 @@ class LiveStream:
             self.spec, self._title = spec, title
             self.media.join = join_mode(spec)
             self.pipeline.reconfigure(spec, camera_name=title)
+            self._try_encoder()
+
+    def _try_encoder(self) -> None:
+        """An encoder that was asked for by name is tried now, so that the state says when it cannot be had."""
+        if self.spec.video is not None and is_checked_at_start(self.spec.video):
+            self.pipeline.want()
+            self.pipeline.unwant()
 
     @property
     def name(self) -> str:

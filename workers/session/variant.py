@@ -4,7 +4,7 @@ from camfleet.core.rtsp import Parameters
 from camfleet.core.wire import StreamSpec, VideoSpec
 from msgspec.structs import replace
 
-MIN_SIZE, MAX_SIZE, MAX_GOP = 64, 4096, 3600  # of a stream; supervisor/config/schema.py
+MIN_SIZE, MAX_SIZE, MAX_GOP = 64, 4096, 3600  # of a stream; supervisor/config/video.py
 
 
 def as_asked(stream: StreamSpec, parameters: Parameters) -> StreamSpec:
@@ -22,15 +22,7 @@ def as_asked(stream: StreamSpec, parameters: Parameters) -> StreamSpec:
     elif height and not width:
         width = _even(height * video.width / video.height)
     if parameters.codec and parameters.codec != video.codec:
-        # What else is set is about the other codec's encoder.
-        video = VideoSpec(
-            codec=parameters.codec,
-            width=video.width,
-            height=video.height,
-            fps=video.fps,
-            bitrate_bps=video.bitrate_bps,
-            gop=video.gop,
-        )
+        video = replace(video, codec=parameters.codec, encoder="auto", profile="")  # those are of the other codec
     asked = replace(
         video,
         width=width or video.width,

@@ -1,10 +1,14 @@
 """The commands but for a serving server, which is tests/process/test_first_run.py."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from camfleet.supervisor import encoders
 from camfleet.supervisor.cli import main
 from camfleet.supervisor.credentials import user_spec
+from camfleet.supervisor.encoders import COMMAND
 from camfleet.supervisor.state import StateFolder
 
 USERS = '[[users]]\nname = "a"\npassword = "x"\n'
@@ -112,7 +116,64 @@ def test_password_of_a_configured_user(tmp_path: Path, capsys: pytest.CaptureFix
     assert not (tmp_path / "state").exists()
 
 
-def test_encoders(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["encoders"]) == 0
-    lines = capfd.readouterr().out.splitlines()
-    assert any(line.startswith("libx264") and line.endswith("usable") for line in lines)
+def test_encoders(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["encoders", "--state-dir", str(tmp_path)]) == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert {row[1] for row in rows if row[-1] == "usable"} >= {"x264", "x265"}
+    assert list(tmp_path.iterdir()) == []  # there is no server whose workers could use it
+    StateFolder(tmp_path).prepare()
+    assert main(["encoders", "--state-dir", str(tmp_path)]) == 0
+    assert (tmp_path / "run" / "encoders.json").exists()
+
+
+ENCODERS = """
+[[cameras]]
+id = "ipc1"
+[[cameras.streams]]
+id = "stream1"
+source = { kind = "testlive" }
+video = { encoder = "%s" }
+[[cameras.streams]]
+id = "stream2"
+source = { kind = "testlive" }
+video = { codec = "h265", encoder = "%s" }
+[[cameras.streams]]
+id = "stream3"
+source = { kind = "testlive" }
+"""
+
+
+def test_check_tries_the_encoders_that_were_asked_for_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(USERS + ENCODERS % ("libx264", "x265"))
+    assert main(["check", str(file)]) == 0
+    asked: list[str] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked[:] = command[len(COMMAND) :]
+        answers = {"h264/nvenc": "no NVIDIA driver on this machine", "h265/nvenc": ""}
+        return subprocess.CompletedProcess(command, 0, json.dumps(answers))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    file.write_text(USERS + ENCODERS % ("h264_nvenc", "nvenc"))
+    assert main(["check", str(file)]) == 1
+    assert asked == ["--json", "h264/nvenc", "h265/nvenc"]
+    assert capsys.readouterr().err == (
+        'camfleet: ipc1-stream1: encoder "nvenc" cannot be used for h264: no NVIDIA driver on this machine\n'
+    )
+    file.write_text(USERS + ENCODERS % ("auto", "auto"))
+    asked.clear()
+    assert main(["check", str(file)]) == 0
+    assert asked == []
+
+
+def test_check_says_when_the_encoders_cannot_be_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(USERS + ENCODERS % ("x264", "auto"))
+    monkeypatch.setattr(encoders, "COMMAND", ["/nowhere"])
+    assert main(["check", str(file)]) == 1
+    assert "the encoders could not be tried" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from tests.kit.clips import decode, noise_picture, number_of, write_clip
 
 START_NS = 3_000_000_000
 PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
-VIDEO = VideoSpec(width=320, height=180, fps=25, bitrate_bps=300_000, gop=50, encoder="libx264")
+VIDEO = VideoSpec(width=320, height=180, fps=25, bitrate_bps=300_000, gop=50, encoder="x264")
 
 
 def open_stream(source: TestLive | FileLive, video: VideoSpec | None = None) -> Feed:

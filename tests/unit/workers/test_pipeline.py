@@ -368,7 +368,7 @@ def test_malformed_access_units_are_left_out_and_reported_ever_more_rarely(
 
 def test_a_real_stream_is_on_time_and_ends_quickly() -> None:
     sink = Sink()
-    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=160, height=90, fps=50, encoder="libx264"))
+    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=160, height=90, fps=50, encoder="x264"))
     pipeline = StreamPipeline(spec, sink, title="ipc1-stream1", unix_offset_ns=0)
     pipeline.want()
     until(lambda: len(sink.pushed) > 25)
@@ -384,13 +384,13 @@ def test_a_real_stream_is_on_time_and_ends_quickly() -> None:
 
 def test_a_real_stream_goes_on_with_another_size_and_decodes_throughout() -> None:
     sink = Sink()
-    video = VideoSpec(width=160, height=90, fps=50, encoder="libx264")
+    video = VideoSpec(width=160, height=90, fps=50, encoder="x264")
     pipeline = StreamPipeline(
         StreamSpec(id="stream1", source=TestLive(), video=video), sink, title="ipc1-stream1", unix_offset_ns=0
     )
     pipeline.want()
     until(lambda: len(sink.pushed) > 5)
-    larger = VideoSpec(width=320, height=180, fps=25, encoder="libx264")
+    larger = VideoSpec(width=320, height=180, fps=25, encoder="x264")
     pipeline.reconfigure(StreamSpec(id="stream1", source=TestLive(), video=larger), "Lobby")
     until(lambda: pipeline.description and pipeline.description.width == 320)
     count = len(sink.pushed)
@@ -406,7 +406,7 @@ def test_a_real_stream_goes_on_with_another_size_and_decodes_throughout() -> Non
 
 def test_the_real_stream_takes_what_the_pipeline_gives() -> None:
     media = MediaStream(ntp_offset_ns=0, cname=b"ipc1")
-    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=160, height=90, fps=50, encoder="libx264"))
+    spec = StreamSpec(id="stream1", source=TestLive(), video=VideoSpec(width=160, height=90, fps=50, encoder="x264"))
     pipeline = StreamPipeline(spec, media, title="ipc1-stream1", unix_offset_ns=0)
     pipeline.want()
     until(lambda: media.counters().frames > 3)

@@ -6,8 +6,8 @@ from camfleet.core.bitrate import Bitrate
 from camfleet.core.rtsp import Describe, Parameters, Setup
 from camfleet.core.rtsp.errors import RefusalError
 from camfleet.core.rtsp.parameters import RATES, SIZES
-from camfleet.supervisor.config.schema import Video
 from camfleet.supervisor.config.section import keys
+from camfleet.supervisor.config.video import Video
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -249,7 +249,36 @@ WRONG = [
         )
         for value in ('"2G"', '"2 M"', '"-2M"', '"M"', '""', "15999", "100000001", '"1e6"', "2.5", "true", '"100.001M"')
     ),
-    (video('codec = "h265"'), 6, "cameras[0].streams[0].video.codec", '"h265" is not allowed', '"h264"'),
+    (video('codec = "vp9"'), 6, "cameras[0].streams[0].video.codec", '"vp9" is not allowed', 'one of "h264", "h265"'),
+    (
+        video('rate_control = "crf"'),
+        6,
+        "cameras[0].streams[0].video.rate_control",
+        '"crf" is not allowed',
+        'one of "cbr", "vbr"',
+    ),
+    *(
+        (
+            video(f'codec = "{codec}", encoder = "{encoder}"'),
+            6,
+            "cameras[0].streams[0].video.encoder",
+            f'"{encoder}" makes no {codec}',
+            f'"auto" or one of "nvenc", "qsv", "vaapi", "amf", "{cpu}"',
+        )
+        for codec, cpu, encoder in (
+            ("h264", "x264", "x265"),
+            ("h264", "x264", "hevc_nvenc"),
+            ("h265", "x265", "x264"),
+            ("h265", "x265", "libx264"),
+        )
+    ),
+    (
+        video('codec = "h265", profile = "high"'),
+        6,
+        "cameras[0].streams[0].video.profile",
+        'h265 has no profile "high"',
+        'one of "main", or none',
+    ),
     *(
         (
             f"[limits]\nlockout_s = {value}",

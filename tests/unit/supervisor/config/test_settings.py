@@ -191,6 +191,24 @@ def test_a_file_is_passed_through_unless_other_settings_are_asked_for(example: P
     assert stream.video == VideoSpec(width=640)
 
 
+@pytest.mark.parametrize(
+    ("written", "spec"),
+    [
+        ('codec = "h265"', VideoSpec(codec="h265")),
+        ('encoder = "nvenc"', VideoSpec(encoder="nvenc")),
+        # FFmpeg's names too
+        ('encoder = "h264_nvenc"', VideoSpec(encoder="nvenc")),
+        ('encoder = "libx264"', VideoSpec(encoder="x264")),
+        ('codec = "h265", encoder = "hevc_vaapi"', VideoSpec(codec="h265", encoder="vaapi")),
+        ('rate_control = "vbr", profile = "baseline"', VideoSpec(rate_control="vbr", profile="baseline")),
+        ("threads = 4", VideoSpec(threads=4)),
+    ],
+)
+def test_what_the_encoder_gets(written: str, spec: VideoSpec, example: Path) -> None:
+    example.write_text(EXAMPLE.replace('path = "clip.mp4" }', f'path = "clip.mp4" }}\nvideo = {{ {written} }}'))
+    assert load(example).cameras[0].streams[1].video == spec
+
+
 def test_settings_keep_no_password(example: Path) -> None:
     settings: Settings = load(example)
     assert "s3cret" not in repr(settings)

@@ -18,7 +18,7 @@ def failure(kind: type[av.error.FFmpegError], code: int, component: str, text: s
     [
         ("Cannot load libcuda.so.1", "no NVIDIA driver on this machine"),
         ("OpenEncodeSessionEx failed: out of memory (10): (no details)", "opens no further encoder session"),
-        ("OpenEncodeSessionEx failed: unsupported device (2): (no details)", "no H.264 encoder"),
+        ("OpenEncodeSessionEx failed: unsupported device (2): (no details)", "has no encoder"),
         ("Driver does not support the required nvenc API version. Required: 13.0 Found: 12.0", "driver is too old"),
         ("Error creating a MFX session: -9.", "no Intel GPU"),
         ("something new", "Operation not permitted: [h264_x] something new"),

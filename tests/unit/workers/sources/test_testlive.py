@@ -49,7 +49,7 @@ def test_title_wall_clock_and_number_can_be_read(width: int, height: int) -> Non
 
 def test_the_text_survives_the_encoder() -> None:
     pattern = TestPattern(TITLE, 640, 360, UNIX_S * NS_PER_S)
-    encoder = open_encoder(VideoSpec(width=640, height=360, bitrate_bps=500_000, encoder="libx264"), pattern.colours)
+    encoder = open_encoder(VideoSpec(width=640, height=360, bitrate_bps=500_000, encoder="x264"), pattern.colours)
     units = []
     for number in range(30):
         capture_ns = number * NS_PER_S // 30

@@ -1,10 +1,11 @@
-"""H.265 by FFmpeg's and GStreamer's own depayloaders and decoders; another codec for the next reader."""
+"""H.265 by FFmpeg's and GStreamer's own depayloaders and decoders; a stream whose codec or encoder is not to be had."""
 
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from camfleet.workers.encoders import probing
 
 from tests.kit.clips import noise_picture, write_clip
 from tests.kit.players import START_TIMEOUT_S, FFmpeg, GStreamer
@@ -19,6 +20,16 @@ id = "film"
 id = "stream1"
 source = {{ kind = "filelive", path = "{path}" }}
 linger_s = 0
+[[cameras]]
+id = "live"
+[[cameras.streams]]
+id = "stream1"
+source = {{ kind = "testlive" }}
+video = {{ codec = "h265", width = 128, height = 96, fps = 25, bitrate = "200k", gop = 25, encoder = "x265" }}
+[[cameras.streams]]
+id = "stream2"
+source = {{ kind = "testlive" }}
+video = {{ codec = "h265", encoder = "amf" }}
 """
 
 
@@ -48,6 +59,24 @@ def test_players_decode_two_turns_of_the_loop_without_one_error(film: Server) ->
         assert played.errors == ""
         assert played.ended_well
         assert played.frames >= frames
+
+
+def test_players_decode_what_x265_encodes(film: Server) -> None:
+    frames = 2 * FPS
+    players = FFmpeg(film.url("live"), frames), GStreamer(film.url("live"), frames, codec="h265")
+    for player in players:
+        played = player.wait(2 + START_TIMEOUT_S)
+        assert played.errors == ""
+        assert played.ended_well
+        assert played.frames >= frames
+
+
+@pytest.mark.skipif("h265/amf" not in probing.unusable(), reason="this machine has the encoder that is to be missing")
+def test_an_encoder_that_is_not_to_be_had_is_told_before_anybody_asks(film: Server) -> None:
+    """And its camera's other stream is none the worse."""
+    wait_for(lambda: ": hevc_amf: " in film.camera("live")["streams"][1]["state"])  # failed, or with a slate until then
+    with film.connect("live") as client:
+        client.play()
 
 
 def test_a_file_of_another_codec_in_its_place_is_what_the_next_reader_gets(film: Server, clip: Path) -> None:
