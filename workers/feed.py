@@ -21,6 +21,7 @@ def open_feed(place: Place, stream: StreamSpec, start_ns: int) -> Feed:
     """The stream's feed, its first access unit due at `start_ns`."""
     if not encodes(stream):
         return open_pass_through(stream.source, place, start_ns)
+    keep_large_blocks()
     video = stream.video or VideoSpec()
     return EncodedFeed(open_pictures(stream.source, place, video, start_ns), video, start_ns)
 
@@ -41,7 +42,6 @@ class EncodedFeed:
     """Asks the source for a picture at each frame's time and encodes it."""
 
     def __init__(self, source: PictureSource, video: VideoSpec, start_ns: int) -> None:
-        keep_large_blocks()
         self._source = source
         self._video = video
         try:

@@ -256,13 +256,15 @@ class StreamPipeline:
         units = feed.read(now_ns, is_hidden or self._sink.take_key_frame_request())
         if not is_hidden and (feed.description, feed.encoder) != (self._description, self._encoder):
             self._show(feed, self._state)
+        arrived = False
         for unit in units:
+            arrived = True
             if not self._begun:
                 if not unit.key_frame:
                     continue
                 self._begin(feed, unit, now_ns)
             self._push(unit.later(self._shift_ns) if self._shift_ns else unit)
-        if units:
+        if arrived:
             self._standby.arrived(now_ns, feed.due_ns, visible=self._begun)
         if feed.skipped + self._rejected >= self._report_at:
             log.warning("access_units_skipped", stream=self._title, count=feed.skipped + self._rejected)
