@@ -38,7 +38,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The log as it is written."""
-    return [LogfmtFormatter({}).format(record) for record in caplog.records]
+    return [LogfmtFormatter().format(record) for record in caplog.records]
 
 
 def descriptors() -> int:

@@ -32,6 +32,7 @@ EXCLUSIVE = [
             "supervisor/",
             "workers/adopt.py",
             "workers/forkserver.py",
+            "workers/rehearsal.py",
             "workers/sources/rtsplive/",
             "workers/succession/",
             "bench/",
