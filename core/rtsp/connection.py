@@ -104,7 +104,7 @@ class ServerConnection:
         self._output = b""
         self._pending: _Pending | None = None
         self._session: Session | None = None
-        self._described = NOTHING  # the stream that was told of last, and as what
+        self._described = NOTHING  # the stream that was told of last, if as a variant
         self._closing = False
 
         self._now_ns = self._start_ns = self._alive_ns = now_ns
@@ -243,7 +243,8 @@ class ServerConnection:
         """Answer Describe."""
         pending = self._take(Describe)
         assert isinstance(pending.event, Describe)
-        self._described = pending.stream, pending.event.parameters
+        parameters = pending.event.parameters
+        self._described = (pending.stream, parameters) if parameters else NOTHING
         headers = [("Content-Type", "application/sdp")]
         if pending.path.base:
             # Our own relative control attributes go behind it; the query does not, as clients disagree on its place.

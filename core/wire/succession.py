@@ -120,7 +120,7 @@ class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None  # who logged in last
     nonce: tuple[int, int]  # the highest time and count (RFC 7616 3.4)
     session: SessionState | None
-    described: tuple[str, str] = ("", "")  # the stream that was told of last, with its parameters
+    described: tuple[str, str] = ("", "")  # the stream that was told of last, if as a variant: its parameters
     pending: bytes = b""  # the request that waits for its answer
     pending_stream: str = ""
     received: bytes = b""  # after it, and not yet parsed
