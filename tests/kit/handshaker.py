@@ -1,9 +1,9 @@
-"""A client that does nothing but handshakes, as fast as it can: `python -m tests.kit.handshaker PORT SECONDS KIND`.
+"""A client that does nothing but handshakes, as fast as it can: `python -m tests.kit.handshaker PORT STOP KIND`.
 
-KIND: "1.3", "1.2", or either with "+resume": the ticket of the last connection is offered. A handshake counts when an
-answer has come through it: before that, a client of TLS 1.3 does not know what the server thinks of it. Each is a line
-of JSON on stdout at the end: when it began and ended (monotonic), what it was shown (SHA-256, hex), whether a ticket
-was taken, or the error.
+It ends when there is a file STOP. KIND: "1.3", "1.2", or either with "+resume": the ticket of the last connection is
+offered. A handshake counts when an answer has come through it: before that, a client of TLS 1.3 does not know what the
+server thinks of it. Each is a line of JSON on stdout at the end: when it began and ended (monotonic), what it was shown
+(SHA-256, hex), whether a ticket was taken, or the error.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 REQUEST = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
@@ -37,7 +38,7 @@ def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) 
 
 
 def main() -> None:
-    port, deadline_s, kind = int(sys.argv[1]), time.monotonic() + float(sys.argv[2]), sys.argv[3]
+    port, stop, kind = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     version, _, option = kind.partition("+")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -47,7 +48,8 @@ def main() -> None:
         "1.3": ssl.TLSVersion.TLSv1_3,
     }[version]
     done, session = [], None
-    while (began_s := time.monotonic()) < deadline_s:
+    while not stop.exists():
+        began_s = time.monotonic()
         try:
             with connect(port, context, session) as sock:
                 shown = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()

@@ -98,7 +98,9 @@ def may_show(handshake: Handshake, changes: list[Change]) -> set[str]:
 
 
 def test_nobody_notices_a_change_but_by_its_certificate(folder: Path) -> None:
+    stop = folder / "stop"
     with Server(folder, tail=LIMITS) as server, ExitStack() as stack:
+        stack.callback(stop.touch)
         first = (server.state_dir / "certs" / "ssl.ca").read_bytes()
         changes = [Change(0.0, time.monotonic(), fingerprint(first))]
         readers = [stack.enter_context(server.watch()) for _ in range(READERS)]
@@ -106,7 +108,7 @@ def test_nobody_notices_a_change_but_by_its_certificate(folder: Path) -> None:
             reader.wait_for_frames(1)
         clients = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.kit.handshaker", str(server.rtsps_port), str(SECONDS), kind],
+                [sys.executable, "-m", "tests.kit.handshaker", str(server.rtsps_port), str(stop), kind],
                 stdout=subprocess.PIPE,
             )
             for kind in KINDS
@@ -114,7 +116,7 @@ def test_nobody_notices_a_change_but_by_its_certificate(folder: Path) -> None:
         outputs: list[bytes] = [b""] * len(clients)
 
         def collect(number: int) -> None:
-            outputs[number], _ = clients[number].communicate(timeout=SECONDS + 60)
+            outputs[number], _ = clients[number].communicate()
 
         threads = [threading.Thread(target=collect, args=(number,)) for number in range(len(clients))]
         for thread in threads:
@@ -123,6 +125,9 @@ def test_nobody_notices_a_change_but_by_its_certificate(folder: Path) -> None:
         for number in range(CHANGES):
             wait_until(began_s + 2 * number)
             changes.append(change(server, folder, number))
+        wait_until(max(began_s + SECONDS, time.monotonic() + 1))  # on a busy machine the last change has come late
+        took_s = time.monotonic() - began_s
+        stop.touch()
         for thread in threads:
             thread.join()
         for reader in readers:
@@ -143,7 +148,8 @@ def test_nobody_notices_a_change_but_by_its_certificate(folder: Path) -> None:
     resumed = sum(each.resumed for each in handshakes)
     longest_s = max(each.ended_s - each.began_s for each in handshakes)
     print(
-        f"{len(handshakes)} handshakes, {resumed} of them by ticket, the longest {longest_s * 1000:.0f} ms; "
+        f"{len(handshakes)} handshakes in {took_s:.0f} s, {resumed} of them by ticket, "
+        f"the longest {longest_s * 1000:.0f} ms; "
         f"{len(changes) - 1} changes, {refused} of them refused"
     )
     assert len(handshakes) - resumed >= HANDSHAKES_MIN
