@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from camfleet.core.wire import StreamSpec, VideoSpec
+from camfleet.core.wire import OverlaySpec, StreamSpec, VideoSpec
 from msgspec import structs
 
 from .codecs import AccessUnit, Description
 from .encoders import EncoderError, open_encoder
 from .malloc import keep_large_blocks
-from .sources import Feed, FrameClock, PictureSource, Place, open_pass_through, open_pictures
+from .sources import Feed, FrameClock, Overlay, PictureSource, Place, open_pass_through, open_pictures
+
+MAX_STILL_GROUP = 60  # pictures: two such groups are coded before the first is seen
 
 
 def encodes(stream: StreamSpec) -> bool:
@@ -23,28 +25,40 @@ def open_feed(place: Place, stream: StreamSpec, start_ns: int) -> Feed:
         return open_pass_through(stream.source, place, start_ns)
     keep_large_blocks()
     video = stream.video or VideoSpec()
-    return EncodedFeed(open_pictures(stream.source, place, video, start_ns), video, start_ns)
+    pictures = open_pictures(stream.source, place, video, start_ns)
+    if stream.source.is_still and not stream.overlays:
+        return StillFeed(pictures, structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP)), start_ns)
+    return EncodedFeed(pictures, video, start_ns, place, stream.overlays)
 
 
-def adapt(feed: Feed, before: StreamSpec, after: StreamSpec) -> bool:
+def adapt(feed: Feed, place: Place, before: StreamSpec, after: StreamSpec) -> bool:
     """Whether the feed, opened for `before`, now does what `after` says; if not, another one must be opened.
 
     Raises EncoderError when it should, and no encoder does.
     """
-    if (before.source, before.video) == (after.source, after.video):
-        return True
-    if before.source != after.source or not isinstance(feed, EncodedFeed):
+    if before.source != after.source:
         return False
-    return feed.adapt(after.video or VideoSpec())
+    if isinstance(feed, EncodedFeed):
+        return feed.adapt(after.video or VideoSpec(), place, after.overlays)
+    return (before.video, before.overlays) == (after.video, after.overlays)
 
 
 class EncodedFeed:
     """Asks the source for a picture at each frame's time and encodes it."""
 
-    def __init__(self, source: PictureSource, video: VideoSpec, start_ns: int) -> None:
+    def __init__(
+        self,
+        source: PictureSource,
+        video: VideoSpec,
+        start_ns: int,
+        place: Place | None = None,
+        overlays: tuple[OverlaySpec, ...] = (),
+    ) -> None:
+        """With `overlays` the place is needed: they may tell the camera's name and the time."""
         self._source = source
         self._video = video
         try:
+            self._lay_over(place, overlays)
             self._open_encoder()
         except Exception:
             source.close()
@@ -69,16 +83,24 @@ class EncodedFeed:
         picture = self._source.picture(number, capture_ns)
         if picture is None:
             return []
+        if self._overlay is not None:
+            picture = self._overlay.paint(picture, capture_ns, is_shared=self._source.is_shared)
         units = self._encoder.encode(picture, number, capture_ns, force_key)
+        if self._overlay is not None:
+            self._overlay.restore()
         if self._encoder.name != self.encoder:
             self._describe()
         return units
 
-    def adapt(self, video: VideoSpec) -> bool:
+    def adapt(self, video: VideoSpec, place: Place, overlays: tuple[OverlaySpec, ...]) -> bool:
         """Whether the source's pictures will do for these settings. The encoder is another one, if it has to be."""
         before = self._video
         if (before.width, before.height, before.fps) != (video.width, video.height, video.fps):
             return False
+        if (place.camera_name if overlays else "", overlays) != self._laid_over:
+            self._lay_over(place, overlays)
+        if before == video:
+            return True
         self._video = video
         only_bitrate = before == structs.replace(video, bitrate_bps=before.bitrate_bps)
         if only_bitrate and self._encoder.set_bitrate(video.bitrate_bps):
@@ -90,6 +112,13 @@ class EncodedFeed:
     def close(self) -> None:
         self._source.close()
         self._encoder.close()
+
+    def _lay_over(self, place: Place | None, overlays: tuple[OverlaySpec, ...]) -> None:
+        self._laid_over, self._overlay = ("", overlays), None
+        if overlays and place is not None:
+            video = self._video
+            self._overlay = Overlay(overlays, video.width, video.height, place.camera_name, place.unix_offset_ns)
+            self._laid_over = place.camera_name, overlays
 
     def _open_encoder(self) -> None:
         self._encoder = open_encoder(self._video, self._source.colours)

@@ -236,7 +236,7 @@ class StreamPipeline:
         self._standby.enabled = self._tried.standby
         if not self._tried.standby:
             self._standby.close()
-        if self._feed is not None and not adapt(self._feed, before, self._tried):
+        if self._feed is not None and not adapt(self._feed, self._place, before, self._tried):
             self._close_feed()
         if self._feed is None:
             self._retry_at_ns = 0

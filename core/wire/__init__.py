@@ -3,7 +3,8 @@
 from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
-from .source import KINDS, FileLive, RTSPLive, ScreenLive, Source, TestLive, WindowLive
+from .overlay import OverlaySpec
+from .source import KINDS, FileLive, Image, RTSPLive, ScreenLive, Source, TestLive, WindowLive
 
 __all__ = [
     "KINDS",
@@ -11,6 +12,8 @@ __all__ = [
     "CameraSpec",
     "FileLive",
     "HandoffRecord",
+    "Image",
+    "OverlaySpec",
     "RTSPLive",
     "ScreenLive",
     "Source",

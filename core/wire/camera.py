@@ -2,6 +2,7 @@
 
 import msgspec
 
+from .overlay import OverlaySpec
 from .source import Source
 
 
@@ -32,6 +33,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     linger_s: float = 10.0
     # Readers see a slate while the source has no picture; else they wait.
     standby: bool = True
+    # Painted into what an encoder of ours makes.
+    overlays: tuple[OverlaySpec, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -12,6 +12,8 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     passes_through: ClassVar[bool] = False
     # It can be seen as pictures, for an encoder of ours.
     has_pictures: ClassVar[bool] = True
+    # It has one picture, which can be coded once and repeated.
+    is_still: ClassVar[bool] = False
 
 
 class TestLive(SourceSpec, frozen=True, tag="testlive"):
@@ -24,6 +26,13 @@ class FileLive(SourceSpec, frozen=True, kw_only=False, tag="filelive"):
     """A media file in an endless loop; the path is absolute."""
 
     passes_through = True
+    path: str
+
+
+class Image(SourceSpec, frozen=True, tag="image"):
+    """A PNG or JPEG file; the path is absolute."""
+
+    is_still = True
     path: str
 
 
@@ -70,5 +79,5 @@ class RTSPLive(SourceSpec, frozen=True, tag="rtsplive"):
         return f"RTSPLive(url={self.url!r})"
 
 
-Source = TestLive | FileLive | ScreenLive | WindowLive | RTSPLive
+Source = TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

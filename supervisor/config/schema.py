@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from .files import holds_password
+from .overlays import Overlay
 from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
-from .sources import FileLive, TestLive
+from .sources import FileLive, Image, Source, TestLive
 from .tls import TLS, CameraTLS
 from .upstream import RTSPLive
 from .values import Address, Addresses
@@ -138,12 +139,18 @@ class User(Section, frozen=True, kw_only=True):
     )
 
 
+def _painted(folder: Path, source: Source, video: Video | None, overlays: tuple[Overlay, ...]) -> Iterator[Complaint]:
+    if overlays and video is None and source.spec(folder).passes_through:
+        wrong = "has text for a stream that is passed through as it is"
+        yield Complaint("overlays", wrong, "`video` settings, so that it is encoded anew")
+
+
 class Stream(Section, frozen=True, kw_only=True):
     """One stream of a camera: `stream1` is the main one by custom, `stream2` the small one."""
 
     id: Id
     source: Annotated[
-        TestLive | FileLive | ScreenLive | WindowLive | RTSPLive,
+        TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive,
         Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
     ]
     video: (
@@ -169,7 +176,17 @@ class Stream(Section, frozen=True, kw_only=True):
         ),
     ] = True
 
+    overlays: Annotated[
+        tuple[Overlay, ...],
+        Meta(
+            max_length=8,
+            description="Text in the pictures.",
+            extra={"allowed": "up to 8 [[cameras.streams.overlays]] tables"},
+        ),
+    ] = ()
+
     unique: ClassVar = ("id",)
+    checks: ClassVar = (Check(("source", "video", "overlays"), _painted),)
 
 
 GLOBAL = "global"  # the identity of the server itself; see identities.py

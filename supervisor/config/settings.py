@@ -144,4 +144,5 @@ def _stream(stream: Stream, folder: Path) -> StreamSpec:
         join=stream.join,
         linger_s=stream.linger_s,
         standby=stream.standby,
+        overlays=tuple(overlay.spec(folder) for overlay in stream.overlays),
     )

@@ -49,3 +49,21 @@ class FileLive(Source, tag="filelive", frozen=True, kw_only=True):
 
     def spec(self, folder: Path) -> wire.Source:
         return wire.FileLive(str(folder / self.path))
+
+
+class Image(Source, tag="image", frozen=True, kw_only=True):
+    """A picture that does not change. It costs no more than a film that is passed through, unless it has overlays."""
+
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="PNG or JPEG file; a relative path starts at the configuration file.",
+            extra={"allowed": "a path"},
+        ),
+    ]
+
+    checks: ClassVar = (Check(("path",), lambda folder, path: readable(folder, "path", path)),)
+
+    def spec(self, folder: Path) -> wire.Source:
+        return wire.Image(path=str(folder / self.path))

@@ -3,12 +3,14 @@
 from .base import Feed, PictureSource, Place, SourceError
 from .frameclock import FrameClock
 from .kinds import open_pass_through, open_pictures
+from .overlay import Overlay
 from .still import slate
 from .tiny import write_tiny_film
 
 __all__ = [
     "Feed",
     "FrameClock",
+    "Overlay",
     "PictureSource",
     "Place",
     "SourceError",

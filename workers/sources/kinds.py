@@ -1,10 +1,11 @@
 """One line for each kind of source: what reads it."""
 
-from camfleet.core.wire import FileLive, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
+from camfleet.core.wire import FileLive, Image, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
 
 from . import x11
 from .base import Feed, PictureSource, Place
 from .filelive import FilePassThrough, FilePictures
+from .image import open_image
 from .rtsplive import UpstreamCapture, UpstreamPassThrough
 from .shared import SharedPictures
 from .testlive import TestPattern
@@ -27,6 +28,8 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return TestPattern(place.title, video.width, video.height, place.unix_offset_ns)
         case FileLive(path):
             return FilePictures(path, video.width, video.height, start_ns)
+        case Image():
+            return open_image(source.path, video.width, video.height)
         case ScreenLive() | WindowLive():
             return SharedPictures(source, x11.opener(source), video, start_ns)
         case RTSPLive():

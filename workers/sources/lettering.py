@@ -37,13 +37,14 @@ class Lettering:
             raise SourceError(f"{font} cannot be used as a font: {error}; check the `font` of the overlay") from error
         self._is_ascii_only = not file
         self._kept: dict[str, Coverage] = {}
+        self._widths: dict[str, int] = {}
 
     def pieces(self, text: str) -> list[str]:
         """What is set one by one, in order."""
         return _PIECES.findall(_in_ascii(text) if self._is_ascii_only else text)
 
     def width(self, text: str) -> int:
-        return sum(self._width(piece) for piece in self.pieces(text))
+        return sum(self.piece_width(piece) for piece in self.pieces(text))
 
     def coverage(self, piece: str) -> Coverage:
         """Of a piece; `height` lines of it."""
@@ -62,11 +63,15 @@ class Lettering:
         pieces = [self.coverage(piece) for piece in self.pieces(text)]
         return np.hstack(pieces)[:, : width & ~1] if pieces else np.zeros((self.height, 0), np.uint8)
 
-    def _width(self, piece: str) -> int:
-        return -2 * int(-self._face.getlength(piece) // 2)
+    def piece_width(self, piece: str) -> int:
+        if piece not in self._widths:
+            if len(self._widths) >= MAX_KEPT:
+                self._widths.clear()
+            self._widths[piece] = -2 * int(-self._face.getlength(piece) // 2)
+        return self._widths[piece]
 
     def _set(self, piece: str) -> Coverage:
-        image = Image.new("L", (self._width(piece), self.height))
+        image = Image.new("L", (self.piece_width(piece), self.height))
         ascent, _ = self._face.getmetrics()
         ImageDraw.Draw(image).text((0, ascent), piece, fill=255, font=self._face, anchor="ls")
         return np.asarray(image)

@@ -30,7 +30,7 @@ class MediaFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        _check_regular(path)
+        check_regular(path)
         with with_reasons():
             try:
                 self._container = av.open(f"file:{path}", options=OPEN_OPTIONS)
@@ -97,7 +97,7 @@ class MediaFile:
             raise SourceError(f"{self.path} cannot be read again from its start: {plain_words(error)}") from error
 
 
-def _check_regular(path: str) -> None:
+def check_regular(path: str) -> None:
     """A pipe or a device would block the pipeline for ever."""
     try:
         status = Path(path).stat()

@@ -1,8 +1,9 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 from av.video.frame import VideoFrame
-from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
+from camfleet.core.wire import FileLive, OverlaySpec, StreamSpec, TestLive, VideoSpec
 from camfleet.workers.codecs import BT709, H264, AccessUnit
 from camfleet.workers.encoders import EncoderError
 from camfleet.workers.feed import EncodedFeed, adapt, encodes, open_feed
@@ -101,7 +102,7 @@ def test_an_encoder_that_does_not_open_is_told() -> None:
 
 
 def adapted(feed: Feed, source: TestLive | FileLive, before: VideoSpec, after: VideoSpec) -> bool:
-    return adapt(feed, *(StreamSpec(id="stream1", source=source, video=video) for video in (before, after)))
+    return adapt(feed, PLACE, *(StreamSpec(id="stream1", source=source, video=video) for video in (before, after)))
 
 
 def test_a_lower_bitrate_is_followed_without_a_new_encoder_and_a_higher_one_with(tmp_path: Path) -> None:
@@ -143,7 +144,30 @@ def test_a_pass_through_is_opened_anew_for_another_source_only(tmp_path: Path) -
     file = FileLive(str(write_clip(tmp_path / "clip.mp4")))
     feed = open_stream(file)
     before = StreamSpec(id="stream1", source=file)
-    assert adapt(feed, before, replace(before, linger_s=0.0))
-    assert not adapt(feed, before, replace(before, source=FileLive("/other.mp4")))
-    assert not adapt(feed, before, replace(before, video=VIDEO))
+    assert adapt(feed, PLACE, before, replace(before, linger_s=0.0))
+    assert not adapt(feed, PLACE, before, replace(before, source=FileLive("/other.mp4")))
+    assert not adapt(feed, PLACE, before, replace(before, video=VIDEO))
+    feed.close()
+
+
+def test_overlays_come_change_and_go_while_source_and_encoder_run_on() -> None:
+    plain = StreamSpec(id="stream1", source=TestLive(), video=VIDEO)
+    line = replace(plain, overlays=(OverlaySpec(text="{camera}", size=0.3, position="bottom"),))
+    feed = open_feed(PLACE, plain, START_NS)
+    described, units = feed.description, run(feed, 2)
+    for place, before, after in (
+        (PLACE, plain, line),
+        (dataclasses.replace(PLACE, camera_name="Foyer"), line, line),
+        (PLACE, line, plain),
+    ):
+        assert adapt(feed, place, before, after)
+        units += run(feed, 2)
+    assert feed.description is described
+    assert [unit.key_frame for unit in units] == [True] + 7 * [False]
+    # Above the block that moves.
+    strips = [picture.to_ndarray()[125:155].astype(int) for picture in decode([bytes(unit.data) for unit in units])]
+    none, lobby, foyer, gone = (strips[index] for index in (1, 3, 5, 7))
+    assert abs(none - lobby).mean() > 5
+    assert abs(lobby - foyer).mean() > 1
+    assert abs(none - gone).mean() < 3
     feed.close()

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from camfleet.core.wire import Image as ImageSpec
+from camfleet.core.wire import OverlaySpec, StreamSpec, VideoSpec
+from camfleet.workers.feed import EncodedFeed, StillFeed, open_feed
+from camfleet.workers.sources import Place, SourceError
+from camfleet.workers.sources import image as module
+from camfleet.workers.sources.image import open_image
+from camfleet.workers.sources.planes import planes
+from PIL import Image
+
+from tests.kit.clips import decode
+
+RED = (63, 102, 240)  # Y, Cb, Cr of BT.709
+VIDEO = VideoSpec(width=160, height=90, fps=10, gop=20, encoder="libx264")
+PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
+
+
+def middle(path: Path, size: tuple[int, int] = (160, 90)) -> tuple[int, ...]:
+    picture = open_image(str(path), *size).picture(0, 0)
+    assert (picture.width, picture.height) == size
+    return tuple(int(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in planes(picture))
+
+
+@pytest.mark.parametrize("name", ["red.png", "red.jpg"])
+@pytest.mark.parametrize("size", [(320, 180), (101, 57), (1, 1), (90, 160)])
+def test_pictures_of_any_size_are_fitted_in_their_colours(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+    Image.new("RGB", size, (255, 0, 0)).save(tmp_path / name)
+    assert np.abs(np.subtract(middle(tmp_path / name), RED)).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1", "I;16"])
+def test_all_kinds_of_png_are_pictures(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (64, 64)).save(tmp_path / "x.png")
+    assert middle(tmp_path / "x.png")[1:] == (128, 128)
+
+
+def test_what_cannot_be_used_is_named_and_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (64, 64)).save(path)
+    whole = path.read_bytes()
+    for damaged, wrong in ((b"", "is empty"), (whole[:60], "cannot be read"), (b"GIF89a" + whole, "cannot be read")):
+        path.write_bytes(damaged)
+        with pytest.raises(SourceError, match=wrong):
+            open_image(str(path), 160, 90)
+    Image.new("1", (8000, 8000)).save(path)  # 8 KB
+    with pytest.raises(SourceError, match="8000x8000 pixels, over the limit"):
+        open_image(str(path), 160, 90)
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    with pytest.raises(SourceError, match="over the limit of 10"):
+        open_image(str(path), 160, 90)
+    with pytest.raises(SourceError, match="No such file"):
+        open_image(str(tmp_path / "none.png"), 160, 90)
+
+
+def test_it_is_coded_once_unless_something_moves_over_it(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 90), (255, 0, 0)).save(tmp_path / "x.png")
+    stream = StreamSpec(id="stream1", source=ImageSpec(path=str(tmp_path / "x.png")), video=VIDEO)
+    still = open_feed(PLACE, stream, 0)
+    assert isinstance(still, StillFeed)
+    units = [unit for _ in range(50) for unit in still.read(still.due_ns, False)]
+    assert [number for number, unit in enumerate(units) if unit.key_frame] == [0, 20, 40]
+    assert len(decode([bytes(unit.data) for unit in units])) == 50
+    clock = StreamSpec(id="stream1", source=stream.source, video=VIDEO, overlays=(OverlaySpec(text="%S"),))
+    assert isinstance(open_feed(PLACE, clock, 0), EncodedFeed)
