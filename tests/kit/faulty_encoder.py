@@ -25,6 +25,7 @@ class Faults:
         self.at_open = at_open
         self.cpu = cpu
         self.at_picture = at_picture
+        self.asked = 0  # to open one of hardware
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.threads: set[str] = set()  # that have called into the hardware's
@@ -37,6 +38,7 @@ class Faults:
                 raise EncoderError(f"{backend.ffmpeg}: no memory")
             self.opened.append(backend.ffmpeg)
             return Encoder(video, backend, colours)
+        self.asked += 1
         if self.at_open == "missing":
             raise EncoderError(f"{backend.ffmpeg}: no driver")
         if self.at_open == "no session":

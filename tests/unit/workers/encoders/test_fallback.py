@@ -108,7 +108,7 @@ def test_no_further_call_is_made_while_one_hangs() -> None:
         for _ in range(3):
             with pytest.raises(EncoderError, match=r"h264_nvenc: (no answer of the driver|another call)"):
                 open_encoder(video(), BT709, made)
-        assert made.hanging == 1
+        assert (made.asked, made.hanging) == (1, 1)
         # It hangs with the lock of PyAV's log level: what is asked of the CPU meanwhile does not wait for it for long.
         began = time.monotonic()
         assert run(open_encoder(video("x264"), BT709, made), 0, 1)
