@@ -14,7 +14,7 @@ from PIL import Image
 from tests.kit.clips import decode
 
 RED = (63, 102, 240)  # Y, Cb, Cr of BT.709
-VIDEO = VideoSpec(width=160, height=90, fps=10, gop=20, encoder="libx264")
+VIDEO = VideoSpec(width=160, height=90, fps=10, gop=20, encoder="x264")
 PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
 
 
