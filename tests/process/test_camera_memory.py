@@ -13,7 +13,7 @@ CAMERAS = ("ipc1", "ipc2")  # two, so that nothing is private only because nobod
 HUNDRED = 100
 BITRATE = 4_000_000
 FRAMES = 60  # a group of pictures, 2 s: 1 MB at its end, which the stream window keeps for whoever joins
-SIZE_MAX = 8_000_000
+SIZE_MAX = 8_700_000  # 8.0 to 8.3 measured, after all the status that is asked for here; 7.7 by make bench-memory
 VISITS = 3  # each opens the file again
 GROWTH_MAX = 1_000_000  # 0.3 to 0.6 measured
 
