@@ -175,7 +175,7 @@ class HandoffSocket:
             self._retry = self._loop.call_later(RECONNECT_INTERVAL_S, self._connect)
             return
         self._socket = sock
-        self._loop.add_reader(sock, self._readable, sock)
+        self._loop.add_reader(sock.fileno(), self._readable, sock)
         self._depart()
 
     def _disconnect(self) -> None:

@@ -58,7 +58,7 @@ class Bus:
         self._closed = False
         self._socket.connect(f"ipc://{path}")
         for zmq_socket, take in (self._monitor, self._greet), (self._socket, self._drain):
-            self._loop.add_reader(zmq_socket, take)
+            self._loop.add_reader(zmq_socket.fileno(), take)  # of an object asyncio would make a text, for an error
             # The edge may be over already. Not called here, as the maker of this object does not have it yet.
             self._loop.call_soon(take)
 
@@ -87,7 +87,7 @@ class Bus:
     def close(self) -> None:
         self._closed = True
         for zmq_socket in (self._socket, self._monitor):
-            self._loop.remove_reader(zmq_socket)
+            self._loop.remove_reader(zmq_socket.fileno())
         self._socket.set(zmq.LINGER, FAREWELL_MS)
         self._socket.disable_monitor()
         self._monitor.close()

@@ -75,7 +75,13 @@ def _gather(ran: Mapping[int, CodeType]) -> None:
     for function in gc.get_objects():
         if isinstance(function, FunctionType) and id(function.__code__) in ran:
             _left_behind.append(function.__code__)
-            function.__code__ = function.__code__.replace()
+            function.__code__ = _copy(function.__code__)
+
+
+def _copy(code: CodeType) -> CodeType:
+    """With the comprehensions and functions inside."""
+    constants = tuple(_copy(each) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_consts=constants)
 
 
 _left_behind: list[CodeType] = []  # so that it leaves no gaps
