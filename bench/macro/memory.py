@@ -50,7 +50,7 @@ def playing(
 
 
 def count_playing(folder: Path) -> int:
-    cameras = status(folder / "state")["cameras"]
+    cameras = status(folder / "state").get("cameras", [])  # none: it was too busy to say
     return sum(reader["state"] == "playing" for each in cameras for reader in each["readers"])
 
 

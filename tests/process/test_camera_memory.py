@@ -13,7 +13,8 @@ CAMERAS = ("ipc1", "ipc2")  # two, so that nothing is private only because nobod
 HUNDRED = 100
 BITRATE = 4_000_000
 FRAMES = 60  # a group of pictures, 2 s: 1 MB at its end, which the stream window keeps for whoever joins
-SIZE_MAX = 8_700_000  # 8.0 to 8.3 measured, after all the status that is asked for here; 7.7 by make bench-memory
+# 7.8 to 8.3 measured, on a busy machine too. `make bench-memory`, whose film is longer, is to say less than 8.
+SIZE_MAX = 8_600_000
 VISITS = 3  # each opens the file again
 GROWTH_MAX = 1_000_000  # 0.3 to 0.6 measured
 
