@@ -23,10 +23,13 @@ class TestLive(SourceSpec, frozen=True, tag="testlive"):
 
 
 class FileLive(SourceSpec, frozen=True, kw_only=False, tag="filelive"):
-    """A media file in an endless loop; the path is absolute."""
+    """A media file, or several, in an endless loop; paths are absolute."""
 
     passes_through = True
-    path: str
+    path: str = ""  # a file, or a folder of them
+    paths: tuple[str, ...] = ()  # instead of it
+    shuffle: bool = False
+    start_offset_s: float = 0.0  # into the first file, in the first round
 
 
 class Image(SourceSpec, frozen=True, tag="image"):

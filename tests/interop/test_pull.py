@@ -202,9 +202,13 @@ def test_what_is_not_pulled_and_why(camera: str, reason: str, puller: Server) ->
         client.request("GET_PARAMETER")  # logs in
         client.send_request("DESCRIBE")
         assert client.read_response(15).status == 503
-    (stream,) = puller.camera(camera)["streams"]
-    assert stream["state"].startswith("failed: rtsp")
-    assert reason in stream["state"]
+
+    def state() -> str:
+        (stream,) = puller.camera(camera)["streams"]
+        return str(stream["state"])
+
+    # Who pulls himself is answered a moment before his own question is.
+    wait_for(lambda: state().startswith("failed: rtsp") and reason in state(), 15, state)
 
 
 def test_no_password_is_in_log_status_or_command_line(puller: Server) -> None:

@@ -37,6 +37,8 @@ def test_there_are_some() -> None:
 
 def test_configurations_of_sources_work_as_they_stand(tmp_path: Path) -> None:
     """With the files that they name."""
+    (tmp_path / "shifts").mkdir()
+    (tmp_path / "intro.mp4").touch()
     (tmp_path / "gate.password").write_text("secret\n")
     (tmp_path / "site-ca.pem").write_bytes(Authority().root)
     blocks = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs/sources.md").read_text(), re.MULTILINE | re.DOTALL)

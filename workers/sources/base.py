@@ -69,9 +69,12 @@ class PictureSource(Protocol):
     """Pictures in YUV 4:2:0 at any time that is asked for."""
 
     colours: Colours
-    skipped: int  # damaged pictures left out so far
     absence: str  # as of a Feed
     is_shared: bool  # others read the same samples: who wants to write into them takes a copy
+
+    @property
+    def skipped(self) -> int:
+        """Damaged pictures left out so far."""
 
     def picture(self, number: int, capture_ns: int, /) -> VideoFrame | None:
         """The picture to show at `capture_ns` (monotonic, increasing); valid until the next call. None: none now.

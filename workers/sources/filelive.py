@@ -1,22 +1,18 @@
-"""A media file as a live camera, in an endless loop at its own pace: passed through, or decoded for an encoder."""
+"""The access units of a media file as a live camera, in an endless loop at its own pace."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
 from collections.abc import Generator
-from fractions import Fraction
 
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from ..clockmap import NS_PER_S
-from ..codecs import H264, H265, AccessUnit, Colours, Description, cut_here
+from ..codecs import H264, H265, AccessUnit, Description, cut_here
 from ..encoders.errors import PYAV_ERRORS, plain_words
 from .base import SourceError
-from .letterbox import Letterbox
-from .mediafile import MAX_PIXELS, MediaFile
+from .mediafile import MediaFile
 from .timeline import Timeline
 
 # After a longer pause (a machine that slept) the file goes on where it was, and is not hurried through.
@@ -40,8 +36,13 @@ class FilePassThrough:
     encoder = "pass-through"
     absence = ""
 
-    def __init__(self, path: str, start_ns: int) -> None:
+    def __init__(self, path: str, start_ns: int, *, once: bool = False, offset_s: float = 0.0) -> None:
+        """`once`: no second pass; `read` then sets `ended`, and `end_ns` is the time at which another may begin."""
+        self.ended = False
+        self._once = once
         self._file = MediaFile(path)
+        if offset_s:
+            self._file.skip(offset_s)
         track = self._file.track
         if track.codec.name not in PASSED:
             raise SourceError(f"{path} is {track.codec.name}, not H.264 or H.265; {RE_ENCODE}")
@@ -66,7 +67,11 @@ class FilePassThrough:
 
     def read(self, now_ns: int, _force_key: bool) -> Generator[AccessUnit, None, None]:
         """The next few, each read when it is asked for; `due_ns` is in the end the time of the last of them."""
-        (due_ns, unit), self._first = self._first or next(self._schedule), None
+        following, self._first = self._first or next(self._schedule, None), None
+        if following is None:
+            self.ended = True
+            return
+        due_ns, unit = following
         late_ns = now_ns - due_ns
         if late_ns > MAX_LATE_NS:
             self._timeline.delay(late_ns)
@@ -78,9 +83,13 @@ class FilePassThrough:
                 self.skipped += 1
             else:
                 yield unit
-            if due_ns >= end_ns:
+            if due_ns >= end_ns or (following := next(self._schedule, None)) is None:
                 return
-            due_ns, unit = next(self._schedule)
+            due_ns, unit = following
+
+    @property
+    def end_ns(self) -> int:
+        return self._timeline.end_ns
 
     def close(self) -> None:
         self._schedule.close()  # it refers to this object, which would wait for the collector with all that it holds
@@ -95,6 +104,8 @@ class FilePassThrough:
             if packet is None:
                 if not started:
                     raise self._no_start()
+                if self._once:
+                    return
                 started, searched = False, 0
                 self._timeline.new_pass()
                 self._to_annex_b.flush()
@@ -144,62 +155,3 @@ class FilePassThrough:
             f"{self._file.path} has no key frame for readers to start with (H.264 with open GOPs, intra refresh "
             f"or damage); {RE_ENCODE}"
         )
-
-
-class FilePictures:
-    """The pictures of a file of any codec, fitted. Asked for a time, it shows the newest that is not later."""
-
-    absence = ""
-    is_shared = False
-
-    def __init__(self, path: str, width: int, height: int, start_ns: int) -> None:
-        self._file = MediaFile(path)
-        self._decoder = self._file.track.codec_context
-        self._decoder.thread_count = 1
-        self._decoder.options = {"max_pixels": str(MAX_PIXELS)}
-        self.colours = Colours(
-            self._decoder.color_primaries, self._decoder.color_trc, self._decoder.colorspace, ColorRange.MPEG
-        )
-        self.skipped = 0
-        self._letterbox = Letterbox(width, height)
-        track = self._file.track
-        self._pixel_aspect = track.sample_aspect_ratio or self._decoder.sample_aspect_ratio or Fraction(1)
-        self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
-        self._schedule = self._scheduled()
-        _, first = next(self._schedule)
-        self._shown = self._letterbox.fit(first, self._pixel_aspect)
-        self._next_ns, self._next = next(self._schedule)
-
-    def picture(self, _number: int, capture_ns: int) -> VideoFrame:
-        late_ns = capture_ns - self._next_ns
-        if late_ns > MAX_LATE_NS:
-            self._timeline.delay(late_ns)
-            self._next_ns += late_ns
-        newest = None
-        while self._next_ns <= capture_ns:
-            newest = self._next
-            self._next_ns, self._next = next(self._schedule)
-        if newest is not None:
-            self._shown = self._letterbox.fit(newest, self._pixel_aspect)
-        return self._shown
-
-    def close(self) -> None:
-        self._schedule.close()
-        self._file.close()
-
-    def _scheduled(self) -> Generator[tuple[int, VideoFrame], None, None]:
-        """(when to show, what), in the order of showing."""
-        since_picture = 0
-        for packet in self._file.packets():
-            try:
-                frames = self._decoder.decode(packet)  # None at the end of a pass: gives what is left
-            except PYAV_ERRORS:
-                self.skipped += 1
-                frames = []
-            since_picture = 0 if frames else since_picture + 1
-            if since_picture > MAX_SEARCH:
-                raise SourceError(f"{self._file.path}: {MAX_SEARCH} packets without a picture; the file is damaged")
-            for frame in frames:
-                yield self._timeline.place(frame.pts, frame.duration), frame
-            if packet is None:
-                self._timeline.new_pass()

@@ -4,8 +4,8 @@ from camfleet.core.wire import FileLive, Image, RTSPLive, ScreenLive, Source, Te
 
 from . import x11
 from .base import Feed, PictureSource, Place
-from .filelive import FilePassThrough, FilePictures
 from .image import open_image
+from .playlist import open_file_pass_through, open_file_pictures
 from .rtsplive import UpstreamCapture, UpstreamPassThrough
 from .shared import SharedPictures
 from .testlive import TestPattern
@@ -14,8 +14,8 @@ from .testlive import TestPattern
 def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
     """The source's own access units, the first due at `start_ns`. For kinds that have some (`passes_through`)."""
     match source:
-        case FileLive(path):
-            return FilePassThrough(path, start_ns)
+        case FileLive():
+            return open_file_pass_through(source, start_ns)
         case RTSPLive():
             return UpstreamPassThrough(source, place, start_ns)
     raise AssertionError(source)
@@ -26,8 +26,8 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
     match source:
         case TestLive():
             return TestPattern(place.title, video.width, video.height, place.unix_offset_ns)
-        case FileLive(path):
-            return FilePictures(path, video.width, video.height, start_ns)
+        case FileLive():
+            return open_file_pictures(source, video.width, video.height, start_ns)
         case Image():
             return open_image(source.path, video.width, video.height)
         case ScreenLive() | WindowLive():

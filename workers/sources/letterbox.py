@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from .planes import new_picture, planes
 
@@ -13,7 +13,9 @@ BLACK, NEUTRAL = 16, 128  # luma and chroma of limited range
 class Letterbox:
     """Makes YUV 4:2:0 of limited range and one size, both sides even. Belongs to one thread."""
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, *, matrix: Colorspace | None = None) -> None:
+        """`matrix`: the one to convert to; None: that of each picture."""
+        self._matrix = matrix
         self._width, self._height = width, height
         self._scaler = VideoReformatter()  # not the frame's own: that one uses every core
         self._frame, self._planes = new_picture(width, height)
@@ -30,6 +32,7 @@ class Letterbox:
             height,
             "yuv420p",
             interpolation=Interpolation.BILINEAR,
+            dst_colorspace=self._matrix,
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )

@@ -50,6 +50,18 @@ class MediaFile:
         self.time_base = track.time_base or Fraction(1, 90_000)
         self.frame = 1 / (rate * self.time_base)
 
+    def skip(self, offset_s: float) -> None:
+        """Begin with a key frame near this time, that before it where the file has an index; in a shorter film, as if it had been looped until then."""
+        duration = self._container.duration  # microseconds
+        offset = round(offset_s * 1_000_000)
+        if duration and duration > 0:
+            offset %= duration
+        offset += max(0, self._container.start_time or 0)
+        try:
+            self._container.seek(offset)
+        except PYAV_ERRORS as error:
+            raise SourceError(f"{self.path} cannot begin at {offset_s:g} s: {plain_words(error)}") from error
+
     def packets(self) -> Iterator[Packet[VideoStream] | None]:
         """The packets in decoding order, None after each pass. Damage that stops the reading ends the pass.
 

@@ -37,6 +37,11 @@ class Timeline:
         self._end = self._placed + self._credible(duration)
         return self._start_ns + self.span_ns(self._placed)
 
+    @property
+    def end_ns(self) -> int:
+        """When what was placed last is over."""
+        return self._start_ns + self.span_ns(self._end)
+
     def new_pass(self) -> None:
         """The stamps begin again."""
         self._placed = None

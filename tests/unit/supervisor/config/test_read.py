@@ -200,7 +200,20 @@ WRONG = [
         "unknown key",
         "kind",
     ),
-    (CAMERA.replace("testlive", "filelive"), 5, "cameras[0].streams[0].source.path", "is missing", "a path"),
+    (
+        CAMERA.replace("testlive", "filelive"),
+        5,
+        "cameras[0].streams[0].source.path",
+        "is missing",
+        "a path, or a list as paths",
+    ),
+    (
+        CAMERA.replace('"testlive"', '"filelive", path = "/tmp", paths = ["/tmp"]'),
+        5,
+        "cameras[0].streams[0].source.paths",
+        "and path are both there",
+        "one of them",
+    ),
     (
         CAMERA.replace('"testlive"', '"filelive", path = "a.mp4"'),
         5,
@@ -209,10 +222,10 @@ WRONG = [
         "a file that can be read",
     ),
     (
-        CAMERA.replace('"testlive"', '"filelive", path = "/tmp"'),
+        CAMERA.replace('"testlive"', '"filelive", paths = ["/tmp", "a.mp4"]'),
         5,
-        "cameras[0].streams[0].source.path",
-        "/tmp: Is a directory",
+        "cameras[0].streams[0].source.paths",
+        "/nonexistent/a.mp4: No such file or directory",
         "a file that can be read",
     ),
     (

@@ -11,10 +11,14 @@ from typing import Any
 
 import av
 import pytest
+from av.video.frame import VideoFrame
+from camfleet.core.wire import FileLive
 from camfleet.workers.codecs import H264, AccessUnit
 from camfleet.workers.sources import SourceError
-from camfleet.workers.sources.filelive import FilePassThrough, FilePictures
+from camfleet.workers.sources.filelive import FilePassThrough
+from camfleet.workers.sources.filepictures import FilePictures
 from camfleet.workers.sources.mediafile import OPEN_OPTIONS
+from camfleet.workers.sources.playlist import open_file_pictures
 
 from tests.kit.clips import decode, number_of, write_access_units, write_clip
 
@@ -42,6 +46,16 @@ CLIPS: dict[str, tuple[str, dict[str, Any]]] = {
 def clip(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     name, settings = CLIPS[request.param]
     return write_clip(tmp_path / name, **settings)
+
+
+def pictures(path: str, width: int, height: int, start_ns: int) -> FilePictures:
+    return open_file_pictures(FileLive(path), width, height, start_ns)
+
+
+def at(source: FilePictures, number: int, capture_ns: int) -> VideoFrame:
+    picture = source.picture(number, capture_ns)
+    assert picture is not None
+    return picture
 
 
 def play(source: FilePassThrough, count: int) -> Iterator[tuple[int, AccessUnit]]:
@@ -189,7 +203,7 @@ def empty(path: Path) -> Path:
 
 UNPLAYABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda d: d / "none.mp4", r"none\.mp4 cannot be opened: No such file .* check the stream's `path`"),
-    "folder": (lambda d: d, r"not a regular file"),
+    "folder": (lambda d: d, r"has no MP4, MKV or TS file|not a regular file"),
     "pipe": (lambda d: pipe(d / "pipe.mp4"), r"not a regular file"),
     "empty": (lambda d: empty(d / "a.mp4"), r"a\.mp4 is empty"),
     "garbage": (lambda d: garbage(d / "a.mp4"), r"cannot be read as MP4, MKV or TS"),
@@ -209,7 +223,7 @@ def test_errors_name_the_file_and_what_to_do(case: str, kind: str, tmp_path: Pat
     make, words = UNPLAYABLE[case]
     path = str(make(tmp_path))
     with pytest.raises(SourceError, match=words):
-        FilePassThrough(path, 0) if kind == "pass-through" else FilePictures(path, 160, 96, 0)
+        FilePassThrough(path, 0) if kind == "pass-through" else pictures(path, 160, 96, 0)
 
 
 def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,13 +362,13 @@ def test_an_sps_of_monstrous_size_is_refused(side: int, words: str, tmp_path: Pa
     with pytest.raises(SourceError, match=words):
         FilePassThrough(path, 0)
     with pytest.raises(SourceError, match=words):
-        FilePictures(path, 640, 360, 0)
+        pictures(path, 640, 360, 0)
 
 
 def test_a_picture_that_grows_monstrous_on_the_way_is_not_decoded(tmp_path: Path) -> None:
     units = [bytes(unit.data) for _, unit in passed_through(write_clip(tmp_path / "clip.ts"), 45)]
     path = write_access_units(tmp_path / "grown.ts", units + 5 * [monster(16_000, 16_000)])
-    source = FilePictures(str(path), 160, 96, START_NS - 1)
+    source = pictures(str(path), 160, 96, START_NS - 1)
     assert shown(source, 30, 44) == list(range(44))
     shown(source, 30, 60)
     assert source.skipped >= 5
@@ -365,14 +379,14 @@ def test_a_picture_that_grows_monstrous_on_the_way_is_not_decoded(tmp_path: Path
 
 
 def shown(source: FilePictures, fps: int, count: int) -> list[int]:
-    return [number_of(source.picture(n, START_NS + n * 10**9 // fps)) for n in range(count)]
+    return [number_of(at(source, n, START_NS + n * 10**9 // fps)) for n in range(count)]
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
 @pytest.mark.parametrize("b_frames", [0, 3])
 def test_decoded_pictures_in_the_order_of_showing_over_the_seam(name: str, b_frames: int, tmp_path: Path) -> None:
     path = write_clip(tmp_path / name, b_frames=b_frames)
-    source = FilePictures(str(path), 160, 96, START_NS - 2 * MS)  # Matroska's rounding shall not decide
+    source = pictures(str(path), 160, 96, START_NS - 2 * MS)  # Matroska's rounding shall not decide
     assert shown(source, 30, 100) == (3 * list(range(45)))[:100]
     source.close()
 
@@ -380,15 +394,15 @@ def test_decoded_pictures_in_the_order_of_showing_over_the_seam(name: str, b_fra
 @pytest.mark.parametrize(("file_fps", "fps"), [(30, 10), (10, 30), (25, 30), (30, 25)])
 def test_the_newest_picture_that_is_not_later_is_shown(file_fps: int, fps: int, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", fps=file_fps)
-    source = FilePictures(str(path), 160, 96, START_NS - 1)
+    source = pictures(str(path), 160, 96, START_NS - 1)
     assert shown(source, fps, 200) == [n * file_fps // fps % 45 for n in range(200)]
     source.close()
 
 
 def test_pictures_are_scaled_and_brought_to_limited_range(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", codec="mjpeg", pixel_format="yuvj420p", size=(160, 90), options={"q": "2"})
-    source = FilePictures(str(path), 320, 180, START_NS - MS)
-    picture = source.picture(20, START_NS + 20 * 10**9 // 30)
+    source = pictures(str(path), 320, 180, START_NS - MS)
+    picture = at(source, 20, START_NS + 20 * 10**9 // 30)
     assert (picture.width, picture.height, picture.format.name) == (320, 180, "yuv420p")
     full = 20 + 4 * 20
     assert picture.to_ndarray()[:180].mean() == pytest.approx(16 + full * 219 / 255, abs=1.5)
@@ -413,9 +427,9 @@ BLACK, NEUTRAL = 16, 128
 )
 def test_another_aspect_ratio_gets_black_bars(size: tuple[int, int], left: int, top: int, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", size=size)
-    source = FilePictures(str(path), 320, 180, START_NS - MS)
+    source = pictures(str(path), 320, 180, START_NS - MS)
     for number in (0, 20):  # the second shows nothing of the first
-        picture = source.picture(number, START_NS + number * 10**9 // 30)
+        picture = at(source, number, START_NS + number * 10**9 // 30)
         assert (picture.width, picture.height, picture.format.name) == (320, 180, "yuv420p")
         planes = picture.to_ndarray()
         luma, chroma = planes[:180], planes[180:]
@@ -430,15 +444,15 @@ def test_another_aspect_ratio_gets_black_bars(size: tuple[int, int], left: int, 
 def test_pixels_that_are_not_square_are_shown_in_their_shape(tmp_path: Path) -> None:
     """PAL's 720x576 with pixels of 64:45 is 16:9."""
     path = write_clip(tmp_path / "clip.mkv", size=(720, 576), pixel_aspect=Fraction(64, 45))
-    source = FilePictures(str(path), 320, 180, START_NS - MS)
-    assert number_of(source.picture(20, START_NS + 20 * 10**9 // 30)) == 20
+    source = pictures(str(path), 320, 180, START_NS - MS)
+    assert number_of(at(source, 20, START_NS + 20 * 10**9 // 30)) == 20
     source.close()
 
 
 def test_damaged_pictures_are_left_out_and_counted(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", gop=1)
     damage(path, 7)
-    source = FilePictures(str(path), 160, 96, START_NS - 1)
+    source = pictures(str(path), 160, 96, START_NS - 1)
     numbers = shown(source, 30, 45)
     assert numbers[7] in (6, 7)
     assert numbers[:7] + numbers[8:] == [*range(7), *range(8, 45)]
@@ -446,23 +460,21 @@ def test_damaged_pictures_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_late_caller_is_not_shown_an_hour_of_the_file(tmp_path: Path) -> None:
-    source = FilePictures(str(write_clip(tmp_path / "clip.mp4")), 160, 96, START_NS - 1)
+    source = pictures(str(write_clip(tmp_path / "clip.mp4")), 160, 96, START_NS - 1)
     assert shown(source, 30, 3) == [0, 1, 2]
     hour_ns = 3_600 * 10**9
-    assert number_of(source.picture(3, START_NS + hour_ns)) == 3
-    assert number_of(source.picture(4, START_NS + hour_ns + 34 * MS)) == 4
+    assert number_of(at(source, 3, START_NS + hour_ns)) == 3
+    assert number_of(at(source, 4, START_NS + hour_ns + 34 * MS)) == 4
     source.close()
 
 
 def test_a_picture_held_for_long_is_scaled_once(tmp_path: Path) -> None:
-    source = FilePictures(str(write_clip(tmp_path / "clip.mp4", fps=1)), 320, 180, START_NS - 1)
+    source = pictures(str(write_clip(tmp_path / "clip.mp4", fps=1)), 320, 180, START_NS - 1)
     assert source.picture(0, START_NS) is source.picture(1, START_NS + 33 * MS)
     source.close()
 
 
-@pytest.mark.parametrize(
-    "open_source", [lambda path: FilePassThrough(path, 0), lambda path: FilePictures(path, 64, 36, 0)]
-)
+@pytest.mark.parametrize("open_source", [lambda path: FilePassThrough(path, 0), lambda path: pictures(path, 64, 36, 0)])
 def test_a_closed_source_is_gone_without_the_collector(
     tmp_path: Path, open_source: Callable[[str], FilePassThrough | FilePictures]
 ) -> None:
