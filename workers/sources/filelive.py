@@ -57,9 +57,8 @@ class FilePassThrough:
         # avcC and hvcC start with 1
         self._parameter_sets = self._codec.parameter_sets(header) if header.startswith(b"\x00") else ()
         self._schedule = self._scheduled()
-        self._first: tuple[int, AccessUnit | None] | None = next(
-            self._schedule
-        )  # until `read`: is there anything to play?
+        # Until `read`: is there anything to play?
+        self._first: tuple[int, AccessUnit | None] | None = next(self._schedule)
         self.due_ns = self._first[0]
         self.description = Description(
             track.width, track.height, self._file.fps, self._parameter_sets, self._codec.name

@@ -51,7 +51,8 @@ class MediaFile:
         self.frame = 1 / (rate * self.time_base)
 
     def skip(self, offset_s: float) -> None:
-        """Begin with a key frame near this time, that before it where the file has an index; in a shorter film, as if it had been looped until then."""
+        """Begin with a key frame near this time, that before it where the file has an index; in a shorter film, as if
+        it had been looped until then."""
         duration = self._container.duration  # microseconds
         offset = round(offset_s * 1_000_000)
         if duration and duration > 0:

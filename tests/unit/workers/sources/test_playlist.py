@@ -39,7 +39,7 @@ def played(source: FileLive, count: int) -> tuple[list[AccessUnit], list[str]]:
     units: list[AccessUnit] = []
     shapes: list[str] = []
     while len(units) < count:
-        got = feed.read(feed.due_ns, False)
+        got = list(feed.read(feed.due_ns, False))
         units += got
         shapes += [f"{feed.description.codec} {feed.description.width}"] * len(got)
     feed.close()
