@@ -37,9 +37,11 @@ def make(path: Path, bitrate_bps: int = BITRATE_BPS) -> None:
 def access_units(path: Path) -> list[bytes]:
     """One pass of the film as camfleet sends it, Annex B."""
     source = FilePassThrough(str(path), 0)
-    units = [bytes(unit.data) for _ in range(FRAMES) for unit in source.read(source.due_ns, False)]
+    units: list[bytes] = []
+    while len(units) < FRAMES:
+        units += [bytes(unit.data) for unit in source.read(source.due_ns, False)]
     source.close()
-    return units
+    return units[:FRAMES]
 
 
 def repeat(path: Path, longer: Path, passes: int) -> None:
