@@ -32,7 +32,8 @@ CAMERA = USER = "rehearsal"
 URL = f"rtsp://192.0.2.1/{CAMERA}-stream1/filelive"
 TICK_S = 0.005  # so that there are some
 MEDIA_SIZE = 2000  # bytes that a client waits for: some frames
-TIMEOUT_S = 10.0
+TIMEOUT_S = 4.0  # two rehearsals: the supervisor waits 10 s for a fork server
+ACCEPT_TIMEOUT_S = 1.0
 
 
 def rehearse(clients: int) -> None:
@@ -70,9 +71,15 @@ async def _live(folder: Path, clients: int) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(folder / "handoff.sock"))
         listener.listen()
+        listener.settimeout(ACCEPT_TIMEOUT_S)
         worker = Worker(CAMERA, folder, descriptor, tick_s=TICK_S)
         serving = asyncio.ensure_future(worker.serve())
-        handoffs, _ = listener.accept()
+        try:
+            handoffs, _ = listener.accept()
+        except OSError:
+            _order(worker, control.Stop())
+            await serving
+            raise
     try:
         _order(worker, _settings(film))
         for number in range(clients):

@@ -93,8 +93,8 @@ cdef extern from *:
     /* epoll_wait to the nanosecond; a negative timeout waits for ever. Kernels before 5.11 get whole milliseconds. */
     static inline int epoll_wait_ns(int epoll, struct epoll_event *events, int count, int64_t timeout_ns) {
     #ifdef SYS_epoll_pwait2
-        struct timespec timeout = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
-        int ready = (int) syscall(SYS_epoll_pwait2, epoll, events, count, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+        int64_t timeout[2] = { timeout_ns / 1000000000, timeout_ns % 1000000000 };      /* __kernel_timespec */
+        int ready = (int) syscall(SYS_epoll_pwait2, epoll, events, count, timeout_ns < 0 ? NULL : timeout, NULL, 0);
         if (ready >= 0 || (errno != ENOSYS && errno != EPERM)) return ready;      /* EPERM: seccomp of a container */
     #endif
         return epoll_wait(epoll, events, count, timeout_ns < 0 ? -1 : (int) ((timeout_ns + 999999) / 1000000));

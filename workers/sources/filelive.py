@@ -82,7 +82,12 @@ class FilePassThrough:
                 self.skipped += 1
             else:
                 yield unit
-            if due_ns >= end_ns or (following := next(self._schedule, None)) is None:
+            following = next(self._schedule, None)
+            if following is None:
+                return
+            if following[0] > end_ns:  # not pushed yet: what else comes would have to wait behind it
+                self._first = following
+                self.due_ns = max(due_ns, following[0] - READ_AHEAD_NS)
                 return
             due_ns, unit = following
 
