@@ -1,14 +1,17 @@
 """One line for each kind of source: what reads it."""
 
+from functools import partial
+
 from camfleet.core.wire import FileLive, Image, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
 
 from . import x11
 from .base import Feed, PictureSource, Place
 from .image import open_image
 from .playlist import open_file_pass_through, open_file_pictures
-from .rtsplive import UpstreamCapture, UpstreamPassThrough
+from .rtsplive import RTSPSession
 from .shared import SharedPictures
 from .testlive import TestPattern
+from .upstream import UpstreamCapture, UpstreamPassThrough
 
 
 def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
@@ -17,7 +20,7 @@ def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
         case FileLive():
             return open_file_pass_through(source, start_ns)
         case RTSPLive():
-            return UpstreamPassThrough(source, place, start_ns)
+            return UpstreamPassThrough(source, partial(RTSPSession, source), place, start_ns)
     raise AssertionError(source)
 
 
@@ -33,5 +36,7 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
         case ScreenLive() | WindowLive():
             return SharedPictures(source, x11.opener(source), video, start_ns)
         case RTSPLive():
-            return SharedPictures(source, lambda _wait: UpstreamCapture(source), video, start_ns)
+            return SharedPictures(
+                source, lambda _wait: UpstreamCapture(source, partial(RTSPSession, source)), video, start_ns
+            )
     raise AssertionError(source)

@@ -1,6 +1,5 @@
-"""An upstream camera, pulled by RTSP: one connection for all streams of a camera that show it."""
+"""An upstream camera, pulled by RTSP."""
 
-from .feed import UpstreamPassThrough
-from .pictures import UpstreamCapture
+from .session import RTSPSession
 
-__all__ = ["UpstreamCapture", "UpstreamPassThrough"]
+__all__ = ["RTSPSession"]

@@ -12,31 +12,14 @@ from typing import Any, Self
 
 from camfleet.core.rtsp.client import ServerURL
 
+from ..upstream import Interrupt, LeftError
+
 CHUNK_SIZE = 64 * 1024
 MAX_UNSENT_SIZE = 64 * 1024  # our requests and reports have some hundred bytes
 
 
 class LinkError(Exception):
     """The connection cannot be made, or has ended; the text is for the operator."""
-
-
-class LinkClosedError(Exception):
-    """`close` was called."""
-
-
-class Interrupt:
-    """Wakes the thread that waits in a Link, for good; from any thread."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def set(self) -> None:
-        if self.fd >= 0:
-            os.eventfd_write(self.fd, 1)
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        os.close(fd)
 
 
 class TLSOptions:
@@ -70,7 +53,7 @@ class TLSOptions:
 
 
 class Link:
-    """Belongs to one thread. Its methods raise LinkError and LinkClosedError."""
+    """Belongs to one thread. Its methods raise LinkError and LeftError."""
 
     def __init__(self, sock: socket.socket, interrupt: Interrupt) -> None:
         sock.setblocking(False)
@@ -187,7 +170,7 @@ class Link:
         self._poll.register(self._sock, events)
         ready = self._poll.poll(max(0, wait_ns) / 1_000_000)
         if any(fd == self._interrupt_fd for fd, _ in ready):
-            raise LinkClosedError
+            raise LeftError
         if not ready and late:
             raise LinkError(f"{late} within the time given")
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from camfleet.core.rtp.depacketizer import Depacketizer
 from camfleet.core.rtsp.client import (
@@ -19,13 +17,12 @@ from camfleet.core.rtsp.client import (
 from camfleet.core.wire import RTSPLive
 
 from ...clockmap import NS_PER_S
-from ...codecs import AccessUnit, Description
+from ...codecs import AccessUnit
 from ..base import SourceError
-from .clock import MediaClock
+from ..upstream import Arrival, Interrupt, Listener, MediaClock, UnitCompletion
 from .datagrams import Datagrams
-from .link import Interrupt, Link, LinkError, TLSOptions
+from .link import Link, LinkError, TLSOptions
 from .reports import Reports
-from .units import UnitCompletion
 
 START_TIMEOUT_NS = 15 * NS_PER_S  # from the first packet of the connection to the answer to PLAY
 ANSWER_TIMEOUT_NS = 10 * NS_PER_S
@@ -34,32 +31,15 @@ PICTURE_TIMEOUT_NS = 30 * NS_PER_S  # with RTP, but no picture to begin with; ca
 MAX_REDIRECTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An access unit, and what is true of the stream from it on."""
+class RTSPSession:
+    """A Session."""
 
-    unit: AccessUnit
-    description: Description
-
-
-class UpstreamSession:
-    """`run` ends with SourceError, or with LinkClosedError after the interrupt."""
-
-    def __init__(
-        self,
-        source: RTSPLive,
-        interrupt: Interrupt,
-        *,
-        described: Callable[[Description], None],
-        arrived: Callable[[Arrival], None],
-    ) -> None:
-        """`described` is called when the stream is known before its first picture is."""
+    def __init__(self, source: RTSPLive, interrupt: Interrupt, listener: Listener) -> None:
         self.skipped = 0  # access units that were damaged, or referred to such
         self.refused = False  # the user or the password
         self._source = source
         self._interrupt = interrupt
-        self._described = described
-        self._arrived = arrived
+        self._listener = listener
         self._url = ServerURL.parse(source.url)
         self._tls = TLSOptions(verify=source.verify, ca_file=source.ca_file, fingerprint=source.fingerprint)
 
@@ -97,7 +77,7 @@ class UpstreamSession:
         with contextlib.ExitStack() as stack:
             link = Link.open(url, self._tls, self._interrupt, start_deadline_ns)
             stack.callback(link.close)
-            visit = _Visit(self._source, url, link, self._described, self._arrived)
+            visit = _Visit(self._source, url, link, self._listener)
             stack.callback(visit.close)
             while not visit.is_playing:
                 if time.monotonic_ns() >= start_deadline_ns:
@@ -111,18 +91,11 @@ class UpstreamSession:
 class _Visit:
     """One connection and its media."""
 
-    def __init__(
-        self,
-        source: RTSPLive,
-        url: ServerURL,
-        link: Link,
-        described: Callable[[Description], None],
-        arrived: Callable[[Arrival], None],
-    ) -> None:
+    def __init__(self, source: RTSPLive, url: ServerURL, link: Link, listener: Listener) -> None:
         now_ns = time.monotonic_ns()
         account = Account(source.user, source.password, url.tls or source.basic) if source.user else None
         self._link = link
-        self._described, self._arrived = described, arrived
+        self._listener = listener
         self._rtsp = ClientConnection(
             url.text, account=account, open_ports=self._open_ports if source.udp else None, now_ns=now_ns
         )
@@ -231,7 +204,7 @@ class _Visit:
         if self._datagrams:
             self._datagrams.aim(media.server_ports)
         if self._completion.description is not None:
-            self._described(self._completion.description)
+            self._listener.described(self._completion.description)
 
     def _deliver(self, now_ns: int) -> None:
         reception = self._depacketizer.reception()
@@ -245,4 +218,4 @@ class _Visit:
                 continue
             self._picture_ns = now_ns
             capture_ns = self._clock.place(unit.timestamp, now_ns)
-            self._arrived(Arrival(AccessUnit(data, capture_ns, unit.key_frame), description))
+            self._listener.arrived(Arrival(AccessUnit(data, capture_ns, unit.key_frame), description))

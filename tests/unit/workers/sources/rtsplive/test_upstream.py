@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from camfleet.core.wire import RTSPLive, VideoSpec
 from camfleet.workers.codecs import AccessUnit
 from camfleet.workers.sources import PictureSource, Place, SourceError, open_pictures
 from camfleet.workers.sources.planes import planes
-from camfleet.workers.sources.rtsplive import UpstreamPassThrough, session, upstream
+from camfleet.workers.sources.rtsplive import RTSPSession, session
+from camfleet.workers.sources.upstream import UpstreamPassThrough
+from camfleet.workers.sources.upstream import subscription as upstream
 from cryptography import x509
 
 from tests.kit import upstream as kit
@@ -56,7 +59,7 @@ class Reader:
     def __init__(self, source: RTSPLive, start_ns: int = 0) -> None:
         self._woken = threading.Event()
         place = Place("ipc1-stream1", "Lobby", 0, self._woken.set)
-        self.feed = UpstreamPassThrough(source, place, start_ns)
+        self.feed = UpstreamPassThrough(source, partial(RTSPSession, source), place, start_ns)
 
     def __enter__(self) -> "Reader":
         return self

@@ -3,13 +3,13 @@
 import threading
 import time
 
-from camfleet.core.wire import RTSPLive
+from camfleet.core.wire import Source
 
 from ...clockmap import NS_PER_S
 from ..base import SourceError
 from ..decoded import PictureCopier, UnitDecoder
 from ..shared import Absence, Picture
-from .upstream import subscribe
+from .subscription import OpenSession, subscribe
 
 MAX_WAIT_S = 0.5
 
@@ -17,9 +17,9 @@ MAX_WAIT_S = 0.5
 class UpstreamCapture:
     """A Capture."""
 
-    def __init__(self, source: RTSPLive) -> None:
+    def __init__(self, source: Source, open_session: OpenSession) -> None:
         self._come = threading.Event()
-        self._subscription = subscribe(source, self._come.set)
+        self._subscription = subscribe(source, open_session, self._come.set)
         self._copier = PictureCopier()
         self._decoder: UnitDecoder | None = None
         self._codec = ""

@@ -1,11 +1,12 @@
 """An upstream's access units as they are."""
 
-from camfleet.core.wire import RTSPLive
+from camfleet.core.wire import Source
 
-from ...codecs import AccessUnit, Description
+from ...codecs import CODECS, AccessUnit, Description
 from ..base import Place, SourceError
-from .upstream import subscribe
+from .subscription import OpenSession, subscribe
 
+RE_ENCODE = "give the stream `video` settings to re-encode it"
 NOW_NS, NEVER_NS = 0, 1 << 62
 
 
@@ -15,12 +16,12 @@ class UpstreamPassThrough:
     encoder = "pass-through"
     absence = ""
 
-    def __init__(self, source: RTSPLive, place: Place, start_ns: int) -> None:
+    def __init__(self, source: Source, open_session: OpenSession, place: Place, start_ns: int) -> None:
         """Nothing is captured before `start_ns`, so that the stream's times only grow."""
         self.description: Description | None = None
         self._start_ns = start_ns
         self._shift_ns: int | None = None
-        self._subscription = subscribe(source, place.wake)
+        self._subscription = subscribe(source, open_session, place.wake)
 
     @property
     def due_ns(self) -> int:
@@ -40,6 +41,8 @@ class UpstreamPassThrough:
                 raise SourceError(self._subscription.failure)
             return []
         self.description = arrival.description
+        if arrival.description.codec not in CODECS:
+            raise SourceError(f"the stream is {arrival.description.codec}, not H.264 or H.265; {RE_ENCODE}")
         if self._shift_ns is None:
             self._shift_ns = max(0, self._start_ns - arrival.unit.capture_ns)
         return [arrival.unit.later(self._shift_ns) if self._shift_ns else arrival.unit]

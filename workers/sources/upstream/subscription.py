@@ -1,4 +1,4 @@
-"""The thread of an upstream camera, and the streams that it is for."""
+"""The thread of an upstream, and the streams that it is for."""
 
 import threading
 import time
@@ -6,13 +6,12 @@ from collections import deque
 from collections.abc import Callable
 
 from camfleet.core.log import Log
-from camfleet.core.wire import RTSPLive
+from camfleet.core.wire import Source
 
 from ...clockmap import NS_PER_S
 from ...codecs import AccessUnit, Description, cut_here
 from ..base import SourceError
-from .link import Interrupt, LinkClosedError
-from .session import Arrival, UpstreamSession
+from .session import Arrival, Interrupt, LeftError, Listener, Session
 
 log = Log("sources")
 
@@ -92,30 +91,32 @@ def _as_first(arrival: Arrival) -> Arrival:
     return Arrival(AccessUnit(cut_here(bytes(unit.data)), unit.capture_ns, True), arrival.description)
 
 
-_upstreams: dict[RTSPLive, "Upstream"] = {}
+OpenSession = Callable[[Interrupt, Listener], Session]
+
+_upstreams: dict[Source, "Upstream"] = {}
 _guard = threading.Lock()
 
 
-def subscribe(source: RTSPLive, wake: Callable[[], object]) -> Subscription:
+def subscribe(source: Source, open_session: OpenSession, wake: Callable[[], object]) -> Subscription:
     """To the upstream that runs already, or to a new one. Never waits; `wake` is called when there is something new."""
     with _guard:
         upstream = _upstreams.get(source)
         if upstream is None or (upstream.failure and time.monotonic_ns() >= upstream.rests_until_ns):
-            upstream = _upstreams[source] = Upstream(source)
+            upstream = _upstreams[source] = Upstream(source, open_session)
         return upstream.join(wake)
 
 
 class Upstream:
     """Runs while somebody is subscribed. After a failure it is of no more use: who comes then gets another one."""
 
-    def __init__(self, source: RTSPLive) -> None:
+    def __init__(self, source: Source, open_session: OpenSession) -> None:
         self.failure = ""
         self.rests_until_ns = 0  # who comes until then hears of the same failure
         self.description: Description | None = None
         self._source = source
         self._users: tuple[Subscription, ...] = ()
         self._interrupt = Interrupt()
-        self._session = UpstreamSession(source, self._interrupt, described=self._described, arrived=self._arrived)
+        self._session = open_session(self._interrupt, Listener(self._described, self._arrived))
         threading.Thread(target=self._run, name="upstream", daemon=True).start()
 
     @property
@@ -140,7 +141,7 @@ class Upstream:
     def _run(self) -> None:
         try:
             self._session.run()
-        except LinkClosedError:
+        except LeftError:
             return
         except SourceError as error:
             if self._session.refused:

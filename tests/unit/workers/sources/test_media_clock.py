@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from camfleet.workers.sources.rtsplive.clock import MAX_HURRY, WINDOW_NS, MediaClock
+from camfleet.workers.sources.upstream.clock import MAX_HURRY, WINDOW_NS, MediaClock
 
 NS_PER_S = 1_000_000_000
 FPS = 25

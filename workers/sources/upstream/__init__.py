@@ -1,0 +1,19 @@
+"""Live streams from elsewhere: one session, in a thread of its own, for all streams of a camera that show it."""
+
+from .clock import MediaClock
+from .feed import UpstreamPassThrough
+from .pictures import UpstreamCapture
+from .session import Arrival, Interrupt, LeftError, Listener, Session
+from .units import UnitCompletion
+
+__all__ = [
+    "Arrival",
+    "Interrupt",
+    "LeftError",
+    "Listener",
+    "MediaClock",
+    "Session",
+    "UnitCompletion",
+    "UpstreamCapture",
+    "UpstreamPassThrough",
+]

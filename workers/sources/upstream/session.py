@@ -1,0 +1,74 @@
+"""What an upstream is made of: a session in a thread, what arrives by it, and what ends it."""
+
+import os
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...codecs import AccessUnit, Description
+
+
+class LeftError(Exception):
+    """Nobody wants the upstream any more."""
+
+
+class Interrupt:
+    """Ends a session, for good; from any thread."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        if self.fd >= 0:
+            os.eventfd_write(self.fd, 1)
+
+    def check(self) -> None:
+        """In the session's thread. Raises LeftError."""
+        if self._is_set:
+            raise LeftError
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Raises LeftError, perhaps long before."""
+        wait_ns = deadline_ns - time.monotonic_ns()
+        if wait_ns > 0:
+            select.select([self.fd], [], [], wait_ns / 1e9)
+        self.check()
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An access unit, and what is true of the stream from it on."""
+
+    unit: AccessUnit
+    description: Description
+
+
+class Session(Protocol):
+    """One visit to a server. Of other codecs than H.264 and H.265 every unit counts as a key frame."""
+
+    @property
+    def skipped(self) -> int:
+        """Access units that were damaged, or referred to such."""
+
+    @property
+    def refused(self) -> bool:
+        """The server does not want our user or password."""
+
+    def run(self) -> None:
+        """Ends with SourceError, or with LeftError after the interrupt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What a session calls, from its thread."""
+
+    described: Callable[[Description], object]  # the stream is known before its first picture is
+    arrived: Callable[[Arrival], object]
