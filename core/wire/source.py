@@ -82,5 +82,21 @@ class RTSPLive(SourceSpec, frozen=True, tag="rtsplive"):
         return f"RTSPLive(url={self.url!r})"
 
 
-Source = TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive
+class NetLive(SourceSpec, frozen=True, tag="netlive"):
+    """A stream of another protocol than RTSP."""
+
+    passes_through = True
+    url: str  # rtmp, rtmps, http, https or udp, without user and password
+    user: str = ""
+    password: str = ""
+    basic: bool = False
+    verify: bool = True
+    ca_file: str = ""
+    fingerprint: str = ""
+
+    def __repr__(self) -> str:
+        return "NetLive()"  # the path may be a key
+
+
+Source = TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive | NetLive
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

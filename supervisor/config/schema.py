@@ -12,7 +12,7 @@ from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
 from .sources import FileLive, Image, Source, TestLive
 from .tls import TLS, CameraTLS
-from .upstream import RTSPLive
+from .upstream import NetLive, RTSPLive
 from .values import Address, Addresses
 from .video import Video
 
@@ -150,7 +150,7 @@ class Stream(Section, frozen=True, kw_only=True):
 
     id: Id
     source: Annotated[
-        TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive,
+        TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive | NetLive,
         Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
     ]
     video: (

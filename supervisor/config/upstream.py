@@ -1,9 +1,11 @@
-"""`source = { kind = "rtsplive" }`: cameras that are pulled."""
+"""`source = { kind = "rtsplive" }` and `{ kind = "netlive" }`: what is pulled from elsewhere."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import unquote
 
 from camfleet.core import wire
 from camfleet.core.rtsp.client import ServerURL
@@ -21,12 +23,7 @@ def _server_url(_: Path, url: str) -> Iterator[Complaint]:
         yield Complaint("url", f"is {error}", "an address as in rtsps://camera.example.org/stream1")
 
 
-def _login(_: Path, url: str, user: str, password: str, password_file: str) -> Iterator[Complaint]:
-    """Quiet about a URL that is none: that has been said."""
-    try:
-        in_url = bool(ServerURL.parse(url).user)
-    except ValueError:
-        return
+def _one_login(in_url: bool, user: str, password: str, password_file: str) -> Iterator[Complaint]:
     if in_url and (user or password or password_file):
         yield Complaint("user", "and the url both name a user", "one of them")
     if password and password_file:
@@ -37,23 +34,35 @@ def _login(_: Path, url: str, user: str, password: str, password_file: str) -> I
         yield Complaint("password_file", "is missing beside the user", "password_file, or password")
 
 
+def _login(_: Path, url: str, user: str, password: str, password_file: str) -> Iterator[Complaint]:
+    """Quiet about a URL that is none: that has been said."""
+    try:
+        in_url = bool(ServerURL.parse(url).user)
+    except ValueError:
+        return
+    yield from _one_login(in_url, user, password, password_file)
+
+
+def _trust(encrypted: bool, scheme: str, tls: str, ca_file: str, fingerprint: str) -> Iterator[Complaint]:
+    named = [("tls", tls != "verify"), ("ca_file", ca_file), ("fingerprint", fingerprint)]
+    for key in (name for name, given in named if given and not encrypted):
+        yield Complaint(
+            key, f"says nothing about {scheme}://, which has no certificate", "an encrypted url, or no such key"
+        )
+    if tls == "off" and (ca_file or fingerprint):
+        yield Complaint("tls", '"off" beside a ca_file or fingerprint', '"verify"')
+    if ca_file and fingerprint:
+        yield Complaint("fingerprint", "and ca_file are both there", "one of them")
+
+
 def _protection(_: Path, url: str, transport: str, tls: str, ca_file: str, fingerprint: str) -> Iterator[Complaint]:
     try:
         encrypted = ServerURL.parse(url).tls
     except ValueError:
         return
-    if not encrypted:
-        named = [("tls", tls != "verify"), ("ca_file", ca_file), ("fingerprint", fingerprint)]
-        for key in (name for name, given in named if given):
-            yield Complaint(
-                key, "says nothing about rtsp://, which has no certificate", "an rtsps:// url, or no such key"
-            )
-    elif transport == "udp":
+    yield from _trust(encrypted, "rtsp", tls, ca_file, fingerprint)
+    if encrypted and transport == "udp":
         yield Complaint("transport", '"udp" would send the pictures of an rtsps:// url in clear', '"tcp"')
-    if tls == "off" and (ca_file or fingerprint):
-        yield Complaint("tls", '"off" beside a ca_file or fingerprint', '"verify"')
-    if ca_file and fingerprint:
-        yield Complaint("fingerprint", "and ca_file are both there", "one of them")
 
 
 def _ca_file(folder: Path, ca_file: str) -> Iterator[Complaint]:
@@ -67,23 +76,9 @@ def _ca_file(folder: Path, ca_file: str) -> Iterator[Complaint]:
                 yield Complaint("ca_file", f"{folder / ca_file} has no certificate as PEM", "a file with some")
 
 
-class RTSPLive(Source, tag="rtsplive", frozen=True, kw_only=True):
-    """An upstream camera or server, pulled while somebody watches. Passed through unless the stream has `video`
-    settings. See [sources](sources.md#rtsplive)."""
+class Upstream(Source, frozen=True, kw_only=True):
+    """What is pulled: as whom, and who is believed to be the server."""
 
-    url: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Its address. A user and password may stand in it; `user` and `password_file` keep them out of "
-            "this file.",
-            extra={"allowed": "rtsp://HOST[:PORT]/... or rtsps://...", "secret": True},
-        ),
-    ]
-    transport: Annotated[
-        Literal["tcp", "udp"],
-        Meta(description="How RTP comes: inside the connection, or in datagrams, of which some get lost."),
-    ] = "tcp"
     user: Annotated[
         str,
         Meta(
@@ -136,6 +131,32 @@ class RTSPLive(Source, tag="rtsplive", frozen=True, kw_only=True):
         ),
     ] = ""
 
+    @property
+    def secret_file(self) -> str:
+        return self.password_file
+
+    def secret(self, folder: Path) -> str:
+        return read_password_file(folder / self.password_file) if self.password_file else self.password
+
+
+class RTSPLive(Upstream, tag="rtsplive", frozen=True, kw_only=True):
+    """An upstream camera or server, pulled while somebody watches. Passed through unless the stream has `video`
+    settings. See [sources](sources.md#rtsplive)."""
+
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Its address. A user and password may stand in it; `user` and `password_file` keep them out of "
+            "this file.",
+            extra={"allowed": "rtsp://HOST[:PORT]/... or rtsps://...", "secret": True},
+        ),
+    ]
+    transport: Annotated[
+        Literal["tcp", "udp"],
+        Meta(description="How RTP comes: inside the connection, or in datagrams, of which some get lost."),
+    ] = "tcp"
+
     checks: ClassVar = (
         Check(("url",), _server_url),
         Check(("url", "user", "password", "password_file"), _login),
@@ -144,21 +165,91 @@ class RTSPLive(Source, tag="rtsplive", frozen=True, kw_only=True):
         Check(("ca_file",), _ca_file),
     )
 
-    @property
-    def secret_file(self) -> str:
-        return self.password_file
-
     def spec(self, folder: Path) -> wire.Source:
         url = ServerURL.parse(self.url)
-        password = self.password
-        if self.password_file:
-            password = read_password_file(folder / self.password_file)
         return wire.RTSPLive(
             url=url.text,
             user=self.user or url.user,
-            password=password or url.password,
+            password=self.secret(folder) or url.password,
             basic=self.basic,
             udp=self.transport == "udp",
+            verify=self.tls == "verify",
+            ca_file=str(folder / self.ca_file) if self.ca_file else "",
+            fingerprint=self.fingerprint.replace(":", "").lower(),
+        )
+
+
+_NET_URL = re.compile(
+    r"(rtmps?|https?|udp|srt)://(?:([^@/?#]*)@)?((?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:[/?][!-~]*)?)",
+    re.IGNORECASE,
+)
+_SECURE = frozenset({"rtmps", "https"})
+
+
+def _net_parts(url: str) -> tuple[str, str, str]:
+    """Scheme, login, and the rest behind it. Raises ValueError, which does not repeat the URL."""
+    found = _NET_URL.fullmatch(url) if len(url) <= 2048 and "#" not in url else None
+    if found is None:
+        raise ValueError("not rtmp://, rtmps://, http://, https://, udp:// or srt:// and a host")
+    return found[1].lower(), found[2] or "", found[3]
+
+
+def _net_url(_: Path, url: str) -> Iterator[Complaint]:
+    try:
+        _net_parts(url)
+    except ValueError as error:
+        yield Complaint("url", f"is {error}", "an address as in http://192.0.2.7/mjpeg")
+
+
+def _net_login(_: Path, url: str, user: str, password: str, password_file: str) -> Iterator[Complaint]:
+    try:
+        scheme, login, _rest = _net_parts(url)
+    except ValueError:
+        return
+    yield from _one_login(bool(login), user, password, password_file)
+    if (login or user) and not scheme.startswith("http"):
+        yield Complaint("user", f"is nothing that {scheme}:// knows", "a key or token in the path, if it wants one")
+
+
+def _net_protection(_: Path, url: str, tls: str, ca_file: str, fingerprint: str) -> Iterator[Complaint]:
+    try:
+        scheme, _login, _rest = _net_parts(url)
+    except ValueError:
+        return
+    yield from _trust(scheme in _SECURE, scheme, tls, ca_file, fingerprint)
+    if fingerprint and scheme == "rtmps":
+        yield Complaint("fingerprint", "is not possible with rtmps://", "ca_file")
+
+
+class NetLive(Upstream, tag="netlive", frozen=True, kw_only=True):
+    """A live stream of another protocol: RTMP, MPEG-TS in UDP, and by HTTP MJPEG, HLS, MPEG-TS and FLV. H.264 and H.265
+    are passed through unless the stream has `video` settings. See [sources](sources.md#netlive)."""
+
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Its address. A user and password for HTTP may stand in it.",
+            extra={"allowed": "rtmp://, rtmps://, http://, https://, udp:// or srt:// and so on", "secret": True},
+        ),
+    ]
+
+    checks: ClassVar = (
+        Check(("url",), _net_url),
+        Check(("url", "user", "password", "password_file"), _net_login),
+        Check(("password_file",), holds_password),
+        Check(("url", "tls", "ca_file", "fingerprint"), _net_protection),
+        Check(("ca_file",), _ca_file),
+    )
+
+    def spec(self, folder: Path) -> wire.Source:
+        scheme, login, rest = _net_parts(self.url)
+        user, _, password = login.partition(":")
+        return wire.NetLive(
+            url=f"{scheme}://{rest}",
+            user=self.user or unquote(user),
+            password=self.secret(folder) or unquote(password),
+            basic=self.basic,
             verify=self.tls == "verify",
             ca_file=str(folder / self.ca_file) if self.ca_file else "",
             fingerprint=self.fingerprint.replace(":", "").lower(),

@@ -33,6 +33,7 @@ EXCLUSIVE = [
             "workers/adopt.py",
             "workers/forkserver.py",
             "workers/rehearsal.py",
+            "workers/sources/netlive/",
             "workers/sources/rtsplive/",
             "workers/succession/",
             "bench/",

@@ -18,14 +18,14 @@ from .shared import Buffers, Picture
 
 MAX_DAMAGED = 1000  # access units in a row without a picture: 30 s of them
 UNSPECIFIED = 2  # ITU-T H.273
-DECODERS = {"h264": "h264", "h265": "hevc"}
+DECODERS = {"h265": "hevc"}  # where FFmpeg has another name
 
 
 class UnitDecoder:
     """Access units to pictures; damaged ones are left out and counted in `skipped`. Belongs to one thread."""
 
     def __init__(self, codec: str) -> None:
-        context = CodecContext.create(DECODERS[codec], "r")
+        context = CodecContext.create(DECODERS.get(codec, codec), "r")
         assert isinstance(context, VideoCodecContext)
         context.thread_count = 1
         context.options = {"max_pixels": str(MAX_PIXELS)}

@@ -2,16 +2,17 @@
 
 from functools import partial
 
-from camfleet.core.wire import FileLive, Image, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
+from camfleet.core.wire import FileLive, Image, NetLive, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
 
 from . import x11
 from .base import Feed, PictureSource, Place
 from .image import open_image
+from .netlive import NetSession
 from .playlist import open_file_pass_through, open_file_pictures
 from .rtsplive import RTSPSession
 from .shared import SharedPictures
 from .testlive import TestPattern
-from .upstream import UpstreamCapture, UpstreamPassThrough
+from .upstream import OpenSession, UpstreamCapture, UpstreamPassThrough
 
 
 def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
@@ -19,8 +20,8 @@ def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
     match source:
         case FileLive():
             return open_file_pass_through(source, start_ns)
-        case RTSPLive():
-            return UpstreamPassThrough(source, partial(RTSPSession, source), place, start_ns)
+        case RTSPLive() | NetLive():
+            return UpstreamPassThrough(source, _session(source), place, start_ns)
     raise AssertionError(source)
 
 
@@ -35,8 +36,10 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return open_image(source.path, video.width, video.height)
         case ScreenLive() | WindowLive():
             return SharedPictures(source, x11.opener(source), video, start_ns)
-        case RTSPLive():
-            return SharedPictures(
-                source, lambda _wait: UpstreamCapture(source, partial(RTSPSession, source)), video, start_ns
-            )
+        case RTSPLive() | NetLive():
+            return SharedPictures(source, lambda _wait: UpstreamCapture(source, _session(source)), video, start_ns)
     raise AssertionError(source)
+
+
+def _session(source: RTSPLive | NetLive) -> OpenSession:
+    return partial(RTSPSession, source) if isinstance(source, RTSPLive) else partial(NetSession, source)

@@ -116,7 +116,7 @@ class Link:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:
-            raise LinkError(_words(error)) from None
+            raise LinkError(plain_words(error)) from None
         if len(self._unsent) > MAX_UNSENT_SIZE:
             raise LinkError("does not read what it is sent")
 
@@ -127,7 +127,7 @@ class Link:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
-            raise LinkError(_words(error)) from None
+            raise LinkError(plain_words(error)) from None
         if not data:
             raise LinkError("has closed the connection")
         return data
@@ -159,7 +159,7 @@ class Link:
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, deadline_ns, "does not finish the TLS handshake")
             except (OSError, ValueError) as error:  # ValueError: a name that cannot be one of a certificate
-                raise LinkError(_words(error)) from None
+                raise LinkError(plain_words(error)) from None
         options.check(sock.getpeercert(binary_form=True) or b"")
 
     def _wait(self, events: int, deadline_ns: int, late: str = "") -> None:
@@ -175,7 +175,7 @@ class Link:
             raise LinkError(f"{late} within the time given")
 
 
-def _words(error: Exception) -> str:
+def plain_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"shows a certificate that is not accepted: {error.verify_message}; give its authority as `ca_file`"
     if isinstance(error, ssl.SSLEOFError | ConnectionResetError | BrokenPipeError):

@@ -4,6 +4,7 @@ from .clock import MediaClock
 from .feed import UpstreamPassThrough
 from .pictures import UpstreamCapture
 from .session import Arrival, Interrupt, LeftError, Listener, Session
+from .subscription import OpenSession
 from .units import UnitCompletion
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "LeftError",
     "Listener",
     "MediaClock",
+    "OpenSession",
     "Session",
     "UnitCompletion",
     "UpstreamCapture",

@@ -4,18 +4,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from camfleet.core.wire import RTSPLive
+from camfleet.core.wire import NetLive, RTSPLive
 from camfleet.supervisor.config import check
 from camfleet.supervisor.config.settings import load
 
-CAMERA = '[[cameras]]\nid = "ipc1"\n[[cameras.streams]]\nid = "stream1"\nsource = {{ kind = "rtsplive", {} }}\n'
+CAMERA = '[[cameras]]\nid = "ipc1"\n[[cameras.streams]]\nid = "stream1"\nsource = {{ kind = "{}", {} }}\n'
 PLAIN, TLS = 'url = "rtsp://camera.example.org/live"', 'url = "rtsps://camera.example.org/live"'
 PRINT = "AB" * 32
 
 
-def written(folder: Path, source: str) -> Path:
+def written(folder: Path, source: str, kind: str = "rtsplive") -> Path:
     file = folder / "camfleet.toml"
-    file.write_text(CAMERA.format(source))
+    file.write_text(CAMERA.format(kind, source))
     return file
 
 
@@ -49,6 +49,31 @@ def test_wrong(source: str, key: str, wrong: str, tmp_path: Path) -> None:
     assert problem.key == f"cameras[0].streams[0].source.{key}"
     assert wrong in problem.wrong
     assert "secret" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "wrong"),
+    [
+        ('url = "file:///etc/shadow"', "url", "is not rtmp://"),
+        ('url = "concat:http://h/"', "url", "is not rtmp://"),
+        ('url = "http://h/secret word"', "url", "is not rtmp://"),
+        ('url = "rtmp://u:secret@h/live"', "user", "is nothing that rtmp:// knows"),
+        ('url = "http://u:secret@h/", user = "v", password = "secret"', "user", "both name a user"),
+        ('url = "http://h/", ca_file = "none.pem"', "ca_file", "says nothing about http://"),
+        (f'url = "rtmps://h/", fingerprint = "{PRINT}"', "fingerprint", "is not possible with rtmps://"),
+        ('url = "udp://h:1234", tls = "off"', "tls", "says nothing about udp://"),
+    ],
+)
+def test_wrong_netlive(source: str, key: str, wrong: str, tmp_path: Path) -> None:
+    problems = check(written(tmp_path, source, "netlive"))
+    assert [problem for problem in problems if problem.key.endswith(f".{key}") and wrong in problem.wrong]
+    assert "secret" not in str(problems)
+
+
+def test_what_the_worker_gets_of_netlive(tmp_path: Path) -> None:
+    (camera,) = load(written(tmp_path, 'url = "HTTPS://u:p%40ss@h:8443/a?b=c"', "netlive")).cameras
+    assert camera.streams[0].source == NetLive(url="https://h:8443/a?b=c", user="u", password="p@ss")
+    assert "p@ss" not in repr(camera.streams[0].source)
 
 
 def spec(folder: Path, source: str) -> RTSPLive:

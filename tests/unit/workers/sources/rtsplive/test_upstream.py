@@ -9,7 +9,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,11 +17,9 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from camfleet.core.rtp import rtcp
 from camfleet.core.wire import RTSPLive, VideoSpec
-from camfleet.workers.codecs import AccessUnit
-from camfleet.workers.sources import PictureSource, Place, SourceError, open_pictures
+from camfleet.workers.sources import PictureSource, Place, open_pictures
 from camfleet.workers.sources.planes import planes
-from camfleet.workers.sources.rtsplive import RTSPSession, session
-from camfleet.workers.sources.upstream import UpstreamPassThrough
+from camfleet.workers.sources.rtsplive import session
 from camfleet.workers.sources.upstream import subscription as upstream
 from cryptography import x509
 
@@ -30,15 +27,12 @@ from tests.kit import upstream as kit
 from tests.kit.access_units import PPS, SPS, START, access_unit, key_access_unit
 from tests.kit.authority import Authority
 from tests.kit.clips import STEP, write_clip
+from tests.kit.source_reader import Reader, count_descriptors
 from tests.kit.upstream import Peer, Script, Upstream
 from tests.kit.wait import wait_for
 
 NS_PER_S = 1_000_000_000
 SETS = "a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LAH9oBQBbpqAgICgAAAwACAAADAHgeMGVA,aM48gA==\n"
-
-
-def count_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture(autouse=True)
@@ -51,37 +45,6 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wait_for(lambda: not any(thread.name in ("upstream", "capture") for thread in threading.enumerate()))
     assert count_descriptors() <= descriptors
     assert upstream._upstreams == {}
-
-
-class Reader:
-    """A pipeline's part: reads when it is told to."""
-
-    def __init__(self, source: RTSPLive, start_ns: int = 0) -> None:
-        self._woken = threading.Event()
-        place = Place("ipc1-stream1", "Lobby", 0, self._woken.set)
-        self.feed = UpstreamPassThrough(source, partial(RTSPSession, source), place, start_ns)
-
-    def __enter__(self) -> "Reader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.feed.close()
-
-    def units(self, count: int) -> list[AccessUnit]:
-        got: list[AccessUnit] = []
-        deadline = time.monotonic() + 5
-        while len(got) < count:
-            if self.feed.due_ns <= time.monotonic_ns():
-                got += self.feed.read(time.monotonic_ns(), False)
-                continue
-            assert self._woken.wait(deadline - time.monotonic()), f"{len(got)} units"
-            self._woken.clear()
-        return got
-
-    def failure(self) -> str:
-        with pytest.raises(SourceError) as error:
-            self.units(10_000)
-        return str(error.value)
 
 
 def source(server: Upstream, **more: object) -> RTSPLive:
