@@ -15,6 +15,7 @@ _libc.sbrk.restype = ctypes.c_void_p
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 OWN_PAGES_FROM = 128 * 1024  # as it begins
 OWN_PAGES_FROM_AT_MOST = 32 * 1024 * 1024
+KEPT_AT_MOST = 4 * 1024 * 1024  # a picture of 1080p; what many clients took for a moment goes back
 
 # CPython's obmalloc.c: a pool has blocks of one size.
 POOL_SIZE, POOL_HEADER_SIZE = 16_384, 48
@@ -37,7 +38,7 @@ def keep_large_blocks() -> None:
     """What it would learn from pictures, for who makes one after the other."""
     if _is_glibc:
         _libc.mallopt(M_MMAP_THRESHOLD, OWN_PAGES_FROM_AT_MOST)
-        _libc.mallopt(M_TRIM_THRESHOLD, 2 * OWN_PAGES_FROM_AT_MOST)
+        _libc.mallopt(M_TRIM_THRESHOLD, KEPT_AT_MOST)
 
 
 def fill_gaps() -> None:
