@@ -255,6 +255,8 @@ def _orders(settings: Settings) -> Orders:
         orphan_timeout_s=settings.workers.orphan_timeout_s,
         silence_timeout_s=settings.workers.silence_timeout_s,
         lockout_s=settings.limits.lockout_s,
+        cores=settings.cores,
+        spread=settings.workers.affinity == "spread",
     )
 
 

@@ -9,6 +9,8 @@ import msgspec
 from camfleet.core.wire import VideoSpec
 from camfleet.core.wire.control import ReaderStatus
 
+from .cores import ranges
+
 
 class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
@@ -56,6 +58,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker_uptime_s: float = 0.0
     worker_rss_bytes: int = 0
     worker_pss_bytes: int = 0  # 0: the kernel does not tell
+    worker_cpu_cores: float = 0.0  # processor cores that it has used lately
+    worker_cores: list[int] = []  # on which it may run
 
 
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +106,8 @@ def render(report: StatusReport) -> str:
             camera.id,
             camera.state if camera.settings == "in force" else f"{camera.state}, settings {camera.settings}",
             str(camera.worker_pid or "-"),
+            f"{camera.worker_cpu_cores:.1%}" if camera.worker_cpu_cores else "-",
+            ranges(camera.worker_cores) or "-",
             str(camera.restarts),
             str(len(readers_of[camera.id])),
             camera.name,
@@ -154,7 +160,7 @@ def render(report: StatusReport) -> str:
     ]
     parts = [
         f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}",
-        table("CAMERA STATE WORKER> RESTARTS> READERS> NAME", cameras),
+        table("CAMERA STATE WORKER> CPU> CORES RESTARTS> READERS> NAME", cameras),
         table("STREAM STATE PICTURE FPS> BITRATE> LATENCY> ENCODER SETTINGS URL", streams),
         table("READS PEER USER STATE TRANSPORT TLS CERTIFICATE SENT> SKIPPED> AGE>", readers)
         if readers

@@ -13,15 +13,14 @@ the kernel's word (pidfd) is the only one about its end.
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import NamedTuple
 
 from camfleet.core.build import build
 from camfleet.core.log import Log
 from camfleet.core.memory import LARGE_SIZE, give_back
 from camfleet.core.rtsp import Lockout
-from camfleet.core.wire import CameraSpec, UserSpec
+from camfleet.core.wire import CameraSpec
 from camfleet.core.wire.control import (
     EXIT_BOOT_FAILED,
     WIRE_VERSION,
@@ -42,12 +41,14 @@ from camfleet.core.wire.control import (
 )
 from camfleet.supervisor.listen import Budget
 
+from .affinity import Affinity
 from .backoff import Backoff
 from .bus import Bus, Peer
 from .channel import HandoffChannel, HandoffListener
 from .forkserver import ForkServer, ForkServerError
 from .handoff import Handoffs
 from .lock import camera_locks, find_worker
+from .orders import Orders
 from .process import Process, describe
 from .registry import Registry, Worker
 from .succession import Successions
@@ -61,16 +62,6 @@ START_TIMEOUT_S = 10.0
 STOP_DEADLINE_S = 1.0
 STOP_GRACE_S = 0.2
 STATS_TIMEOUT_S = 1.0
-
-
-class Orders(NamedTuple):
-    """What a configuration says about workers."""
-
-    cameras: Sequence[CameraSpec]
-    users: Sequence[UserSpec]
-    orphan_timeout_s: float = 300.0
-    silence_timeout_s: float = 10.0
-    lockout_s: float = 60.0
 
 
 class Arbiter:
@@ -105,6 +96,7 @@ class Arbiter:
             attach=lambda worker, process: self._attach(worker, process, START_TIMEOUT_S),
             lose=self._lose,
         )
+        self._affinity = Affinity(self.registry)
         self._build = build()
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._errands: set[asyncio.Task[None]] = set()
@@ -115,6 +107,7 @@ class Arbiter:
 
     def start(self) -> None:
         """Begin to keep the cameras; workers of cameras that nobody wants any more are sent home."""
+        self._affinity.order(self._orders.cores, self._orders.spread)
         for spec in self._orders.cameras:
             self._begin(Worker(self._settings(spec)))
         for camera, path in camera_locks(self._run_dir).items():
@@ -141,6 +134,7 @@ class Arbiter:
                 self._begin(Worker(settings))
             elif known.take(settings):
                 self._configure(known)
+        self._affinity.order(orders.cores, orders.spread)
         await asyncio.gather(*removals)
 
     async def stop(self) -> None:
@@ -224,6 +218,7 @@ class Arbiter:
     def _attach(self, worker: Worker, process: Process, timeout_s: float, *, found: bool = False) -> None:
         """From now on this process may say that it is the worker, for so long."""
         worker.attach(process, found=found)
+        self._affinity.settle(worker)
         asyncio.get_running_loop().call_later(timeout_s, self._kill_if_mute, worker, process)
         if worker.early_hello is not None:
             self._hello(*worker.early_hello)
@@ -415,6 +410,7 @@ class Arbiter:
                 if worker.process is not None and worker.peer is not None and worker.last_heard_ns < silent_since_ns:
                     log.error("worker_is_silent", camera=worker.camera, pid=worker.pid)
                     worker.process.kill()
+            self._affinity.look(time.monotonic_ns())
 
     def _run(self, errand: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(errand)

@@ -53,6 +53,8 @@ class Worker:
         self.replacements = 0
         self.attached_ns = 0
         self.last_heard_ns = 0
+        self.cores: frozenset[int] = frozenset()  # that its process has been given; empty: none yet
+        self.load: float | None = None  # processor cores that it uses; None: not measured yet
         self.ready = asyncio.Event()
 
     @property

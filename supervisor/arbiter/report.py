@@ -14,6 +14,7 @@ from camfleet.supervisor.config import Settings
 from camfleet.supervisor.status import CameraStatus, StreamStatus
 from camfleet.supervisor.urls import places, public_host, stream_url
 
+from .affinity import affinity
 from .registry import Registry
 
 SILENT_AFTER_NS = 3_000_000_000  # three unanswered pings
@@ -64,6 +65,8 @@ def camera_reports(registry: Registry, answers: Mapping[str, Stats], settings: S
                 worker_uptime_s=round((now_ns - worker.attached_ns) / 1e9, 1) if worker.pid else 0.0,
                 worker_rss_bytes=_rss_bytes(worker.pid),
                 worker_pss_bytes=_pss_bytes(worker.pid),
+                worker_cpu_cores=round(worker.load or 0.0, 4),
+                worker_cores=sorted(affinity(worker.pid)),
                 restarts=worker.restarts,
                 replacements=worker.replacements,
                 connections=answer.connections if answer else 0,

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from .affinity import Affinity, Cores, camera_cores_there, cores_there
 from .files import holds_password
 from .overlays import Overlay
 from .screens import ScreenLive, WindowLive
@@ -242,9 +243,16 @@ class Camera(Section, frozen=True, kw_only=True):
         ),
     ] = Address("")
     tls: Annotated[CameraTLS, Meta(description="Its own certificate, and whom it lets in.")] | None = None
+    cpus: Annotated[
+        Cores,
+        Meta(
+            description="Its worker runs on these processor cores only. Absent: as `workers.affinity` says.",
+            extra={"allowed": "a list of core numbers, as in [2, 3]"},
+        ),
+    ] = ()
 
     unique: ClassVar = ("id", "rtsps_port", "server_name", "address")
-    checks: ClassVar = (Check(("id",), _not_global),)
+    checks: ClassVar = (Check(("id",), _not_global), Check(("id", "cpus"), camera_cores_there))
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -336,6 +344,17 @@ class Workers(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=1, le=600, description="A worker that has not answered for so long is replaced, in seconds."),
     ] = 10.0
+    affinity: Annotated[
+        Affinity,
+        Meta(
+            description="Processor cores. `none`: the kernel moves each thread as it likes. `spread`: each worker has "
+            "one core, the one least used when it starts; when cores differ much, a worker at a time goes to another. "
+            "A list: all workers run on these cores only. A camera's `cpus` go before it.",
+            extra={"allowed": '"none", "spread" or a list of core numbers, as in [2, 3]'},
+        ),
+    ] = "none"
+
+    checks: ClassVar = (Check(("affinity",), cores_there),)
 
 
 def _own_ports(_: Path, server: Server, cameras: tuple[Camera, ...]) -> Iterator[Complaint]:

@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[CameraSpec, ...]
     limits: Limits
     workers: Workers
+    cores: Mapping[str, frozenset[int]] = MappingProxyType({})  # of cameras whose worker is bound to some
     files: Mapping[Path, Signature] = MappingProxyType({})  # what it was read from, as each was just before
 
     @property
@@ -100,7 +101,13 @@ def resolve(document: Document, file: Path | None, folder: Path) -> Settings:
         cameras=tuple(_camera(camera, document, folder) for camera in cameras),
         limits=document.limits,
         workers=document.workers,
+        cores={camera.id: cores for camera in cameras if (cores := _cores(camera, document.workers))},
     )
+
+
+def _cores(camera: Camera, workers: Workers) -> frozenset[int]:
+    of_all = () if isinstance(workers.affinity, str) else workers.affinity
+    return frozenset(camera.cpus or of_all)
 
 
 def _user(user: User, folder: Path) -> UserSpec:

@@ -133,10 +133,8 @@ class PaperWorker:
         return not self.bus.poll(0)
 
 
-def orders(*cameras: str, **others: float) -> Orders:
-    return Orders(
-        cameras=[CameraSpec(id=camera, name=camera, streams=()) for camera in cameras], users=[USER], **others
-    )
+def orders(*cameras: str, **others: Any) -> Orders:
+    return Orders([CameraSpec(id=camera, name=camera, streams=()) for camera in cameras], [USER], **others)
 
 
 class Rig:

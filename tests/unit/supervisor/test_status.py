@@ -67,6 +67,8 @@ REPORT = StatusReport(
             name="Lobby",
             state="running",
             worker_pid=4720,
+            worker_cpu_cores=0.1234,
+            worker_cores=[0, 1, 2, 5],
             restarts=1,
             streams=[STREAM],
             readers=msgspec.Raw(msgspec.json.encode([READER, PLAIN])),
@@ -79,9 +81,9 @@ REPORT = StatusReport(
 TABLES = """\
 camfleet 0.1.0, pid 4711, up 2 h 13 min
 
-CAMERA     STATE       WORKER  RESTARTS  READERS  NAME
-ipc1       running       4720         1        2  Lobby
-longname2  restarting       -        12        0
+CAMERA     STATE       WORKER    CPU  CORES  RESTARTS  READERS  NAME
+ipc1       running       4720  12.3%  0-2,5         1        2  Lobby
+longname2  restarting       -      -  -            12        0
 
 STREAM        STATE    PICTURE         FPS    BITRATE        LATENCY  ENCODER  SETTINGS                            URL
 ipc1-stream1  running  h264 1280x720  30.0  2.04 Mb/s  0.3 / 12.5 ms  libx264  1280x720 30 fps, 2.00 Mb/s, gop 60  rtsps://192.0.2.7:8322/ipc1-stream1/testlive

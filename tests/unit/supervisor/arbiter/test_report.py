@@ -85,6 +85,7 @@ def test_a_camera_whose_worker_answers() -> None:
     assert (report.worker_pid, report.restarts, report.connections, report.max_sessions) == (os.getpid(), 0, 3, 7)
     assert report.worker_rss_bytes >= report.worker_pss_bytes
     assert report.worker_rss_bytes > 1_000_000
+    assert set(report.worker_cores) == os.sched_getaffinity(0)
     assert report.live_objects == {"clients": 3}
     assert report.settings == "in force"
     (stream,) = report.streams
@@ -113,9 +114,11 @@ def test_a_camera_whose_worker_does_not_answer() -> None:
     found = registry(os.getpid())
     worker = found.get("ipc1")
     assert worker is not None
+    worker.load = 0.12345
     worker.last_heard_ns = time.monotonic_ns() - 4_000_000_000
     (report,) = camera_reports(found, {}, SETTINGS)
     assert (report.state, report.answered, report.worker_pid) == ("silent", False, os.getpid())
+    assert report.worker_cpu_cores == 0.1235
     assert parse_readers(report) == []
     (stream,) = report.streams
     assert (stream.state, stream.codec, stream.width, stream.height, stream.fps) == ("unknown", "h264", 320, 180, 0.0)
@@ -124,6 +127,7 @@ def test_a_camera_whose_worker_does_not_answer() -> None:
 def test_a_camera_without_a_worker() -> None:
     (report,) = camera_reports(registry(), {}, SETTINGS)
     assert (report.state, report.worker_pid, report.worker_rss_bytes) == ("restarting", 0, 0)
+    assert report.worker_cores == []
 
 
 def test_only_configured_cameras_are_reported_in_their_order() -> None:

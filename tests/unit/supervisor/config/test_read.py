@@ -177,7 +177,7 @@ WRONG = [
         3,
         "cameras[0].port",
         "unknown key",
-        "id, name, enabled, streams, digest_sha256, rtsps_port, server_name, address, tls",
+        "id, name, enabled, streams, digest_sha256, rtsps_port, server_name, address, tls, cpus",
     ),
     (
         CAMERA.replace("testlive", "radiolive"),
