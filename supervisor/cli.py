@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from camfleet.core import log
 
-from . import StartError, cert_changes, cert_commands, cert_create, cert_views, encoders
+from . import StartError, cert_changes, cert_commands, cert_create, cert_views, encoders, protocols
 from .config import ConfigurationError, Settings, load
 from .credentials import generate_password, user_spec
 from .greeting import greeting
@@ -156,7 +156,8 @@ def _check(options: argparse.Namespace) -> int:
     counts = ((len(settings.cameras), "camera"), (streams, "stream"), (len(settings.users), "user"))
     certs = _state(options, settings).certs
     found = list(remarks(settings, Store(certs, configured_files(settings.tls.identities, certs))))
-    if blocks := [each.text for each in found if each.blocks] + encoders.complaints(settings):
+    blocks = [each.text for each in found if each.blocks]
+    if blocks := blocks + encoders.complaints(settings) + protocols.complaints(settings):
         raise StartError("\ncamfleet: ".join(blocks))
     print(f"{options.file}: good; " + ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts))
     for each in found:

@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from camfleet.core.wire.source import KINDS
 from camfleet.supervisor import cli
-from camfleet.supervisor.config.read import parse
+from camfleet.supervisor.config import load
 
 from tests.kit.authority import Authority
 from tests.rules.sources import ROOT
@@ -35,15 +36,27 @@ def test_there_are_some() -> None:
     assert ["camfleet", "cert", "install", "rsa.crt", "rsa.key", "--beside"] in found
 
 
-def test_configurations_of_sources_work_as_they_stand(tmp_path: Path) -> None:
+_SECTION = re.compile(r"^## `?(\w+)`?\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SECTIONS = {heading: _TOML.findall(text) for heading, text in _SECTION.findall((ROOT / "docs/sources.md").read_text())}
+
+
+def test_each_kind_of_source_has_a_configuration() -> None:
+    blocks = {kind: "".join(_SECTIONS.get(kind, ())) for kind in KINDS}
+    assert [kind for kind, text in blocks.items() if f'source = {{ kind = "{kind}"' not in text] == []
+
+
+@pytest.mark.parametrize("heading", [heading for heading, blocks in _SECTIONS.items() if blocks])
+def test_configurations_of_sources_work_as_they_stand(heading: str, tmp_path: Path) -> None:
     """With the files that they name."""
     (tmp_path / "shifts").mkdir()
     (tmp_path / "intro.mp4").touch()
     (tmp_path / "gate.password").write_text("secret\n")
     (tmp_path / "site-ca.pem").write_bytes(Authority().root)
-    blocks = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs/sources.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 4
-    for block in blocks:
+    for number, block in enumerate(_SECTIONS[heading]):
         for name in re.findall(r'path = "([^"/]+)"', block):
             (tmp_path / name).touch()
-        assert parse(block.encode(), "docs/sources.md", tmp_path).cameras
+        file = tmp_path / f"{number}.toml"
+        file.write_text(f'[server]\nstate_dir = "state"\n{block}')
+        assert cli.main(["check", str(file)]) == 0
+        assert load(file).cameras[0].id in block

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from camfleet.supervisor import encoders
+from camfleet.supervisor import encoders, protocols
 from camfleet.supervisor.cli import main
 from camfleet.supervisor.credentials import user_spec
 from camfleet.supervisor.encoders import COMMAND
@@ -177,3 +177,33 @@ def test_check_says_when_the_encoders_cannot_be_tried(
     monkeypatch.setattr(encoders, "COMMAND", ["/nowhere"])
     assert main(["check", str(file)]) == 1
     assert "the encoders could not be tried" in capsys.readouterr().err
+
+
+SRT = """
+[[cameras]]
+id = "ipc1"
+[[cameras.streams]]
+id = "stream1"
+source = { kind = "netlive", url = "srt://192.0.2.30:9000" }
+[[cameras.streams]]
+id = "stream2"
+source = { kind = "netlive", url = "rtmp://192.0.2.30/live/key" }
+"""
+
+
+def test_check_says_that_the_wheel_of_pyav_has_no_srt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV itself is asked. When its wheel has SRT one day, docs/sources.md has to say so."""
+    file = tmp_path / "f.toml"
+    file.write_text(USERS + SRT)
+    assert main(["check", str(file)]) == 1
+    assert capsys.readouterr().err == (
+        "camfleet: ipc1-stream1: this build of PyAV has no SRT, so srt:// cannot be read; "
+        "one that is built from source with it can (docs/sources.md)\n"
+    )
+    file.write_text(USERS + SRT.replace("srt://", "udp://"))
+    assert main(["check", str(file)]) == 0
+    monkeypatch.setattr(protocols, "COMMAND", ["/nowhere"])
+    assert main(["check", str(file)]) == 1
+    assert "PyAV could not be asked for its protocols" in capsys.readouterr().err
