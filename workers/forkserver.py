@@ -8,16 +8,20 @@ docs/decisions/0009-a-fork-server-of-our-own.md says why this is not multiproces
 """
 
 import contextlib
-import importlib
 import os
 import select
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 from camfleet.core import log as logs
 from camfleet.core.hardening import harden
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
+
+log = logs.Log("forkserver")
+
+UNREHEARSED = "--unrehearsed"  # to itself
 
 
 def serve(orders: socket.socket) -> Fork | None:
@@ -69,9 +73,19 @@ def prepare() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def begin_again(reason: str) -> NoReturn:
+    """As a new program, which does not rehearse: workers are only larger then."""
+    logs.configure(os.environ.get(logs.LEVEL_VARIABLE, "info"))  # the rehearsal's goes nowhere
+    log.error("rehearsal_failed", reason=reason)
+    signal.setitimer(signal.ITIMER_REAL, 0)  # it would outlive the program
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "camfleet.workers.forkserver", UNREHEARSED])
+
+
 def main() -> None:
     prepare()
-    importlib.import_module("camfleet.workers.preload")  # the memory that all workers share
+    from camfleet.workers import preload
+
+    preload.preload(begin_again if UNREHEARSED not in sys.argv else None)  # the memory that all workers share
     from camfleet.workers import worker
 
     orders = socket.socket(fileno=sys.stdin.fileno())

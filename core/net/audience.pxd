@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 
-from camfleet.core.net.client cimport Audience, Client
+from camfleet.core.net.client cimport MEDIA_JOINING, Audience, Client
 from camfleet.core.net.queue cimport Item, Queue
 from camfleet.core.ring.stream cimport Subscription
 from camfleet.core.rtp.packetizer cimport NO_CODEC
@@ -22,10 +22,13 @@ cdef bint audience_take_blocks(Audience *audience, Queue *events, int64_t until_
 # No reader's next block is before `needed`, as of window_forget.
 cdef void audience_forget(Audience *audience, uint64_t needed) noexcept nogil
 
-# Whether it was told another codec than came last. Such a client gets no frame: it leaves when the next one comes (a joiner
-# may have been told what is about to come).
+# Whether it was told another codec than came last. Such a client gets no frame, and leaves when the next one comes ...
 cdef inline bint audience_misled(const Audience *audience, const Client *client) noexcept nogil:
     return client.codec != NO_CODEC and audience.codec != NO_CODEC and client.codec != audience.codec
+
+# ... unless it was told what the stream has now, and waits for it: what comes was pushed before, ahead of its time.
+cdef inline bint audience_awaits_codec(const Audience *audience, const Client *client) noexcept nogil:
+    return client.media == MEDIA_JOINING and client.codec == audience.subscription.stream.codec
 
 # Ask the encoder for a key frame, as often as design section 4 allows.
 cdef void audience_want_key_frame(Audience *audience, int64_t now_ns) noexcept nogil

@@ -8,8 +8,8 @@ from posix.unistd cimport close
 
 from camfleet.core.atomic cimport atomic_load_i64, atomic_load_u64
 from camfleet.core.net.audience cimport (
-    audience_forget, audience_free, audience_go_on, audience_join, audience_leave, audience_misled, audience_new,
-    audience_take_blocks, audience_want_key_frame,
+    audience_awaits_codec, audience_forget, audience_free, audience_go_on, audience_join, audience_leave,
+    audience_misled, audience_new, audience_take_blocks, audience_want_key_frame,
 )
 from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, NOTHING_DUE, STAYS,
@@ -122,7 +122,8 @@ cdef void show_blocks(Engine *engine, Audience *audience, int64_t until_ns, int6
     while client != NULL:
         following = client.next
         if audience_misled(audience, client):
-            settle(engine, client, send_away(engine, client, now_ns), now_ns)
+            if not audience_awaits_codec(audience, client):
+                settle(engine, client, send_away(engine, client, now_ns), now_ns)
             client = following
             continue
         if client.media != MEDIA_JOINING:

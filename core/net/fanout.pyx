@@ -7,6 +7,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+from camfleet.core.mutex cimport pthread_mutex_lock, pthread_mutex_unlock
 from camfleet.core.net.client cimport (
     MEDIA_PLAYING, RTCP_SIZE_MAX, UNREAD_SIZE_MAX, Client, client_free, client_new, live_clients,
 )
@@ -18,7 +19,7 @@ from camfleet.core.net.queue cimport (
     COMMAND_STOP, EVENT_CLOSED, EVENT_MOVED, EVENT_READY, EVENT_RECEIVED, EVENT_STREAM_REMOVED,
     Item, ItemKind, item_data, item_free, item_new, live_items, queue_append, queue_take, queue_wake,
 )
-from camfleet.core.net.sys cimport monotonic_ns, pthread_mutex_lock, pthread_mutex_unlock
+from camfleet.core.net.sys cimport monotonic_ns
 from camfleet.core.net.table cimport table_add, table_at
 from camfleet.core.ring.block cimport live_blocks
 from camfleet.core.ring.stream cimport MediaStream, Subscription

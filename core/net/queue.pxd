@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from camfleet.core.net.sys cimport pthread_mutex_t
+from camfleet.core.mutex cimport pthread_mutex_t
 
 cdef enum ItemKind:
     # commands, from Python

@@ -6,10 +6,10 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_load_i64
-from camfleet.core.net.sys cimport (
-    EFD_CLOEXEC, EFD_NONBLOCK, eventfd,
+from camfleet.core.mutex cimport (
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
 )
+from camfleet.core.net.sys cimport EFD_CLOEXEC, EFD_NONBLOCK, eventfd
 from camfleet.core.status cimport ERROR_SYSTEM, STATUS_OK
 
 cdef extern from "<openssl/crypto.h>" nogil:

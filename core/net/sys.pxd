@@ -75,14 +75,6 @@ cdef extern from "<linux/sockios.h>" nogil:
     enum:
         SIOCOUTQ
 
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes)
-    int pthread_mutex_destroy(pthread_mutex_t *mutex)
-    int pthread_mutex_lock(pthread_mutex_t *mutex)
-    int pthread_mutex_unlock(pthread_mutex_t *mutex)
-
 cdef extern from *:
     """
     #include <errno.h>

@@ -8,8 +8,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from camfleet.core.atomic cimport atomic_load_pointer
+from camfleet.core.mutex cimport pthread_mutex_t
 from camfleet.core.net.client cimport Client
-from camfleet.core.net.sys cimport pthread_mutex_t
 
 cdef enum:
     MAX_CLIENTS = 1 << 16     # of one thread; most systems allow a process fewer descriptors

@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_load_u64, atomic_store_pointer, atomic_store_u64
-from camfleet.core.net.sys cimport (
+from camfleet.core.mutex cimport (
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
 )
 from camfleet.core.status cimport ERROR_MEMORY, STATUS_OK

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from camfleet.core.net.sys cimport pthread_mutex_t
+from camfleet.core.mutex cimport pthread_mutex_t
 from camfleet.core.ring.latency cimport LatencyHistogram
 from camfleet.core.ring.mailbox cimport Mailbox
 from camfleet.core.rtp.rtcp cimport SenderReportSource

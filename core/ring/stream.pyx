@@ -13,7 +13,7 @@ from camfleet.core.atomic cimport (
     atomic_exchange_u32, atomic_load_i64, atomic_load_u64, atomic_store_i64, atomic_store_u64,
 )
 from camfleet.core.clock cimport ntp_from_unix_ns, rtp_ticks
-from camfleet.core.net.sys cimport (
+from camfleet.core.mutex cimport (
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
 )
 from camfleet.core.ring.block cimport FrameBlock, block_data, block_new, block_release, block_retain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
 
+import itertools
 from collections.abc import Generator
 
 from av.bitstream import BitStreamFilterContext
@@ -20,6 +21,8 @@ MAX_LATE_NS = NS_PER_S
 # What is read and pushed at once, each unit to be shown in its time. One after the other they cost a fraction of what
 # they do 33 ms apart, with cold caches, and only the fan-out thread wakes up for every frame (decision 27).
 READ_AHEAD_NS = NS_PER_S // 2
+READ_AHEAD_UNITS = 50  # the readers' thread is handed 256 at most
+MARGIN_NS = NS_PER_S // 10  # the next are read so long before the last one is due: the machine may be busy
 MAX_AHEAD_NS = NS_PER_S  # of presentation before decoding: 16 reordered pictures at 16 fps
 MAX_SEARCH = 1000  # packets; the longest key frame distance that recorders use is 10 s, 600 frames of 60 fps
 RE_ENCODE = "give the stream `video` settings to re-encode it"
@@ -65,7 +68,7 @@ class FilePassThrough:
         )
 
     def read(self, now_ns: int, _force_key: bool) -> Generator[AccessUnit, None, None]:
-        """The next few, each read when it is asked for; `due_ns` is in the end the time of the last of them."""
+        """The next few, each read when it is asked for; `due_ns` is in the end a little before the last of them."""
         following, self._first = self._first or next(self._schedule, None), None
         if following is None:
             self.ended = True
@@ -76,7 +79,7 @@ class FilePassThrough:
             self._timeline.delay(late_ns)
             due_ns, unit = due_ns + late_ns, unit and unit.later(late_ns)
         end_ns = due_ns + READ_AHEAD_NS
-        while True:
+        for number in itertools.count(1):
             self.due_ns = due_ns
             if unit is None:
                 self.skipped += 1
@@ -85,9 +88,10 @@ class FilePassThrough:
             following = next(self._schedule, None)
             if following is None:
                 return
-            if following[0] > end_ns:  # not pushed yet: what else comes would have to wait behind it
+            if following[0] > end_ns or number == READ_AHEAD_UNITS:
                 self._first = following
-                self.due_ns = max(due_ns, following[0] - READ_AHEAD_NS)
+                # Much later: it is not pushed yet, as what else comes would have to wait behind it.
+                self.due_ns = max(due_ns - MARGIN_NS, following[0] - READ_AHEAD_NS)
                 return
             due_ns, unit = following
 

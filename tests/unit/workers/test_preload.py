@@ -2,18 +2,24 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from camfleet.core.wire.forking import MAX_ORDER_SIZE, Fork, Forked, decode, encode
 
 from tests.kit.clips import write_clip
 
 SCRIPT = """
 import gc, json, os, signal, sys
 import camfleet.workers.preload
+def give_up(reason):
+    raise SystemExit(reason)
+camfleet.workers.preload.preload(give_up)
 if pid := os.fork():
     os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 gc.unfreeze()
@@ -75,23 +81,12 @@ def test_of_the_rehearsal_nothing_is_left_but_what_it_made_of_the_code(loaded: d
     assert loaded["moved"] > 300
 
 
-def test_without_a_rehearsal_there_are_workers_all_the_same() -> None:
-    done = run(f"""
-import camfleet.workers.rehearsal as rehearsal
-def rehearse(clients):
-    raise OSError("no space left on device")
-rehearsal.rehearse = rehearse
-{SCRIPT}""")
-    assert done.returncode == 0
-    assert "no space left on device" in done.stderr
-    assert json.loads(done.stdout)["threads"] == 1
-
-
 def test_a_worker_imports_nothing_more_to_play_a_film_or_to_show_a_slate(tmp_path: Path) -> None:
     film = write_clip(tmp_path / "film.mp4")
     script = f"""
 import sys
-import camfleet.workers.preload
+from camfleet.workers.preload import preload
+preload(sys.exit)
 from camfleet.workers.sources import Place
 from camfleet.workers.sources.filelive import FilePassThrough
 from camfleet.workers.standby import Absence, Shape, open_slate
@@ -120,7 +115,38 @@ def test_libraries_do_not_look_for_their_settings_in_the_temporary_directory(nam
     assert done.stdout.strip() == value
 
 
-def test_a_thread_is_refused() -> None:
-    script = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n" + SCRIPT
-    done = run(script)
-    assert "RuntimeError: 2 threads after the rehearsal" in done.stderr
+FAULTS = {  # what goes wrong, what is said of it
+    "an error": ("raise OSError('no space left on device')", "OSError: no space left on device"),
+    "a thread each time": ("threading.Thread(target=threading.Event().wait, daemon=True).start()", "3 threads were"),
+    "no end": ("signal.setitimer(signal.ITIMER_REAL, 0.2); threading.Event().wait()", "not over after"),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason"), FAULTS.values(), ids=FAULTS)
+def test_a_fork_server_whose_rehearsal_fails_does_without(fault: str, reason: str, tmp_path: Path) -> None:
+    script = f"""
+import signal, threading
+from camfleet.workers import forkserver, preload, rehearsal
+preload.LEAVING_S = 0.2
+def rehearse(clients):
+    {fault}
+rehearsal.rehearse = rehearse
+forkserver.main()
+"""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen([sys.executable, "-c", script], stdin=theirs.fileno(), stderr=log)
+        theirs.close()
+        ours.settimeout(60)
+        ours.send(encode(Fork("ipc1", str(tmp_path), successor=False)))
+        data, descriptors, _, _ = socket.recv_fds(ours, MAX_ORDER_SIZE, 1)
+        forked = decode(data)
+        assert isinstance(forked, Forked)
+        signal.pidfd_send_signal(descriptors[0], signal.SIGKILL)
+        os.close(descriptors[0])
+        ours.shutdown(socket.SHUT_WR)
+        assert process.wait(60) == 0
+        log.seek(0)
+        lines = log.read()
+    assert reason in lines
+    assert "rehearsal_failed" in lines

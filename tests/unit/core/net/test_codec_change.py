@@ -8,7 +8,7 @@ import pytest
 from camfleet.core.net.fanout import Closed, Moved, Ready
 from camfleet.core.ring.stream import MediaStream
 
-from tests.kit.access_units import h265_access_unit, h265_key_access_unit
+from tests.kit.access_units import access_unit, h265_access_unit, h265_key_access_unit
 from tests.kit.engine import Rig, read_until
 from tests.kit.interleaved import Element, InterleavedReader, RTCPPacket, RTPPacket, frames, is_key_frame
 
@@ -87,6 +87,31 @@ def test_who_knows_the_new_codec_waits_for_it(rig: Rig) -> None:
     assert [is_key_frame(frame, "h265") for frame in grouped] == [True, False]
 
 
+def test_who_knows_the_new_codec_waits_while_the_old_still_comes(rig: Rig) -> None:
+    """What was pushed ahead of its time is shown after the description has changed."""
+    rig.push(key=True)
+    early, watcher = rig.connect()
+    play(rig, early, "h264")
+    reader = InterleavedReader()
+    read_until(watcher, reader, lambda found: frame_count(found) == 1)
+    due_ns = time.monotonic_ns() + 200_000_000
+    rig.stream.push(access_unit(rig.number), rig.began_ns + rig.number * 33_333_333, due_ns)
+    rig.number += 1
+    rig.stream.codec = "h265"
+    client, sock = rig.connect()
+    rig.engine.prepare(client, rig.stream, 0, 1, "h265")
+    turn_over(rig, client, sock)
+    assert time.monotonic_ns() < due_ns, "too slow a machine to say anything"
+    read_until(watcher, reader, lambda found: frame_count(found) == 1)
+    push_h265(rig)
+    ready = rig.event(Ready)
+    assert isinstance(ready, Ready)
+    assert ready.client == client
+    rig.engine.play(client, REPLY)
+    elements = read_until(sock, InterleavedReader(), lambda found: frame_count(found) == 1)
+    assert is_key_frame(packets_of(elements), "h265")
+
+
 @pytest.mark.parametrize("told", ["h265", ""])
 def test_nobody_starts_at_a_key_frame_of_the_old_codec(make_rig: Callable[..., Rig], told: str) -> None:
     rig = make_rig(join="newest")
@@ -107,6 +132,7 @@ def test_nobody_starts_at_a_key_frame_of_the_old_codec(make_rig: Callable[..., R
 def test_a_joiner_that_was_told_the_old_codec_is_sent_away(rig: Rig) -> None:
     push_h265(rig)
     client, sock = rig.connect()
+    turn_over(rig, client, sock)
     rig.engine.prepare(client, rig.stream, 0, 1, "h264")
     turn_over(rig, client, sock)
     push_h265(rig)
