@@ -83,7 +83,7 @@ bench-camera: $(STATE)/installed
 bench-glass: $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.glass_to_glass
 
-bench-density: $(STATE)/installed
+bench-density: debian-bench $(STATE)/installed
 	$(BIN)/python -m camfleet.bench.macro.density $(ARGS)
 
 bench-screen: debian-bench $(STATE)/installed

@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,8 @@ class Cores(NamedTuple):
     server: int
 
 
-def busy_s(cores: Cores, stat: str) -> float:
-    """Seconds that both were busy since the start, by the text of /proc/stat (proc(5))."""
+def busy_s(cores: Collection[int], stat: str) -> float:
+    """Seconds that they were busy since the start, by the text of /proc/stat (proc(5))."""
     ticks = 0
     for line in stat.splitlines():
         name, *columns = line.split()
@@ -37,7 +38,7 @@ def children_s() -> float:
 class Watch:
     """From now on: one server, and children that end before `other_cores` is asked."""
 
-    def __init__(self, server_pid: int, cores: Cores) -> None:
+    def __init__(self, server_pid: int, cores: Collection[int]) -> None:
         self._cores = cores
         self._server = ServerWatch({server_pid})
         self._before = self._look()

@@ -3,31 +3,38 @@
 Every camera has one RTSPS reader; server and load tool share the machine, on all its cores.
 """
 
+import argparse
+import contextlib
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from camfleet.bench.load.processes import ServerWatch
+
 from . import clip
+from .cores import Watch
+from .density_page import Case, Run, line, page, table
 from .one_camera import load
+from .screen import painted
 from .servers import PASSWORD, USER, free_port, serving, status
 
 RESULT = Path("bench/results/density.md")
-CAMERAS_PER_S = 20  # that get their reader
+CAMERAS_PER_S = 25  # that get their reader
 FILM_BPS = 2_000_000
-HEAD = """# Density
+START_STOP_S = 10.0  # what else a run takes
 
-Written by `make bench-density`. Each camera is a process of its own and has one RTSPS reader; server and load tool
-share the machine. CPU is user and system time of all the server's processes, while all readers play; a core carries so
-many cameras as would fill it at that rate. PSS is what a worker costs of the memory, its share of common pages
-included. Lost: RTP packets missing, frames missing, frames cut, of all readers. Delay: from capture to arrival, p50 and
-p99.
-"""
+
+class Trial(NamedTuple):
+    """So many cameras, measured for so long, so many times."""
+
+    cameras: int
+    seconds: float
+    rounds: int
 
 
 class Kind(NamedTuple):
@@ -36,77 +43,133 @@ class Kind(NamedTuple):
     name: str
     path: str  # the URL's last part
     settings: str  # of the stream, TOML
-    counts: tuple[int, ...]
+    trials: tuple[Trial, ...]
 
 
-def kinds(film: Path) -> list[Kind]:
+def kinds(film: Path, display: str) -> list[Kind]:
     passed = f'source = {{ kind = "filelive", path = "{film}" }}'
-    video = 'codec = "h264", width = 1280, height = 720, fps = 30, bitrate = "2M", gop = 60'
-    encoded = f'source = {{ kind = "testlive" }}\nvideo = {{ {video} }}'
+    encoder = 'codec = "h264", encoder = "x264", fps = 30, gop = 60'
+    pattern = f'source = {{ kind = "testlive" }}\nvideo = {{ {encoder}, width = 1280, height = 720, bitrate = "2M" }}'
+    screen = f'source = {{ kind = "screenlive", display = "{display}" }}\n'
+    screen += f'video = {{ {encoder}, width = 1920, height = 1080, bitrate = "5M" }}'
     return [
-        Kind("film passed through, 2 Mb/s", "filelive", passed, (100, 300)),
-        Kind("test pattern, 720p30, x264, 2 Mb/s", "testlive", encoded, (8, 16)),
+        Kind("film passed through, 2 Mb/s", "filelive", passed, (Trial(100, 10, 3), Trial(300, 60, 2))),
+        Kind("test pattern, 720p30, x264, 2 Mb/s", "testlive", pattern, (Trial(8, 8, 3), Trial(16, 8, 3))),
+        Kind("screen, 1080p30, x264, 5 Mb/s", "screenlive", screen, (Trial(1, 8, 3), Trial(2, 8, 3))),
     ]
 
 
-def camera(number: int, kind: Kind) -> str:
-    return f'[[cameras]]\nid = "ipc{number}"\n[[cameras.streams]]\nid = "stream1"\n{kind.settings}\n'
+def named(words: Iterable[str]) -> list[Kind]:
+    """All of them without words."""
+    return [kind for kind in kinds(Path(), "") if all(word in kind.name for word in words)]
 
 
-def measure(folder: Path, kind: Kind, count: int) -> dict[str, Any]:
-    """The load tool's figures, and the PSS of the workers while they played."""
-    port, urls = free_port(), folder / "urls.txt"
-    numbers = range(1, count + 1)
+def cameras(kind: Kind, count: int, affinity: str) -> str:
+    each = f'[[cameras.streams]]\nid = "stream1"\n{kind.settings}\n'
+    every = (f'[[cameras]]\nid = "ipc{number}"\n{each}' for number in range(1, count + 1))
+    return f'[workers]\naffinity = "{affinity}"\n' + "".join(every)
+
+
+def measure(
+    folder: Path, kind: Kind, trial: Trial, beside: Iterable[int], options: argparse.Namespace, number: int
+) -> Run:
+    """One run. `beside`: processes that belong to it, but not to the server."""
+    port, urls, count = free_port(), folder / "urls.txt", trial.cameras
     base = f"rtsps://{USER}:{PASSWORD}@127.0.0.1:{port}"
-    urls.write_text("".join(f"{base}/ipc{number}-stream1/{kind.path}\n" for number in numbers))
-    with serving(folder, "".join(camera(number, kind) for number in numbers), (0, port)):
-        figures = load(f"@{urls}", count, folder / "state", "--ramp", str(count / CAMERAS_PER_S))
-        figures["pss"] = [each["worker_pss_bytes"] for each in status(folder / "state")["cameras"]]
-    return figures
+    urls.write_text("".join(f"{base}/ipc{camera}-stream1/{kind.path}\n" for camera in range(1, count + 1)))
+    ramp = "--ramp", str(count / CAMERAS_PER_S)
+    with serving(folder, cameras(kind, count, options.affinity), (0, port)) as pid:
+        scene, watch, began = ServerWatch(set(beside)), Watch(pid, os.sched_getaffinity(0)), time.monotonic()
+        figures = load(f"@{urls}", count, folder / "state", *ramp, "--seconds", str(options.seconds or trial.seconds))
+        scene_cores = scene.cost().cpu_us / 1e6 / (time.monotonic() - began)
+        others = watch.other_cores() - scene_cores
+        # The readers are gone, but their streams go on for ten seconds.
+        workers = [each["worker_pss_bytes"] for each in status(folder / "state")["cameras"]]
+    return run(Case(kind.name, count), number, figures, workers, others, options.others)
 
 
-def row(kind: Kind, count: int, figures: dict[str, Any]) -> str:
-    gaps, delay, cores = figures["gaps"], figures["delay_ms"], figures["server"]["cpu_cores"]
-    cells = (
-        kind.name,
-        f"{figures['readers']['ok']} of {count}",
-        f"{gaps['packets_missing']} / {gaps['frames_missing']} / {gaps['frames_incomplete']}",
-        f"{delay['p50']:.1f} / {delay['p99']:.1f}",
-        f"{cores:.2f}",
-        f"{cores / count * 1000:.1f}",
-        f"{count / cores:,.0f}",
-        f"{statistics.median(figures['pss']) / 1e6:.1f}",
-        f"{figures['load_tool']['cpu_cores']:.2f}",
-        "; ".join(figures["load_tool"]["bottlenecks"]) or "no",
+def run(case: Case, number: int, figures: dict[str, Any], workers: list[int], others: float, tolerated: float) -> Run:
+    """By the load tool's figures (bench/load/report.py) and the PSS of the workers."""
+    gaps, delay, silence = figures["gaps"], figures["delay_ms"] or {}, figures["longest_without_frame_ms"] or {}
+    return Run(
+        case,
+        number,
+        seconds=figures["seconds"],
+        playing=figures["readers"]["ok"],
+        packets_missing=gaps["packets_missing"],
+        frames_missing=gaps["frames_missing"],
+        frames_cut=gaps["frames_incomplete"],
+        silence_ms=silence.get("max", 0.0),
+        delay_p50_ms=delay.get("p50", 0.0),
+        delay_p99_ms=delay.get("p99", 0.0),
+        server_cores=figures["server"]["cpu_cores"],
+        pss_bytes=figures["server"]["pss_bytes"] or 0,
+        worker_pss_bytes=statistics.median(workers),
+        tool_cores=figures["load_tool"]["cpu_cores"],
+        tool_limit="; ".join(figures["load_tool"]["bottlenecks"]),
+        other_cores=others,
+        disturbed=others > tolerated,
     )
-    return "| " + " | ".join(cells) + " |"
 
 
-def table(folder: Path, chosen: Callable[[Kind], bool]) -> Iterator[str]:
-    yield (
-        "| | cameras that play | lost packets / frames / cut | delay, ms | cores | CPU ms per camera-second "
-        "| a core carries | PSS, MB | load tool, cores | tool the limit? |"
-    )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+def runs(folder: Path, options: argparse.Namespace, done: Callable[[Run], None]) -> None:
+    """Rounds through all trials, so that a slow minute of the machine meets not only one of them."""
+    deadline_s = time.monotonic() + options.minutes * 60
     film = folder / "film.mp4"
     clip.make(film, FILM_BPS)
-    for kind in filter(chosen, kinds(film)):
-        for count in kind.counts:
-            home = Path(tempfile.mkdtemp(dir=folder))
-            print(line := row(kind, count, measure(home, kind, count)), file=sys.stderr, flush=True)
-            yield line
+    chosen = named(options.words)
+    for number in range(options.rounds or max(trial.rounds for kind in chosen for trial in kind.trials)):
+        for name in (kind.name for kind in chosen):
+            with scene(name) as (display, beside):
+                kind = next(kind for kind in kinds(film, display) if kind.name == name)
+                for trial in kind.trials:
+                    seconds = (options.seconds or trial.seconds) + trial.cameras / CAMERAS_PER_S + START_STOP_S
+                    if number < (options.rounds or trial.rounds) and time.monotonic() + seconds < deadline_s:
+                        home = Path(tempfile.mkdtemp(dir=folder))
+                        done(measure(home, kind, trial, beside, options, number))
 
 
-def main(arguments: list[str]) -> None:
-    """Words that stand in a kind's name choose it, and the table goes to the screen only."""
+@contextlib.contextmanager
+def scene(name: str) -> Iterator[tuple[str, list[int]]]:
+    """An X display with a program that paints all the time, and the pids of both, where a kind shows it."""
+    if not name.startswith("screen"):
+        yield "", []
+        return
+    with painted() as (display, pids):
+        yield display, pids
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-density", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="in a kind's name: only these, to the screen")
+    parser.add_argument("--rounds", type=int, metavar="N", help="(2 of 300 films, 3 of all else)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="measured time of each run (60 of 300 films, 8-10)")
+    parser.add_argument("--affinity", default="none", choices=("none", "spread"), help="of the workers (%(default)s)")
+    tolerated = "cores that other processes may use in a run that counts (%(default)s)"
+    parser.add_argument("--others", type=float, default=0.1, metavar="CORES", help=tolerated)
+    parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="for all of it (%(default)s)")
+    parser.add_argument("--screen", action="store_true", help="show the table, write no results")
+    options = parser.parse_args()
+    if not named(options.words):
+        parser.error(f"{' '.join(options.words)}: in no kind's name")
+    return options
+
+
+def main() -> None:
+    options, found = arguments(), list[Run]()
+
+    def done(run: Run) -> None:
+        found.append(run)
+        print(line(run), file=sys.stderr, flush=True)
+
     with tempfile.TemporaryDirectory() as name:
-        lines = list(table(Path(name), lambda kind: all(word in kind.name for word in arguments)))
-    if not arguments:
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
-        about = f"{machine}, Python {platform.python_version()}"
+        runs(Path(name), options, done)
+    if options.words or options.screen:
+        print("\n".join(table(found)))
+    else:
         RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(f"{HEAD}\nMeasured {time.strftime('%Y-%m-%d')} on {about}.\n\n" + "\n".join(lines) + "\n")
+        RESULT.write_text(page(found, options.others))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -97,6 +97,18 @@ def x_server() -> Iterator[tuple[str, int]]:
         process.wait()
 
 
+@contextmanager
+def painted() -> Iterator[tuple[str, list[int]]]:
+    """A display on which a program paints, and the pids of X server and program."""
+    with x_server() as (display, server):
+        painter = subprocess.Popen([sys.executable, "-m", __spec__.name, display])
+        try:
+            yield display, [server, painter.pid]
+        finally:
+            painter.kill()
+            painter.wait()
+
+
 def paint(name: str) -> None:
     """A program's life: boxes as large as lines of text, 600 a second, anywhere."""
     display = Display(name)
@@ -176,15 +188,10 @@ X server, a grab | age ms, handed over (p50 / p99) | a frame late | encoded |
 def main() -> None:
     conversions: list[float] = []
     watch(SINKS, conversions)
-    with x_server() as (display, server):
-        painter = subprocess.Popen([sys.executable, "-m", __spec__.name, display])
-        try:
-            print(HEAD)
-            for name, videos in CASES.items():
-                print(measure(name, videos, display, server, conversions), flush=True)
-        finally:
-            painter.kill()
-            painter.wait()
+    with painted() as (display, (server, _)):
+        print(HEAD)
+        for name, videos in CASES.items():
+            print(measure(name, videos, display, server, conversions), flush=True)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ class Affinity:
     def _balance(self) -> None:
         cores = usable()
         for worker in self._registry:
-            if worker.cores and not worker.cores & cores:  # taken from the machine or from its cpuset
+            if worker.camera not in self._bound and worker.cores and not worker.cores & cores:
+                # Taken from the machine or from its cpuset. The kernel lets those that are bound run anywhere then.
                 self._give(worker, self._choice(worker))
         move = next_move(cores, {worker.camera: self._placed(worker) for worker in self._registry if worker.pid})
         moved = self._registry.get(move.camera) if move else None

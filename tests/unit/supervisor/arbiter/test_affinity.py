@@ -174,6 +174,19 @@ def test_workers_of_a_core_that_is_gone_get_another(machine: Machine) -> None:
     assert sorted(fleet.cores()) == ["0", "0", "1", "1"]
 
 
+def test_one_that_is_bound_to_a_core_that_is_gone_is_the_kernels(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = Fleet(2)
+    fleet.affinity.order({"ipc1": frozenset((3,))}, spread=True)
+    fleet.begin()
+    machine.cores, machine.refuses, machine.of[101] = frozenset((0, 1)), True, CORES
+    for look in range(3):
+        fleet.affinity.look(look * 11 * S)
+    assert caplog.records == []
+    assert fleet.cores() == ["3", "0"]
+
+
 def test_a_kernel_that_refuses_is_named_and_harms_nothing(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     fleet = Fleet(2)
     machine.refuses = True
