@@ -4,7 +4,7 @@ from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
 from .overlay import OverlaySpec
-from .source import KINDS, FileLive, Image, NetLive, RTSPLive, ScreenLive, Source, TestLive, WindowLive
+from .source import KINDS, FileLive, Image, NetLive, RTSPLive, ScreenLive, Source, TestLive, Webcam, WindowLive
 
 __all__ = [
     "KINDS",
@@ -22,6 +22,7 @@ __all__ = [
     "TestLive",
     "UserSpec",
     "VideoSpec",
+    "Webcam",
     "WindowLive",
     "decode",
     "encode",

@@ -65,6 +65,16 @@ class WindowLive(X11Spec, frozen=True, tag="windowlive"):
     program: str = ""
 
 
+class Webcam(SourceSpec, frozen=True, tag="webcam"):
+    """A camera of this machine (Video4Linux). What is 0 or empty is chosen when it is opened."""
+
+    device: str  # "/dev/video0", or a part of the camera's name
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+    format: str = ""  # FFmpeg's name of a pixel format or codec
+
+
 class RTSPLive(SourceSpec, frozen=True, tag="rtsplive"):
     """An upstream camera, pulled by RTSP."""
 
@@ -98,5 +108,5 @@ class NetLive(SourceSpec, frozen=True, tag="netlive"):
         return "NetLive()"  # the path may be a key
 
 
-Source = TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive | NetLive
+Source = TestLive | FileLive | Image | ScreenLive | WindowLive | Webcam | RTSPLive | NetLive
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

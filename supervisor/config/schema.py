@@ -16,6 +16,7 @@ from .tls import TLS, CameraTLS
 from .upstream import NetLive, RTSPLive
 from .values import Address, Addresses
 from .video import Video
+from .webcam import Webcam
 
 RTSPS = Literal["off", "available", "default", "required"]
 
@@ -151,7 +152,7 @@ class Stream(Section, frozen=True, kw_only=True):
 
     id: Id
     source: Annotated[
-        TestLive | FileLive | Image | ScreenLive | WindowLive | RTSPLive | NetLive,
+        TestLive | FileLive | Image | ScreenLive | WindowLive | Webcam | RTSPLive | NetLive,
         Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
     ]
     video: (

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from camfleet.core.bitrate import Bitrate
 
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _REGION = re.compile(r"([0-9]{1,5})x([0-9]{1,5})(?:\+([0-9]{1,5})\+([0-9]{1,5}))?")
 
 
@@ -57,8 +58,25 @@ class Region(tuple[int, int, int, int]):
         return cls(numbers)
 
 
+class Size(tuple[int, int]):
+    """Width and height in pixels, written "1280x720"."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: Any) -> Self:
+        """Raises ValueError for anything but a size whose sides have two pixels or more."""
+        match = _SIZE.fullmatch(raw) if isinstance(raw, str) else None
+        if match is None:
+            raise ValueError("not a size")
+        width, height = int(match[1]), int(match[2])
+        if min(width, height) < 2 or max(width, height) >= 2**15:
+            raise ValueError("out of range")
+        return cls((width, height))
+
+
 def decode(kind: type, raw: Any) -> Any:
     """msgspec's hook for types that it does not know."""
-    if kind in (Address, Addresses, Bitrate, Region):
+    if kind in (Address, Addresses, Bitrate, Region, Size):
         return kind.parse(raw)
     raise NotImplementedError(kind)

@@ -2,9 +2,20 @@
 
 from functools import partial
 
-from camfleet.core.wire import FileLive, Image, NetLive, RTSPLive, ScreenLive, Source, TestLive, VideoSpec, WindowLive
+from camfleet.core.wire import (
+    FileLive,
+    Image,
+    NetLive,
+    RTSPLive,
+    ScreenLive,
+    Source,
+    TestLive,
+    VideoSpec,
+    Webcam,
+    WindowLive,
+)
 
-from . import x11
+from . import webcam, x11
 from .base import Feed, PictureSource, Place
 from .image import open_image
 from .netlive import NetSession
@@ -36,6 +47,8 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return open_image(source.path, video.width, video.height)
         case ScreenLive() | WindowLive():
             return SharedPictures(source, x11.opener(source), video, start_ns)
+        case Webcam():
+            return SharedPictures(source, webcam.opener(source), video, start_ns)
         case RTSPLive() | NetLive():
             return SharedPictures(source, lambda _wait: UpstreamCapture(source, _session(source)), video, start_ns)
     raise AssertionError(source)

@@ -1,0 +1,161 @@
+"""A camera that FFmpeg reads: how it is opened, and its packets as they come."""
+
+from __future__ import annotations  # av.Packet is generic in its stubs only
+
+import errno
+import os
+import select
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from camfleet.core.log import Log
+from camfleet.core.wire import Webcam
+
+from ...encoders.errors import PYAV_ERRORS
+from ..base import SourceError
+from ..mediafile import MAX_PIXELS
+from .nodes import FORMATS, Node, Offer, candidates, offers, refusal
+
+log = Log("sources")
+
+# Of a camera that may choose: no larger than streams usually are.
+USUAL = 1280, 720
+MIN_WAIT_S = 0.01
+# FFmpeg would look at pictures for 5 MB, and then give those first: all that follow would be late.
+NO_PROBING = {"probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"}
+
+
+class Device:
+    """An open camera. Belongs to one thread."""
+
+    def __init__(self, node: Node, container: InputContainer, descriptor: int) -> None:
+        """`descriptor` can be waited with, and reading it does not wait: `demux` raises BlockingIOError instead."""
+        self._node = node
+        self._container = container
+        self._stream = container.streams.video[0]
+        self._packets: Iterator[Packet[VideoStream]] = iter(())
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLIN)
+        decoder = self._stream.codec_context
+        decoder.thread_count = 1
+        decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        self.intra_only = self._stream.codec.intra_only  # each picture stands for itself
+        self.title = node.title
+
+    def packet(self, wait_s: float) -> Packet[VideoStream] | None:
+        """The next one, or None when none came within `wait_s`. Raises SourceError when the camera is gone."""
+        if not self._ready.poll(wait_s * 1000):
+            return None
+        try:
+            packet = next(self._packets, None)
+            if packet is None:
+                packet = self._first()
+        except BlockingIOError:  # ready, and yet not: not to be asked again at once
+            time.sleep(min(wait_s, MIN_WAIT_S))
+            return None
+        except PYAV_ERRORS as error:
+            raise refusal(self._node, error) from error
+        # A packet of FFmpeg's is the camera's own memory, and gone with the camera, whoever still looks at it.
+        copy: Packet[Any] = Packet(bytes(packet))
+        return copy
+
+    def decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        """Raises PYAV_ERRORS."""
+        if not packet.size:  # to the decoder it would mean the end
+            raise ValueError("damaged on its way from the camera")
+        return self._stream.codec_context.decode(packet)
+
+    def close(self) -> None:
+        self._packets = iter(())
+        self._container.close()
+
+    def _first(self) -> Packet[VideoStream]:
+        """Of a generator, which has ended when it has raised."""
+        self._packets = self._container.demux(self._stream)
+        packet = next(self._packets, None)
+        if packet is None:
+            raise SourceError(f"{self.title} has ended")
+        return packet
+
+
+def open_camera(source: Webcam) -> Device:
+    """May wait until the camera has given its first picture. Raises SourceError."""
+    for node in candidates(source.device):
+        offered = offers(node)
+        if offered is not None:
+            return _opened(node, options(source, node, offered))
+    raise SourceError(f"{source.device} is no camera, or one that gives no pictures")
+
+
+def options(source: Webcam, node: Node, offered: list[Offer]) -> dict[str, str]:
+    """For FFmpeg. Raises SourceError when the camera does not offer what is asked for, but only something near it."""
+    found: dict[str, str] = {}
+    size = (source.width, source.height) if source.width else None
+    fitting = [offer for offer in offered if source.format in ("", offer.format) and (size is None or offer.has(*size))]
+    if offered and not fitting:
+        asked = " ".join(filter(None, [source.format, f"{source.width}x{source.height}" if size else ""]))
+        raise SourceError(f"{node.title} does not offer {asked}, but {'; '.join(map(str, offered))}")
+    best = min(fitting, key=lambda offer: list(FORMATS.values()).index(offer.format), default=None)
+    if wanted := best.format if best is not None else source.format:
+        found["input_format"] = wanted
+    if size is None and best is not None:
+        size = _usual(best)
+    if size is not None:
+        found["video_size"] = f"{size[0]}x{size[1]}"
+    if source.fps:
+        found["framerate"] = str(source.fps)
+    return found
+
+
+def _usual(offer: Offer) -> tuple[int, int] | None:
+    """The largest size that is not over the usual one; None: as the camera is set now."""
+    if any(USUAL in sizes for sizes in offer.sizes):
+        return USUAL
+    corners = [(sizes.width[0], sizes.height[0]) for sizes in offer.sizes]
+    smaller = [size for size in corners if size[0] <= USUAL[0] and size[1] <= USUAL[1]]
+    return max(smaller, key=lambda size: size[0] * size[1], default=None)
+
+
+def _opened(node: Node, chosen: dict[str, str]) -> Device:
+    try:
+        before = _descriptors(node.path)
+        container = av.open(node.path, format="v4l2", options=chosen | NO_PROBING)
+        opened = _descriptors(node.path) - before  # FFmpeg has no other way to it
+    except ValueError as error:
+        raise SourceError(f"{node.title} does not take {' '.join(chosen.values()) or 'any format'}") from error
+    except (OSError, *PYAV_ERRORS) as error:
+        raise refusal(node, error) from error
+    assert isinstance(container, InputContainer)
+    if len(opened) != 1:  # unplugged meanwhile; or another stream is trying
+        raise refusal(node, OSError(errno.EBUSY if opened else errno.ENODEV, "No such device"))
+    (descriptor,) = opened
+    os.set_blocking(descriptor, False)
+    track = container.streams.video[0]
+    log.info(
+        "webcam_opened",
+        camera=node.title,
+        format=track.codec_context.pix_fmt if track.codec.name == "rawvideo" else track.codec.name,
+        size=f"{track.width}x{track.height}",
+        fps=round(float(track.average_rate or 0), 2),
+    )
+    return Device(node, container, descriptor)
+
+
+def _descriptors(path: str) -> set[int]:
+    """Of this process, for this device, as FFmpeg opens it: reading waits."""
+    device = Path(path).stat()
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        descriptor = int(entry.name)
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), device) and os.get_blocking(descriptor):
+                found.add(descriptor)
+    return found
