@@ -16,7 +16,7 @@ RECEIVE_BUFFER = 16_384
 
 
 class SlowReader:
-    """Plays, and takes `rate` bytes a second, none with 0, until it is told to catch up."""
+    """Plays, and takes `rate` bytes a second, none with 0, until it is told to catch up. `rate` may be changed."""
 
     def __init__(self, url: str, rate: int) -> None:
         self.client = RTSPClient.connect(url)
@@ -24,7 +24,7 @@ class SlowReader:
         self.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.packets: list[RTPPacket] = []
         self.ended_s: float | None = None
-        self._rate = rate
+        self.rate = rate
         self._hurry, self._stop = threading.Event(), threading.Event()
         self.client.play()
         self.began_s = time.monotonic()
@@ -64,13 +64,13 @@ class SlowReader:
         aborted.register(self.client.sock, 0)  # without reading: POLLERR and POLLHUP are always told
         while not self._stop.is_set():
             hurries = self._hurry.wait(TURN_S)
-            if not hurries and not self._rate:
+            if not hurries and not self.rate:
                 if aborted.poll(0):
                     self.ended_s = time.monotonic()
                     return
                 continue
             try:
-                data = self.client.sock.recv(65_536 if hurries else round(self._rate * TURN_S))
+                data = self.client.sock.recv(65_536 if hurries else round(self.rate * TURN_S))
             except TimeoutError:
                 continue
             except OSError:

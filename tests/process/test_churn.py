@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from camfleet.bench.macro.memory import private_bytes
 
-from tests.kit.server import Server
+from tests.kit.server import CAMERA, Server
 from tests.kit.wait import wait_for
 
 SECONDS = float(os.environ.get("CAMFLEET_CHURN_S", "45"))
@@ -102,7 +102,7 @@ def churn(server: Server, seconds: float, seed: int) -> int:
 
 
 def test_nothing_grows_while_readers_come_and_go(folder: Path) -> None:
-    with Server(folder, ("ipc1",)) as server:
+    with Server(folder, (), tail=CAMERA.format(id="ipc1") + "linger_s = 0.5") as server:  # at rest soon
         assert churn(server, SECONDS / 3, SEED) > CROWD  # buffers and caches find their size
         before = rest(server)
         for round_number in range(2):

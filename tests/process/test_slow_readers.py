@@ -22,11 +22,14 @@ from tests.kit.slow_reader import SlowReader
 from tests.kit.wait import wait_for
 from tests.reference import rtp
 
+pytestmark = pytest.mark.alone
+
 READERS = int(os.environ.get("CAMFLEET_SLOW_READERS", "40"))
 THROTTLED, SILENT = READERS // 10, READERS // 40
 QUICK = READERS - THROTTLED - SILENT
 RATE = 10_000  # bytes a second of a throttled one
 STREAM_RATE = 50 * RATE
+DRAINING_RATE = STREAM_RATE // 5  # after the measurements: a full socket has room again in seconds, and skips come
 STALL_TIMEOUT_S = 10.0
 FILLING_S = 5.0  # at most, until the buffers of a silent one are full and its time begins
 SECONDS = 5  # of one measurement
@@ -135,6 +138,8 @@ def test_slow_readers_harm_nobody_and_see_whole_pictures(server: Server) -> None
             assert STALL_TIMEOUT_S <= each.ended_s - each.began_s <= STALL_TIMEOUT_S + FILLING_S
         assert not readers(server).keys() & {each.peer for each in silent}
 
+        for each in throttled:
+            each.rate = DRAINING_RATE
         wait_for(lambda: all(readers(server)[each.peer]["frames_skipped"] for each in throttled), 40)
         for each in throttled:
             each.catch_up()

@@ -163,6 +163,6 @@ async def test_the_end_of_the_connection_is_the_end() -> None:
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0\r\n\r\n", b"x" * 100_000])
 async def test_what_is_not_rtsp_gets_an_error_and_no_camera(data: bytes) -> None:
-    rig = Rig(data)
+    rig = Rig(data, timeout_s=0.5)
     assert (await rig.turned_away()).startswith(("refused", "no camera"))
     assert all(status >= 400 for status in rig.statuses)
