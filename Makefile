@@ -42,8 +42,14 @@ STATE := .make/$(if $(filter 1,$(CAMFLEET_DEBUG)),debug,release)
 serve: $(STATE)/installed
 	exec $(BIN)/camfleet serve $(ARGS)
 
+# Most tests wait more than they work: two at a time, module by module. Those that measure come after them, alone.
 test: debian-test $(STATE)/installed .make/test-requirements
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"; status=$$?; \
+	$(BIN)/python -m pytest -m alone && exit $$status
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 soak: debian-test $(STATE)/installed .make/test-requirements
 	CAMFLEET_SOAK_S=600 $(BIN)/python -m pytest tests/interop/test_key_update.py $(ARGS)

@@ -9,6 +9,8 @@ from camfleet.bench.macro.glass_to_glass import CAMERA, ages_ms
 
 from tests.kit.server import Server
 
+pytestmark = pytest.mark.alone
+
 P50_MS = 60
 FRAMES = 90
 TRIES = 3  # other work on the machine makes pictures older; it never makes them younger

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -32,12 +33,16 @@ video = {{ codec = "h264", width = 320, height = 180, fps = 25, bitrate = "300k"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all are held while being chosen, so they differ."""
+    """Ports that nobody has now; all are held while being chosen, so they differ. None of those that the kernel gives
+    away, from 32768 on: somebody else would get it before the server listens."""
     with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
+        found: list[int] = []
+        while len(found) < count:
+            sock, port = stack.enter_context(socket.socket()), secrets.choice(range(10_000, 32_768))
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 class Server:

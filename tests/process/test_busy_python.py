@@ -13,6 +13,8 @@ import pytest
 
 from tests.kit.interleaved import InterleavedReader, RTPPacket, holes
 
+pytestmark = pytest.mark.alone
+
 CAMERA = Path(__file__).with_name("busy_camera.py")
 FRAMES = 120
 SETTLED = 30  # frames: the encoder is warm and the busy loop has begun

@@ -4,10 +4,14 @@ import re
 import statistics
 from pathlib import Path
 
+import pytest
+
 from tests.kit.clips import noise_picture, write_clip
 from tests.kit.rtsp_client import RTSPClient, Watch
 from tests.kit.server import PASSWORD, USER, Server
 from tests.kit.wait import wait_for
+
+pytestmark = pytest.mark.alone
 
 CAMERAS = ("ipc1", "ipc2")  # two, so that nothing is private only because nobody else is there
 HUNDRED = 100

@@ -13,6 +13,8 @@ import pytest
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
 
+pytestmark = pytest.mark.alone
+
 both = pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
 
 

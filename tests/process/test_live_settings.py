@@ -14,6 +14,8 @@ from tests.kit.rtsp_client import RTSPClient, Watch
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
 
+pytestmark = pytest.mark.alone
+
 IN_TIME_S = 2.0
 SECOND_STREAM = """
 [[cameras.streams]]

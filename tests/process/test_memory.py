@@ -7,6 +7,8 @@ from camfleet.bench.macro import memory
 
 from tests.kit.clips import write_clip
 
+pytestmark = pytest.mark.alone
+
 READERS_PER_S = 150
 
 

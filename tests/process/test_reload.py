@@ -5,12 +5,15 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
 from camfleet.supervisor.app import FILE_CHECK_INTERVAL_S
 
 from tests.kit.rtsp_client import RTSPClient
 from tests.kit.server import PASSWORD, Server, free_ports
 from tests.kit.tls_client import write_pair
 from tests.kit.wait import wait_for
+
+pytestmark = pytest.mark.alone
 
 
 def reload(server: Server) -> None:

@@ -10,6 +10,8 @@ import pytest
 from tests.kit.rtsp_client import InterleavedFrame, RTSPClient
 from tests.kit.server import Server
 
+pytestmark = pytest.mark.alone
+
 BYE = 203  # RFC 3550 12.1
 
 

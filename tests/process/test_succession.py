@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from camfleet.core import build
 from camfleet.core.wire.control import Replaced
 from camfleet.supervisor.arbiter import ServerNotRunningError
@@ -19,6 +20,8 @@ from tests.kit.clips import write_clip
 from tests.kit.rtsp_client import RTSPClient, Watch
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
+
+pytestmark = pytest.mark.alone
 
 READERS, REPLACEMENTS = 20, 10
 

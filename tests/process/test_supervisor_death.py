@@ -5,8 +5,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
+
+pytestmark = pytest.mark.alone
 
 CAMERAS = ("ipc1", "ipc2")
 

@@ -43,6 +43,8 @@ from tests.kit.rtsp import digest, request
 from tests.kit.supervisor import FakeSupervisor, connection, readers_of
 from tests.kit.worker import CAMERA, PROBE, URL, Player, WorkerProcess, adopted, configure, probe, start, tls_pair
 
+pytestmark = pytest.mark.alone
+
 RTCP_SENDER_REPORT, RTCP_BYE = 200, 203
 
 Starter = Callable[..., WorkerProcess]

@@ -10,6 +10,8 @@ import pytest
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
 
+pytestmark = pytest.mark.alone
+
 
 def kill_worker(server: Server, camera: str) -> int:
     pid = server.worker_pid(camera)

@@ -1,10 +1,11 @@
 """Ratios of two sets of benchmarks, and what they are compared with."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from camfleet.bench.compare import base_commit, fastest, measure, report
+from camfleet.bench.compare import base_commit, fastest, measure, report, reuse
 
 
 def test_the_fastest_of_all_rounds_counts() -> None:
@@ -45,6 +46,30 @@ def test_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("third", "fourth"):
         git("commit", "-q", "--allow-empty", "-m", name)
     assert base_commit() == commits[1]
+
+
+def test_what_both_sides_have_is_not_compiled_again(tmp_path: Path) -> None:
+    here, tree = tmp_path / "here", tmp_path / "tree"
+    for side in (here, tree):
+        (side / "core").mkdir(parents=True)
+        for name in ("setup.py", "pyproject.toml", "core/same.pyx", "core/other.pyx", f"core/only_{side.name}.pyx"):
+            path = side / name
+            path.write_text(str(side) if "other" in name else "same")
+            os.utime(path, (1, 1) if side == here else (5, 5))
+    reuse(here, tree)
+    assert (tree / "core/same.pyx").stat().st_mtime == 5  # nothing has been built here
+    made = here / "build/release/same.so"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    os.utime(made, (2, 2))
+    (tree / "setup.py").write_text("of other options")
+    reuse(here, tree)
+    assert not (tree / "build").exists()
+    (tree / "setup.py").write_text("same")
+    reuse(here, tree)
+    ages = {path.name: path.stat().st_mtime for path in tree.rglob("*.pyx")}
+    assert ages == {"same.pyx": 1, "other.pyx": 5, "only_tree.pyx": 5}
+    assert (tree / "build/release/same.so").stat().st_mtime == 2
 
 
 def test_a_benchmark_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
