@@ -72,8 +72,11 @@ def test_what_both_sides_have_is_not_compiled_again(tmp_path: Path) -> None:
     assert (tree / "build/release/same.so").stat().st_mtime == 2
 
 
-def test_a_benchmark_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_benchmark_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is shown, and the others count."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # beside other tests no benchmark would run
     folder = tmp_path / "bench" / "micro"
     folder.mkdir(parents=True)
     (folder / "test_two.py").write_text(
