@@ -87,8 +87,7 @@ class PlayedCamera:
 
     def demux(self, _stream: VideoStream) -> Iterator[Packet[Any]]:
         while True:
-            if not self._take():
-                raise av.error.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+            assert self._take(), "read without a picture: a camera would let us wait"
             if not self._plugged:
                 raise av.error.OSError(errno.ENODEV, "No such device")
             packet = next(self._packets)

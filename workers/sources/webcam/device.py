@@ -5,7 +5,6 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 import errno
 import os
 import select
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +27,6 @@ log = Log("sources")
 
 # Of a camera that may choose: no larger than streams usually are.
 USUAL = 1280, 720
-MIN_WAIT_S = 0.01
 # FFmpeg would look at pictures for 5 MB, and then give those first: all that follow would be late.
 NO_PROBING = {"probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"}
 
@@ -37,11 +35,11 @@ class Device:
     """An open camera. Belongs to one thread."""
 
     def __init__(self, node: Node, container: InputContainer, descriptor: int) -> None:
-        """`descriptor` can be waited with, and reading it does not wait: `demux` raises BlockingIOError instead."""
+        """`descriptor`: to wait for pictures with; FFmpeg would wait for ever."""
         self._node = node
         self._container = container
         self._stream = container.streams.video[0]
-        self._packets: Iterator[Packet[VideoStream]] = iter(())
+        self._packets: Iterator[Packet[VideoStream]] = container.demux(self._stream)
         self._ready = select.poll()
         self._ready.register(descriptor, select.POLLIN)
         decoder = self._stream.codec_context
@@ -56,13 +54,10 @@ class Device:
             return None
         try:
             packet = next(self._packets, None)
-            if packet is None:
-                packet = self._first()
-        except BlockingIOError:  # ready, and yet not: not to be asked again at once
-            time.sleep(min(wait_s, MIN_WAIT_S))
-            return None
         except PYAV_ERRORS as error:
             raise refusal(self._node, error) from error
+        if packet is None:
+            raise SourceError(f"{self.title} has ended")
         # A packet of FFmpeg's is the camera's own memory, and gone with the camera, whoever still looks at it.
         copy: Packet[Any] = Packet(bytes(packet))
         return copy
@@ -74,16 +69,8 @@ class Device:
         return self._stream.codec_context.decode(packet)
 
     def close(self) -> None:
-        self._packets = iter(())
+        self._packets = iter(())  # it holds the last packet
         self._container.close()
-
-    def _first(self) -> Packet[VideoStream]:
-        """Of a generator, which has ended when it has raised."""
-        self._packets = self._container.demux(self._stream)
-        packet = next(self._packets, None)
-        if packet is None:
-            raise SourceError(f"{self.title} has ended")
-        return packet
 
 
 def open_camera(source: Webcam) -> Device:
@@ -137,7 +124,6 @@ def _opened(node: Node, chosen: dict[str, str]) -> Device:
     if len(opened) != 1:  # unplugged meanwhile; or another stream is trying
         raise refusal(node, OSError(errno.EBUSY if opened else errno.ENODEV, "No such device"))
     (descriptor,) = opened
-    os.set_blocking(descriptor, False)
     track = container.streams.video[0]
     log.info(
         "webcam_opened",
