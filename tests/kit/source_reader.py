@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from camfleet.core.wire import Source
@@ -38,8 +37,3 @@ class Reader:
         with pytest.raises(SourceError) as error:
             self.units(10_000)
         return str(error.value)
-
-
-def count_descriptors() -> int:
-    """Of this process."""
-    return len(list(Path("/proc/self/fd").iterdir()))

@@ -24,8 +24,9 @@ from cryptography import x509
 
 from tests.kit.authority import Authority
 from tests.kit.clips import number_of, write_clip
+from tests.kit.descriptors import descriptors
 from tests.kit.server import free_ports
-from tests.kit.source_reader import Reader, count_descriptors
+from tests.kit.source_reader import Reader
 from tests.kit.wait import wait_for
 
 FPS = 30
@@ -37,11 +38,11 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(session, "OPEN_TIMEOUT_S", 3.0)
     monkeypatch.setattr(session, "READ_TIMEOUT_S", 1.0)
     monkeypatch.setattr(fetch, "TIMEOUT_S", 1.0)
-    descriptors = count_descriptors()
+    before = descriptors()
     yield
     wait_for(lambda: not any(thread.name in ("upstream", "capture") for thread in threading.enumerate()))
     subscription._upstreams.clear()
-    wait_for(lambda: count_descriptors() <= descriptors, why=lambda: f"{count_descriptors()} of {descriptors}")
+    wait_for(lambda: not descriptors() - before, why=lambda: f"{descriptors() - before} not closed")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

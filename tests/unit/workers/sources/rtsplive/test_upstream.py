@@ -27,7 +27,8 @@ from tests.kit import upstream as kit
 from tests.kit.access_units import PPS, SPS, START, access_unit, key_access_unit
 from tests.kit.authority import Authority
 from tests.kit.clips import STEP, write_clip
-from tests.kit.source_reader import Reader, count_descriptors
+from tests.kit.descriptors import descriptors
+from tests.kit.source_reader import Reader
 from tests.kit.upstream import Peer, Script, Upstream
 from tests.kit.wait import wait_for
 
@@ -40,10 +41,10 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No thread, descriptor or upstream; and time-outs that a test can wait for."""
     for name in ("START", "ANSWER", "SILENCE", "PICTURE"):
         monkeypatch.setattr(session, f"{name}_TIMEOUT_NS", NS_PER_S * (2 if name == "START" else 0.5))
-    descriptors = count_descriptors()
+    before = descriptors()
     yield
     wait_for(lambda: not any(thread.name in ("upstream", "capture") for thread in threading.enumerate()))
-    assert count_descriptors() <= descriptors
+    assert descriptors() - before == set()
     assert upstream._upstreams == {}
 
 
