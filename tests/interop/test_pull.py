@@ -76,7 +76,8 @@ def upstream(films: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def gst_port(films: dict[str, Path]) -> Iterator[int]:
-    command = ["/usr/bin/python3", str(GST_SERVER), str(films["gst"]), "1"]
+    # A camera for each transport: once a TCP client leaves a shared one, gst-rtsp-server 1.22 sends nothing by UDP.
+    command = ["/usr/bin/python3", str(GST_SERVER), str(films["gst"]), "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             assert process.stdout is not None
@@ -108,7 +109,7 @@ def puller(upstream: Server, gst_port: int, tmp_path_factory: pytest.TempPathFac
         "forged": f'{of("h264", tls=True)}, {login}, fingerprint = "{"ab" * 32}"',
         "wrongpw": f'{of("h264", tls=False)}, user = "{USER}", password = "wrong-31c7"',
         "gsttcp": f'url = "rtsp://127.0.0.1:{gst_port}/0"',
-        "gstudp": f'url = "rtsp://127.0.0.1:{gst_port}/0", transport = "udp"',
+        "gstudp": f'url = "rtsp://127.0.0.1:{gst_port}/1", transport = "udp"',
         "myself": f'url = "rtsp://{USER}:{PASSWORD}@127.0.0.1:{{own}}/myself-stream1/rtsplive"',
     }
     cameras = "".join(
