@@ -16,12 +16,11 @@ from camfleet.core import log
 
 from . import StartError, cert_changes, cert_commands, cert_create, cert_views, encoders, protocols
 from .config import ConfigurationError, Settings, load
-from .credentials import generate_password, user_spec
+from .credentials import GENERATED_USER, generate_password, user_spec
 from .greeting import greeting
 from .state import StateFolder, default_state_dir
 from .status import parse, render
 
-GENERATED_USER = "viewer"
 STDOUT, STDERR = 1, 2  # descriptors
 
 

@@ -6,6 +6,7 @@ import secrets
 from camfleet.core.wire import UserSpec
 
 REALM = "camfleet"
+GENERATED_USER = "viewer"  # of a server without [[users]]
 PASSWORD_LENGTH = 20  # 20 * log2(56) = 116 bits
 # Letters and digits without those that look alike (0 O o, 1 l I): safe in a URL, a shell and a telephone call.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -15,7 +16,8 @@ def generate_password() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH))
 
 
-def user_spec(name: str, password: str) -> UserSpec:
+def user_spec(name: str, password: str, *, watches: bool = True) -> UserSpec:
     """The user as a worker knows it; the password itself goes no further than here."""
     secret = f"{name}:{REALM}:{password}".encode()
-    return UserSpec(name=name, ha1_md5=hashlib.md5(secret).hexdigest(), ha1_sha256=hashlib.sha256(secret).hexdigest())
+    md5, sha256 = hashlib.md5(secret).hexdigest(), hashlib.sha256(secret).hexdigest()
+    return UserSpec(name=name, ha1_md5=md5, ha1_sha256=sha256, watches=watches)

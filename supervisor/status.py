@@ -109,7 +109,7 @@ def render(report: StatusReport) -> str:
             f"{camera.worker_cpu_cores:.1%}" if camera.worker_cpu_cores else "-",
             ranges(camera.worker_cores) or "-",
             str(camera.restarts),
-            str(len(readers_of[camera.id])),
+            str(sum(reader.state != "recording" for reader in readers_of[camera.id])),
             camera.name,
         )
         for camera in report.cameras

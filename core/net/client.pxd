@@ -4,6 +4,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from camfleet.core.net.inlet cimport InletState
 from camfleet.core.net.pages cimport PageFile
 from camfleet.core.net.queue cimport Item
 from camfleet.core.ring.block cimport FrameBlock
@@ -84,7 +85,9 @@ cdef struct Client:
     uint64_t consumed         # ... and parsed by it
     uint8_t *frame            # the beginning of an interleaved frame; NULL between frames
     uint32_t frame_size
-    uint32_t skip             # bytes of an oversized interleaved frame still to come
+    uint32_t skip             # bytes of an interleaved frame that is not looked at here, still to come
+    bint into_inlet           # they go there
+    InletState *inlet         # of a client that publishes, for what comes on its two channels
 
     uint8_t *tail             # bytes that must leave before anything else, sealed if secure
     size_t tail_offset

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 
 from camfleet.core.atomic cimport atomic_add_i64, atomic_load_i64
 from camfleet.core.net.audience cimport audience_leave
+from camfleet.core.net.inlet cimport inlet_release
 from camfleet.core.net.queue cimport EVENT_CLOSED, Item, item_in
 from camfleet.core.ring.block cimport block_release
 from camfleet.core.tls.session cimport session_wipe
@@ -37,6 +38,7 @@ cdef void let_go(Client *client) noexcept nogil:
     free(client.unread)
     free(client.frame)
     free(client.tail)
+    inlet_release(client.inlet)
     atomic_add_i64(&live, -1)
 
 

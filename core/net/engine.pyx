@@ -15,14 +15,15 @@ from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, MEDIA_JOINING, MEDIA_PLAYING, MEDIA_READY, NOTHING_DUE, STAYS,
     UNREAD_SIZE_MAX, client_blocked, client_fail, peer_said_close,
 )
-from camfleet.core.net.input cimport client_receive, end_of_input
+from camfleet.core.net.inlet cimport InletState, inlet_release
+from camfleet.core.net.input cimport client_publish, client_receive, end_of_input
 from camfleet.core.net.leaving cimport close_orderly, drop, release, say_goodbye, settle
 from camfleet.core.net.moving cimport move_out
 from camfleet.core.net.output cimport client_finish, client_pump, client_write_text
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_GO_ON, COMMAND_LIMITS,
-    COMMAND_MOVE, COMMAND_PAUSE, COMMAND_PLAY, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND,
-    COMMAND_STOP, EVENT_MOVED, EVENT_RELEASED, EVENT_STREAM_REMOVED,
+    COMMAND_MOVE, COMMAND_PAUSE, COMMAND_PLAY, COMMAND_PREPARE, COMMAND_RECORD, COMMAND_RELEASE, COMMAND_REMOVE_STREAM,
+    COMMAND_SEND, COMMAND_STOP, EVENT_MOVED, EVENT_RELEASED, EVENT_STREAM_REMOVED,
     Item, item_data, item_free, item_new, queue_free, queue_init, queue_put, queue_take,
 )
 from camfleet.core.net.sys cimport (
@@ -69,6 +70,22 @@ cdef void drop_all(Engine *engine) noexcept nogil:
             drop(engine, client, "the engine has stopped")
 
 
+cdef void free_pointer(Item *command) noexcept nogil:
+    """What a command holds that nobody has taken: its client has gone."""
+    if command.kind == COMMAND_RECORD:
+        inlet_release(<InletState *> command.pointer)
+
+
+cdef void free_commands(Engine *engine) noexcept nogil:
+    cdef Item *command = queue_take(&engine.commands)
+    cdef Item *following
+    while command != NULL:
+        following = command.next
+        free_pointer(command)
+        item_free(command)
+        command = following
+
+
 cdef void free_events(Engine *engine) noexcept nogil:
     """A connection that was given up and that nobody took is still ours to close."""
     cdef Item *event = queue_take(&engine.events)
@@ -85,6 +102,7 @@ cdef void engine_free(Engine *engine) noexcept nogil:
     cdef Audience *audience = engine.audiences
     cdef Audience *following
     drop_all(engine)
+    free_commands(engine)
     free_events(engine)
     while audience != NULL:
         following = audience.next
@@ -230,11 +248,18 @@ cdef int obey_for(Engine *engine, Client *client, Item *command, int64_t now_ns)
             client.rtcp_channel = <uint8_t> command.number[1]
             audience_go_on(audience, client, <uint16_t> command.number[2])
             status = client_pump(client, &engine.scratch, engine.max_lag_ns, now_ns)
+    elif command.kind == COMMAND_RECORD:
+        client.rtp_channel = <uint8_t> command.number[0]
+        client.rtcp_channel = <uint8_t> command.number[1]
+        client_publish(client, <InletState *> command.pointer)
+        command.pointer = NULL
     elif command.kind == COMMAND_PAUSE:
         audience_leave(client)
+        client_publish(client, NULL)
     elif command.kind == COMMAND_END:
         status = say_goodbye(engine, client, now_ns)
         audience_leave(client)
+        client_publish(client, NULL)
     elif command.kind == COMMAND_CLOSE:
         status = say_goodbye(engine, client, now_ns)
         if status == STATUS_OK:
@@ -280,6 +305,7 @@ cdef void obey(Engine *engine, Item *command, int64_t now_ns) noexcept nogil:
             move(engine, client, now_ns)
         elif client != NULL and client.leaving == STAYS:
             settle(engine, client, obey_for(engine, client, command, now_ns), now_ns)
+        free_pointer(command)
 
 
 # ---------------------------------------------------------------- loop

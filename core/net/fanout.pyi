@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from camfleet.core.net.inlet import Inlet
 from camfleet.core.ring.stream import MediaStream
 from camfleet.core.wire.succession import ReaderState
 
@@ -156,9 +157,12 @@ class FanOut:
     def go_on(self, client: int, stream: MediaStream, rtp_channel: int, rtcp_channel: int, sequence: int) -> None:
         """For a client that has played at another engine: media from the frame on that begins with this packet."""
 
+    def record(self, client: int, inlet: Inlet, rtp_channel: int, rtcp_channel: int) -> None:
+        """What the client sends on these channels goes to the inlet, until `pause` or `end`."""
+
     def pause(self, client: int) -> None: ...
     def end(self, client: int) -> None:
-        """Stop the media with an RTCP BYE; the connection stays."""
+        """Stop the media, to a reader with an RTCP BYE; the connection stays."""
 
     def close(self, client: int, data: bytes = b"") -> None:
         """Orderly end: `data`, RTCP BYE when playing, close_notify, FIN; bounded by one second."""

@@ -12,11 +12,12 @@ from camfleet.core.net.client cimport (
     MEDIA_PLAYING, RTCP_SIZE_MAX, UNREAD_SIZE_MAX, Client, client_free, client_new, live_clients,
 )
 from camfleet.core.net.engine cimport Engine, engine_free, engine_init, engine_run
+from camfleet.core.net.inlet cimport Inlet, inlet_hold, inlet_release
 from camfleet.core.net.moving cimport MovedClient
 from camfleet.core.net.queue cimport (
     COMMAND_ADD_STREAM, COMMAND_ADOPT, COMMAND_CLOSE, COMMAND_CONSUMED, COMMAND_END, COMMAND_GO_ON, COMMAND_LIMITS,
-    COMMAND_MOVE, COMMAND_PAUSE, COMMAND_PLAY, COMMAND_PREPARE, COMMAND_RELEASE, COMMAND_REMOVE_STREAM, COMMAND_SEND,
-    COMMAND_STOP, EVENT_CLOSED, EVENT_MOVED, EVENT_READY, EVENT_RECEIVED, EVENT_STREAM_REMOVED,
+    COMMAND_MOVE, COMMAND_PAUSE, COMMAND_PLAY, COMMAND_PREPARE, COMMAND_RECORD, COMMAND_RELEASE, COMMAND_REMOVE_STREAM,
+    COMMAND_SEND, COMMAND_STOP, EVENT_CLOSED, EVENT_MOVED, EVENT_READY, EVENT_RECEIVED, EVENT_STREAM_REMOVED,
     Item, ItemKind, item_data, item_free, item_new, live_items, queue_append, queue_take, queue_wake,
 )
 from camfleet.core.net.sys cimport monotonic_ns
@@ -296,6 +297,14 @@ cdef class FanOut:
         self, uint64_t client, MediaStream stream not None, uint8_t rtp_channel, uint8_t rtcp_channel, uint16_t sequence
     ) -> None:
         self.command(COMMAND_GO_ON, client, NULL, 0, &stream.state, rtp_channel, rtcp_channel, sequence)
+
+    def record(self, uint64_t client, Inlet inlet not None, uint8_t rtp_channel, uint8_t rtcp_channel) -> None:
+        inlet_hold(inlet.state)
+        try:
+            self.command(COMMAND_RECORD, client, NULL, 0, inlet.state, rtp_channel, rtcp_channel)
+        except MemoryError:
+            inlet_release(inlet.state)
+            raise
 
     def pause(self, uint64_t client) -> None:
         self.command(COMMAND_PAUSE, client, NULL, 0, NULL, 0, 0)

@@ -1,8 +1,9 @@
-"""From the socket to RTSP text and RTCP: records are opened, interleaved frames handled here, text goes to Python.
+"""From the socket to RTSP text, RTCP and media: records are opened, interleaved frames handled here, text goes to Python.
 
 The engine does not parse RTSP. At a message boundary a `$` begins an interleaved frame (RFC 2326 10.12), which it handles
 itself; anything else begins text, and from then on every byte is Python's until Python has said, by `consumed`, that it
-stands at a boundary again and nothing newer was delivered.
+stands at a boundary again and nothing newer was delivered. The media of a client that publishes is not looked at: it
+goes to an inlet, from where another thread takes it.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -15,6 +16,7 @@ from camfleet.core.net.client cimport (
     CLOSING, INPUT_BUFFER_SIZE, RTCP_SIZE_MAX, UNREAD_SIZE_MAX,
     Client, Scratch, client_blocked, client_fail,
 )
+from camfleet.core.net.inlet cimport inlet_add, inlet_begin, inlet_release, inlet_ring
 from camfleet.core.net.output cimport client_write_alert, client_write_text
 from camfleet.core.net.queue cimport EVENT_RECEIVED, Item, Queue, item_new, queue_put
 from camfleet.core.net.sys cimport MSG_DONTWAIT, recv
@@ -64,9 +66,29 @@ cdef size_t payload_size(const Client *client) noexcept nogil:
     return (client.frame[2] << 8) | client.frame[3]
 
 
+cdef bint is_media(const Client *client, uint8_t channel) noexcept nogil:
+    """Of a client that publishes."""
+    return client.inlet != NULL and (channel == client.rtp_channel or channel == client.rtcp_channel)
+
+
+cdef void begin_media(Client *client, const uint8_t *header, int64_t now_ns) noexcept nogil:
+    inlet_begin(client.inlet, header, now_ns)
+    client.into_inlet = True
+    client.skip = (header[2] << 8) | header[3]
+
+
+cdef void client_publish(Client *client, InletState *inlet) noexcept nogil:
+    inlet_release(client.inlet)
+    client.inlet = inlet
+    client.into_inlet = False       # the rest of a frame that has begun has no place in another inlet
+
+
 cdef int64_t take_frame(Client *client, const uint8_t *data, size_t size, int64_t now_ns) noexcept nogil:
     """Take bytes of one interleaved frame off the front, its header before its payload; returns how many."""
     cdef size_t wanted = INTERLEAVED_HEADER_SIZE
+    if client.frame_size == 0 and size >= wanted and is_media(client, data[1]):
+        begin_media(client, data, now_ns)       # the usual one: nothing is kept of it here
+        return <int64_t> wanted
     if client.frame_size >= INTERLEAVED_HEADER_SIZE:
         wanted += payload_size(client)
     cdef size_t step = min(size, wanted - client.frame_size)
@@ -75,8 +97,12 @@ cdef int64_t take_frame(Client *client, const uint8_t *data, size_t size, int64_
     if client.frame_size < INTERLEAVED_HEADER_SIZE:
         return <int64_t> step
     cdef size_t payload = payload_size(client)
-    if payload > RTCP_SIZE_MAX:
+    if is_media(client, client.frame[1]):
+        begin_media(client, client.frame, now_ns)
+        drop_frame(client)
+    elif payload > RTCP_SIZE_MAX:
         client.skip = <uint32_t> payload
+        client.into_inlet = False
         drop_frame(client)
     elif client.frame_size == INTERLEAVED_HEADER_SIZE + payload:
         interleaved_frame(client, client.frame[1], client.frame + INTERLEAVED_HEADER_SIZE, payload, now_ns)
@@ -108,6 +134,8 @@ cdef int plaintext(Client *client, Queue *events, const uint8_t *data, size_t si
     while size:
         if client.skip:
             taken = <int64_t> min(size, <size_t> client.skip)
+            if client.into_inlet:
+                inlet_add(client.inlet, data, <size_t> taken)
             client.skip -= <uint32_t> taken
         elif client.frame_size or (not client.text_mode and data[0] == c'$'):
             taken = take_frame(client, data, size, now_ns)
@@ -175,6 +203,7 @@ cdef int records(Client *client, Scratch *scratch, Queue *events, uint8_t *data,
 cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t now_ns) noexcept nogil:
     cdef size_t have = client.unread_size
     cdef ssize_t got
+    cdef int status
     if have:
         memcpy(scratch.input, client.unread, have)
     got = recv(client.descriptor, scratch.input + have, INPUT_BUFFER_SIZE, MSG_DONTWAIT)
@@ -195,5 +224,9 @@ cdef int client_receive(Client *client, Scratch *scratch, Queue *events, int64_t
     if client.leaving == CLOSING:
         return STATUS_OK
     if client.tls == NULL:
-        return plaintext(client, events, scratch.input, <size_t> got, now_ns)
-    return records(client, scratch, events, scratch.input, have + <size_t> got, now_ns)
+        status = plaintext(client, events, scratch.input, <size_t> got, now_ns)
+    else:
+        status = records(client, scratch, events, scratch.input, have + <size_t> got, now_ns)
+    if client.inlet != NULL:
+        inlet_ring(client.inlet)
+    return status

@@ -13,6 +13,7 @@ cdef enum ItemKind:
     COMMAND_PREPARE
     COMMAND_PLAY
     COMMAND_GO_ON
+    COMMAND_RECORD
     COMMAND_PAUSE
     COMMAND_END
     COMMAND_CLOSE
@@ -34,7 +35,7 @@ cdef struct Item:
     Item *next
     ItemKind kind
     uint64_t client
-    void *pointer             # a Client, a Subscription, a StreamState
+    void *pointer             # a Client, a Subscription, a StreamState, an InletState
     const char *reason        # a literal
     int64_t number[4]         # meaning by kind
     size_t head_size          # EVENT_RELEASED: data = exported session, then unread ciphertext

@@ -2,22 +2,25 @@
 
 from .connection import ServerConnection
 from .digest import Authenticator
-from .events import Describe, Event, LoginFailed, OtherCamera, Pause, Play, Setup, Teardown
+from .events import Announce, Describe, Event, LoginFailed, Media, OtherCamera, Pause, Play, Record, Setup, Teardown
 from .lockout import Lockout
 from .move import export_connection, restore_connection
 from .parameters import Parameters
 from .url import StreamPath
 
 __all__ = [
+    "Announce",
     "Authenticator",
     "Describe",
     "Event",
     "Lockout",
     "LoginFailed",
+    "Media",
     "OtherCamera",
     "Parameters",
     "Pause",
     "Play",
+    "Record",
     "ServerConnection",
     "Setup",
     "StreamPath",

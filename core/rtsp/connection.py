@@ -4,26 +4,23 @@ For each request, in this order: does it name another camera (OtherCamera; a wor
 known, does the session fit, does the stream exist, is the method legal now. What is left is an event for the caller.
 """
 
-import hmac
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from camfleet.core.wire import KINDS
-
+from .announcement import Announcement
+from .conversation import NOTHING, Conversation, Fields, Question, playback
 from .digest import Authenticator
 from .errors import SERVICE_UNAVAILABLE, LocalProtocolError, RefusalError, RemoteProtocolError
-from .events import Describe, Event, LoginFailed, OtherCamera, Pause, Play, Setup, Teardown
-from .headers.negotiation import accepts_sdp, required_tags
-from .headers.range import parse_range
-from .headers.session import parse_session_id
-from .headers.transport import Transport, choose_transport
+from .events import Announce, Describe, Event, LoginFailed, Media, OtherCamera, Pause, Play, Record, Setup, Teardown
+from .headers.negotiation import required_tags
+from .headers.transport import Transport
 from .lockout import Lockout
 from .login import Login
-from .message import Request, Response
+from .message import InterleavedFrame, Request, Response
 from .parameters import NO_PARAMETERS, Parameters
 from .reader import Reader
-from .state import FOREIGN_METHODS, METHODS, TRANSITIONS, Session, State, legal_methods
+from .state import FOREIGN_METHODS, METHODS, PUBLISHING_METHODS, Session, State
 from .url import StreamPath
 from .writer import write_response
 
@@ -33,11 +30,6 @@ SESSION_GRACE_S = 10
 LOGIN_TIMEOUT_S = 30  # for a connection on which nobody has logged in, whatever it sends
 RETRY_AFTER_S = "2"  # with a 503: a worker that is started again needs a tenth of that
 MAX_BUFFER_SIZE = 256 * 1024  # the largest message, and what may be read while an event waits for its answer
-
-NOTHING: tuple[str, Parameters] = ("", NO_PARAMETERS)
-_PUBLIC = ("Public", ", ".join(METHODS))
-
-Fields = Sequence[tuple[str, str]]
 
 
 class _Pending(NamedTuple):
@@ -50,9 +42,9 @@ class _Pending(NamedTuple):
 class ServerConnection:
     """Bytes in, events and bytes out.
 
-    `streams`: their ids, as they are at each request; the first is the default one. `camera` None: the supervisor's
-    use, every URL that names a camera is OtherCamera. `address`: the peer's host, `secure`: inside TLS.
-    `client_user`: who the peer is by its certificate.
+    `streams`: their ids, as they are at each request; the first is the default one. `is_published`: whether one of them
+    is what clients publish. `camera` None: the supervisor's use, every URL that names a camera is OtherCamera.
+    `address`: the peer's host, `secure`: inside TLS. `client_user`: who the peer is by its certificate.
 
     The caller's loop: `receive_data`, then `next_event` until it returns None, then `data_to_send`; the last two again
     after each answer. When `should_close`, close after what `data_to_send` gave.
@@ -62,7 +54,6 @@ class ServerConnection:
         "_alive_ns",
         "_camera",
         "_closing",
-        "_described",
         "_first_request_timeout_s",
         "_greeted",
         "_incomplete_since_ns",
@@ -72,10 +63,9 @@ class ServerConnection:
         "_pending",
         "_reader",
         "_server",
-        "_session",
         "_session_timeout_s",
         "_start_ns",
-        "_streams",
+        "_talk",
     )
 
     def __init__(
@@ -83,6 +73,7 @@ class ServerConnection:
         *,
         camera: str | None,
         streams: Collection[str],
+        is_published: Callable[[str], bool] = lambda _: False,
         authenticator: Authenticator,
         lockout: Lockout,
         address: str,
@@ -94,7 +85,6 @@ class ServerConnection:
         now_ns: int,
     ) -> None:
         self._camera = camera
-        self._streams = streams
         self._session_timeout_s = session_timeout_s
         self._first_request_timeout_s = first_request_timeout_s
         self._server = server
@@ -103,8 +93,7 @@ class ServerConnection:
         self._reader = Reader()
         self._output = b""
         self._pending: _Pending | None = None
-        self._session: Session | None = None
-        self._described = NOTHING  # the stream that was told of last, if as a variant
+        self._talk = Conversation(streams, is_published)
         self._closing = False
 
         self._now_ns = self._start_ns = self._alive_ns = now_ns
@@ -118,21 +107,31 @@ class ServerConnection:
 
     @property
     def session_id(self) -> str | None:
-        return self._session.id if self._session else None
+        return self._talk.session.id if self._talk.session else None
 
     @property
     def stream(self) -> str | None:
         """Of the session."""
-        return self._session.stream if self._session else None
+        return self._talk.session.stream if self._talk.session else None
 
     @property
     def parameters(self) -> Parameters:
         """Of the session, for its stream."""
-        return self._session.parameters if self._session else NO_PARAMETERS
+        return self._talk.session.parameters if self._talk.session else NO_PARAMETERS
+
+    @property
+    def announced(self) -> Announcement | None:
+        """What the session is for, when it is one that records; or will be."""
+        return self._talk.announced
+
+    @property
+    def video_channels(self) -> tuple[int, int] | None:
+        """Of the announced video, once it is set up."""
+        return self._talk.video_channels
 
     @property
     def state(self) -> State:
-        return self._session.state if self._session else State.INIT
+        return self._talk.state
 
     # ---------------------------------------------------------------- bytes and events
 
@@ -167,6 +166,8 @@ class ServerConnection:
                 self._reader.advance()
             if self._pending is not None:
                 return self._pending.event
+            if isinstance(message, InterleavedFrame) and self.state is State.RECORDING:
+                return Media(message.channel, message.payload)
         failed, self._login.failed = self._login.failed, None
         return None if failed is None else LoginFailed(failed)
 
@@ -244,50 +245,57 @@ class ServerConnection:
         pending = self._take(Describe)
         assert isinstance(pending.event, Describe)
         parameters = pending.event.parameters
-        self._described = (pending.stream, parameters) if parameters else NOTHING
+        self._talk.described = (pending.stream, parameters) if parameters else NOTHING
         headers = [("Content-Type", "application/sdp")]
         if pending.path.base:
             # Our own relative control attributes go behind it; the query does not, as clients disagree on its place.
             headers.insert(0, ("Content-Base", pending.path.base + "/"))
         self._reply(200, pending.request.cseq, headers, sdp.encode())
 
-    def accept_setup(self, channels: tuple[int, int], ssrc: int) -> None:
-        """Answer Setup; the session is ready."""
+    def accept_setup(self, channels: tuple[int, int], ssrc: int = 0) -> None:
+        """Answer Setup; the session is ready. `ssrc`: of what we send."""
         pending = self._take(Setup)
         assert self.user is not None
         assert isinstance(pending.event, Setup)
-        if self._session is None:
+        if self._talk.session is None:
             # Hex: dashes confuse some clients (gortsplib).
-            self._session = Session(secrets.token_hex(16), self.user, pending.stream, pending.path.url)
-        self._session.url = pending.path.url
-        self._session.parameters = pending.event.parameters
-        self._reply(200, pending.request.cseq, [("Transport", f"{Transport(channels)};ssrc={ssrc:08X}")])
+            self._talk.session = Session(secrets.token_hex(16), self.user, pending.stream, pending.path.url)
+        self._talk.session.url = pending.path.url
+        self._talk.session.parameters = pending.event.parameters
+        if self._talk.announced is not None:
+            self._talk.session.channels = {**self._talk.session.channels, pending.event.track: channels}
+            self._reply(200, pending.request.cseq, [("Transport", str(Transport(channels, records=True)))])
+        else:
+            self._reply(200, pending.request.cseq, [("Transport", f"{Transport(channels)};ssrc={ssrc:08X}")])
 
     def accept_play(self, sequence: int | None, rtp_timestamp: int | None, range: str) -> None:
         """Answer Play. `range`: the header's value, "npt=now-" when live. Without a sequence there is no RTP-Info."""
         pending = self._take(Play)
-        assert self._session is not None
-        self._session.state = State.PLAYING
-        self._session.range = range
-        headers = [("Range", range), *_playback(pending.request)]
+        assert self._talk.session is not None
+        self._talk.session.state = State.PLAYING
+        self._talk.session.range = range
+        headers = [("Range", range), *playback(pending.request)]
         if sequence is not None and rtp_timestamp is not None:
-            url = self._session.url.replace(",", "%2C").replace(";", "%3B")
+            url = self._talk.session.url.replace(",", "%2C").replace(";", "%3B")
             headers.append(("RTP-Info", f"url={url};seq={sequence};rtptime={rtp_timestamp}"))
         self._reply(200, pending.request.cseq, headers)
 
     def accept(self) -> None:
-        """Answer Pause or Teardown: it is done."""
-        pending = self._take(Pause, Teardown)
-        assert self._session is not None
-        if isinstance(pending.event, Pause):
-            self._session.state = State.READY
-        else:
-            self._session = None
+        """Answer Announce, Record, Pause or Teardown: it is done."""
+        pending = self._take(Announce, Record, Pause, Teardown)
+        match pending.event:
+            case Announce(announcement):
+                self._talk.announced = announcement
+            case Teardown():
+                self._talk.session = self._talk.announced = None
+            case event:
+                assert self._talk.session is not None
+                self._talk.session.state = State.RECORDING if isinstance(event, Record) else State.READY
         self._reply(200, pending.request.cseq)
 
     def refuse(self, status: int, reason: str = "") -> None:
         """Answer any event with an error; `reason` as of RefusalError."""
-        pending = self._take(Describe, Setup, Play, Pause, Teardown, OtherCamera)
+        pending = self._take(Describe, Setup, Play, Announce, Record, Pause, Teardown, OtherCamera)
         if isinstance(pending.event, OtherCamera):
             self._reader.advance()
         retry = [("Retry-After", RETRY_AFTER_S)] if status == SERVICE_UNAVAILABLE else []
@@ -307,8 +315,8 @@ class ServerConnection:
 
     def _reply(self, status: int, cseq: str | None, headers: Fields = (), body: bytes = b"", reason: str = "") -> None:
         fields = [("Server", self._server)] if self._server else []
-        if status == 200 and self._session is not None:
-            fields.append(("Session", f"{self._session.id};timeout={self._session_timeout_s}"))
+        if status == 200 and self._talk.session is not None:
+            fields.append(("Session", f"{self._talk.session.id};timeout={self._session_timeout_s}"))
         if self._closing:
             fields.append(("Connection", "close"))
         self._output += write_response(Response(status, cseq, [*fields, *headers], body, reason))
@@ -317,11 +325,11 @@ class ServerConnection:
 
     def _handle(self, request: Request, decide: Callable[[Request, StreamPath], _Pending | None]) -> _Pending | None:
         try:
-            if request.method not in METHODS:
+            if request.method not in (*METHODS, *PUBLISHING_METHODS):
                 if request.method in FOREIGN_METHODS:
-                    raise RefusalError(405, [("Allow", ", ".join(METHODS))])
+                    raise RefusalError(405, [("Allow", ", ".join(self._talk.methods))])
                 raise RefusalError(501)
-            path = StreamPath.parse(request.url)
+            path = self._talk.path(request.url)
             if path is None:
                 raise RefusalError(400)
             return decide(request, path)
@@ -333,7 +341,7 @@ class ServerConnection:
     def _decide(self, request: Request, path: StreamPath) -> _Pending | None:
         """The event that the caller must answer; None: answered."""
         elsewhere = path.camera is not None and path.camera != self._camera
-        if elsewhere and self._session is not None:
+        if elsewhere and self._talk.session is not None:
             raise RefusalError(454 if "Session" in request.headers else 455)
         if elsewhere and (request.method != "OPTIONS" or self._camera is None):
             assert path.camera is not None
@@ -344,40 +352,27 @@ class ServerConnection:
 
     def _decide_here(self, request: Request, path: StreamPath) -> _Pending | None:
         if request.method == "OPTIONS":
-            self._reply(200, request.cseq, [_PUBLIC])
+            self._reply(200, request.cseq, [("Public", ", ".join(self._talk.methods))])
             return None
+        if request.method not in self._talk.methods:
+            raise RefusalError(405, [("Allow", ", ".join(self._talk.methods))])
         self._login.check(request, path, self._now_ns)
         if path.camera not in (None, self._camera):
             raise RefusalError(404)
-        self._check_session(request)
+        self._talk.check_session(request, self.user)
         if request.method in ("GET_PARAMETER", "SET_PARAMETER"):
             self._parameters(request)
             return None
         tags = required_tags(request.headers)
         if tags:
             raise RefusalError(551, [("Unsupported", ", ".join(tags))])
-        stream = self._stream_of(path)
-        if stream is None:
-            raise RefusalError(404)
-        if self.state not in TRANSITIONS.get(request.method, (self.state,)):
-            raise RefusalError(455, [("Allow", ", ".join(legal_methods(self.state)))])
-        event = self._event(request, path, stream)
-        return None if event is None else _Pending(event, request, path, stream)
-
-    def _check_session(self, request: Request) -> None:
-        """No Session header means the session of this connection: clients leave it out of a second SETUP."""
-        value = request.headers.get("Session")
-        if value is None:
-            belongs = self._session is None or self._session.user == self.user
-        else:
-            named = parse_session_id(value).encode("latin-1")
-            belongs = (
-                self._session is not None
-                and self._session.user == self.user
-                and hmac.compare_digest(named, self._session.id.encode())
-            )
-        if not belongs:
-            raise RefusalError(454)
+        stream = self._talk.stream_of(path)
+        self._talk.check_legality(request, stream, may_watch=self._login.may_watch)
+        found = self._talk.question(request, path, stream)
+        if not isinstance(found, Question):
+            self._reply(200, request.cseq, found)
+            return None
+        return _Pending(found, request, path, stream)
 
     def _parameters(self, request: Request) -> None:
         """Keep-alives: there is no parameter to get or set."""
@@ -385,61 +380,3 @@ class ServerConnection:
             raise RefusalError(451)
         headers = [("Content-Type", "text/parameters")] if request.body else []
         self._reply(200, request.cseq, headers)
-
-    def _stream_of(self, path: StreamPath) -> str | None:
-        """The stream's id; a URL without a track means the only one.
-
-        The kind is for people: a stream whose source is another one since a recorder was set up has its old URL, too.
-        """
-        if path.camera is None or path.stray or path.track not in (None, "0"):
-            return None
-        if path.kind is not None and path.kind not in KINDS:
-            return None
-        return next((stream for stream in self._streams if path.stream in (None, stream)), None)
-
-    def _event(self, request: Request, path: StreamPath, stream: str) -> Event | None:
-        """Methods that concern a stream; the state allows this one."""
-        if request.method == "DESCRIBE":
-            if not accepts_sdp(request.headers):
-                raise RefusalError(406)
-            return Describe(stream, Parameters.parse(path.query))
-        if request.method == "SETUP":
-            return self._setup(request, path, stream)
-        if self._session is None:  # TEARDOWN of nothing
-            self._reply(200, request.cseq)
-            return None
-        if self._session.stream != stream:
-            raise RefusalError(454)
-        if request.method == "PLAY":
-            return self._play(request, self._session)
-        return Pause(stream) if request.method == "PAUSE" else Teardown(stream)
-
-    def _setup(self, request: Request, path: StreamPath, stream: str) -> Setup:
-        if self._session is not None and self._session.stream != stream:
-            raise RefusalError(459)
-        value = request.headers.get_list("Transport")
-        if value is None:
-            raise RefusalError(400)
-        transport = choose_transport(value)
-        if transport is None:
-            raise RefusalError(461)
-        parameters = Parameters.parse(path.query)
-        if not parameters and self._described[0] == stream:
-            # Our Content-Base has no query, as clients disagree on its place: who follows it means what was described.
-            parameters = self._described[1]
-        return Setup(stream, 0, transport, parameters)
-
-    def _play(self, request: Request, session: Session) -> Play | None:
-        value = request.headers.get("Range")
-        wanted = None if value is None else parse_range(value)
-        if value is not None and wanted is None:
-            raise RefusalError(457)
-        if session.state is State.PLAYING:  # a keep-alive for a live stream
-            self._reply(200, request.cseq, [("Range", session.range), *_playback(request)])
-            return None
-        return Play(session.stream, wanted)
-
-
-def _playback(request: Request) -> list[tuple[str, str]]:
-    """Speed and Scale are answered with what is used."""
-    return [(name, "1.0") for name in ("Scale", "Speed") if name in request.headers]

@@ -77,6 +77,10 @@ class Authenticator:
     def knows(self, name: str) -> bool:
         return name.encode() in self._users
 
+    def may_watch(self, name: str) -> bool:
+        user = self._users.get(name.encode())
+        return user is not None and user.watches
+
     def challenges(self, address: str, now_ns: int, *, secure: bool, stale: bool = False) -> list[str]:
         """Values of WWW-Authenticate, one header line each, what FFmpeg needs first.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 # Statuses for `ServerConnection.refuse`; its own are in the code that finds the reason.
 FORBIDDEN = 403
 NOT_FOUND = 404
+METHOD_NOT_ALLOWED = 405
 PARAMETER_NOT_UNDERSTOOD = 451
 NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326 11.3.7; what clients know as "too many"
 SESSION_NOT_FOUND = 454

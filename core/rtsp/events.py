@@ -1,7 +1,8 @@
-"""What a ServerConnection cannot decide alone. Each event but LoginFailed waits for exactly one answer."""
+"""What a ServerConnection cannot decide alone. Each event but LoginFailed and Media waits for exactly one answer."""
 
 from dataclasses import dataclass
 
+from .announcement import Announcement
 from .headers.range import Range
 from .headers.transport import Transport
 from .parameters import NO_PARAMETERS, Parameters
@@ -20,7 +21,7 @@ class Setup:
     """Answer with `accept_setup` (usually with `transport.channels`, which are free and consecutive) or `refuse`."""
 
     stream: str
-    track: int
+    track: int  # 0, or which of the announced media
     transport: Transport
     parameters: Parameters = NO_PARAMETERS
 
@@ -31,6 +32,32 @@ class Play:
 
     stream: str
     range: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """A client wants to publish. Answer with `accept` or `refuse`."""
+
+    announcement: Announcement
+
+    @property
+    def stream(self) -> str:
+        return self.announcement.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was announced begins, and its video is set up. Answer with `accept` or `refuse`."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A frame of a session that records, which came among requests. There is no answer to it."""
+
+    channel: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +93,4 @@ class LoginFailed:
     user: str
 
 
-Event = Describe | Setup | Play | Pause | Teardown | OtherCamera | LoginFailed
+Event = Describe | Setup | Play | Announce | Record | Media | Pause | Teardown | OtherCamera | LoginFailed

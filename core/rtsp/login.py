@@ -9,7 +9,7 @@ from .url import StreamPath
 
 # Who has logged in may keep alive and leave without proving it again: clients ignore a 401 to a keep-alive (FFmpeg does
 # not read the answer), and an expired nonce would then end a good session.
-_VERIFIED_ALWAYS = ("DESCRIBE", "SETUP", "PLAY")
+_VERIFIED_ALWAYS = ("DESCRIBE", "SETUP", "PLAY", "ANNOUNCE", "RECORD")
 
 
 class Login:
@@ -45,6 +45,11 @@ class Login:
     def nonce(self) -> tuple[int, int]:
         """Time and count of the highest that was used."""
         return self._counter.highest
+
+    @property
+    def may_watch(self) -> bool:
+        """Not who may only publish."""
+        return self.user is not None and self._authenticator.may_watch(self.user)
 
     def restore(self, user: str | None, nonce: tuple[int, int]) -> None:
         """What another process knew."""

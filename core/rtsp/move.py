@@ -2,20 +2,22 @@
 
 from camfleet.core.wire.succession import RTSPState, SessionState
 
+from .announcement import Announcement
 from .connection import ServerConnection, _Pending
+from .conversation import Question
 from .events import Event
 from .message import Request
 from .parameters import Parameters
 from .reader import Reader
 from .state import Session, State
-from .url import StreamPath
 
 _OF_THE_BODY = ("content-length", "transfer-encoding")
 
 
 def export_connection(connection: ServerConnection) -> RTSPState:
     """What it knows; replies have been taken from it. It must not be used any more."""
-    pending, session = connection._pending, connection._session
+    pending, talk = connection._pending, connection._talk
+    announced = talk.announced
     return RTSPState(
         start_ns=connection._start_ns,
         alive_ns=connection._alive_ns,
@@ -24,8 +26,9 @@ def export_connection(connection: ServerConnection) -> RTSPState:
         closing=connection._closing,
         user=connection.user,
         nonce=connection._login.nonce,
-        session=None if session is None else _export_session(session),
-        described=(connection._described[0], str(connection._described[1])),
+        session=None if talk.session is None else _export_session(talk.session),
+        described=(talk.described[0], str(talk.described[1])),
+        announced=(announced.stream, announced.url, announced.description) if announced else ("", "", b""),
         pending=_as_bytes(pending.request) if pending else b"",
         pending_stream=pending.stream if pending else "",
         received=connection._reader.leftover,
@@ -35,7 +38,7 @@ def export_connection(connection: ServerConnection) -> RTSPState:
 def restore_connection(connection: ServerConnection, state: RTSPState) -> Event | None:
     """Make a new connection what the other one was; returns the event that still waits for its answer.
 
-    Raises RemoteProtocolError or RefusalError when the state is not one that `export_connection` makes.
+    Raises RemoteProtocolError, RefusalError or ValueError when the state is not one that `export_connection` makes.
     """
     connection._start_ns, connection._alive_ns = state.start_ns, state.alive_ns
     connection._incomplete_since_ns, connection._greeted = state.incomplete_since_ns, state.greeted
@@ -43,17 +46,20 @@ def restore_connection(connection: ServerConnection, state: RTSPState) -> Event 
     connection._login.restore(state.user, state.nonce)
     session = state.session
     if session is not None:
-        playing = State.PLAYING if session.playing else State.READY
-        connection._session = Session(
+        running = State.RECORDING if session.recording else State.PLAYING if session.playing else State.READY
+        connection._talk.session = Session(
             session.id,
             session.user,
             session.stream,
             session.url,
-            playing,
+            running,
             session.range,
             Parameters.parse(session.parameters),
+            session.channels,
         )
-    connection._described = state.described[0], Parameters.parse(state.described[1])
+    connection._talk.described = state.described[0], Parameters.parse(state.described[1])
+    if state.announced[0]:
+        connection._talk.announced = Announcement.read(*state.announced)
     if state.pending:
         connection._pending = _restore_pending(connection, state)
     connection._reader.receive_data(state.received)
@@ -69,6 +75,8 @@ def _export_session(session: Session) -> SessionState:
         playing=session.state is State.PLAYING,
         range=session.range,
         parameters=str(session.parameters),
+        recording=session.state is State.RECORDING,
+        channels=dict(session.channels),
     )
 
 
@@ -77,11 +85,11 @@ def _restore_pending(connection: ServerConnection, state: RTSPState) -> _Pending
     reader = Reader()
     reader.receive_data(state.pending)
     request = reader.next_message()
-    path = StreamPath.parse(request.url) if isinstance(request, Request) else None
+    path = connection._talk.path(request.url) if isinstance(request, Request) else None
     if not isinstance(request, Request) or path is None:
         return None
-    event = connection._event(request, path, state.pending_stream)
-    return None if event is None else _Pending(event, request, path, state.pending_stream)
+    event = connection._talk.question(request, path, state.pending_stream)
+    return _Pending(event, request, path, state.pending_stream) if isinstance(event, Question) else None
 
 
 def _as_bytes(request: Request) -> bytes:

@@ -16,7 +16,7 @@ from .message import Headers, InterleavedFrame, Request
 MAX_HEAD_SIZE = 16 * 1024  # request line and headers; the largest seen of a real client is under 1.5 KiB
 MAX_URL_SIZE = 2048  # as gortsplib; live555 takes 200
 MAX_FIELDS = 64
-MAX_BODY_SIZE = 64 * 1024  # no method that we know has a body of use; as large as an interleaved frame
+MAX_BODY_SIZE = 64 * 1024  # only ANNOUNCE has one of use; as large as an interleaved frame
 MAX_EMPTY_LINES = 8
 MAX_STRAY_SIZE = 4096
 

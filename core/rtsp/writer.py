@@ -14,6 +14,7 @@ REASONS = {  # RFC 2326 7.1.1
     408: "Request Time-out",
     413: "Request Entity Too Large",
     414: "Request-URI Too Large",
+    415: "Unsupported Media Type",
     451: "Parameter Not Understood",
     453: "Not Enough Bandwidth",
     454: "Session Not Found",

@@ -3,9 +3,10 @@
 import binascii
 import re
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CLOCK_RATE = 90_000  # RFC 6184 8.1, RFC 7798 7.1
+MAX_MEDIA = 16  # that somebody announces
 MAX_PARAMETER_SETS = 16
 MAX_PARAMETER_SETS_SIZE = 4096  # of all; those of cameras have 30 to 150 bytes
 _CODECS = {"H264": "h264", "H265": "h265", "HEVC": "h265"}  # HEVC: Dahua's older firmware
@@ -27,10 +28,36 @@ class VideoTrack:
     payload_type: int
     control: str  # as written
     parameter_sets: tuple[bytes, ...]
+    place: int = 0  # among all media
 
 
 def parse_video(description: bytes) -> VideoTrack:
     """The first video track of a codec that we know. Raises DescriptionError."""
+    others = []
+    for place, section in enumerate(_sections(description)):
+        media = _MEDIA.fullmatch(section[0])
+        if media is None:
+            continue
+        found = _read_section(int(media[1]), section[1:])
+        if isinstance(found, VideoTrack):
+            return replace(found, place=place)
+        others.append(found)
+    if others:
+        raise DescriptionError(f"has no H.264 or H.265 video, but {', '.join(others[:4])}")
+    raise DescriptionError("has no video")
+
+
+def media_controls(description: bytes) -> tuple[str, ...]:
+    """The control attribute of each of the media, as written; empty: it has none. Raises DescriptionError."""
+    sections = _sections(description)
+    if len(sections) > MAX_MEDIA:
+        raise DescriptionError(f"has over {MAX_MEDIA} media")
+    found = [[control[1] for line in section if (control := _CONTROL.fullmatch(line))] for section in sections]
+    return tuple(controls[-1] if controls else "" for controls in found)
+
+
+def _sections(description: bytes) -> list[list[str]]:
+    """The lines of each of the media."""
     lines = description.decode("utf-8", "replace").replace("\r", "\n").split("\n")
     sections: list[list[str]] = []
     for line in lines:
@@ -38,18 +65,7 @@ def parse_video(description: bytes) -> VideoTrack:
             sections.append([])
         if sections:
             sections[-1].append(line.strip())
-    others = []
-    for section in sections:
-        media = _MEDIA.fullmatch(section[0])
-        if media is None:
-            continue
-        found = _read_section(int(media[1]), section[1:])
-        if isinstance(found, VideoTrack):
-            return found
-        others.append(found)
-    if others:
-        raise DescriptionError(f"has no H.264 or H.265 video, but {', '.join(others[:4])}")
-    raise DescriptionError("has no video")
+    return sections
 
 
 def _read_section(payload_type: int, lines: list[str]) -> VideoTrack | str:

@@ -4,7 +4,19 @@ from .camera import CameraSpec, StreamSpec, UserSpec, VideoSpec
 from .control import WIRE_VERSION, decode, encode
 from .handoff import HandoffRecord
 from .overlay import OverlaySpec
-from .source import KINDS, FileLive, Image, NetLive, RTSPLive, ScreenLive, Source, TestLive, Webcam, WindowLive
+from .source import (
+    KINDS,
+    FileLive,
+    Image,
+    NetLive,
+    Publish,
+    RTSPLive,
+    ScreenLive,
+    Source,
+    TestLive,
+    Webcam,
+    WindowLive,
+)
 
 __all__ = [
     "KINDS",
@@ -15,6 +27,7 @@ __all__ = [
     "Image",
     "NetLive",
     "OverlaySpec",
+    "Publish",
     "RTSPLive",
     "ScreenLive",
     "Source",

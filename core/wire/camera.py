@@ -48,6 +48,7 @@ class UserSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     ha1_md5: str
     ha1_sha256: str = ""
+    watches: bool = True  # False: one who may only publish
 
 
 class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +60,7 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     enabled: bool = True  # else it has no worker
     realm: str = "camfleet"
     sha256: bool = False  # offer Digest SHA-256 after MD5; FFmpeg fails on it (interop 61), so it is opt-in
+    publishers: tuple[UserSpec, ...] = ()  # users of this camera alone
     max_sessions: int = 1000
     max_variants: int = 4  # streams made at the wish of URLs, beside those of `streams`
     session_timeout_s: int = 60

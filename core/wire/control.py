@@ -30,7 +30,7 @@ import msgspec
 
 from .camera import CameraSpec, UserSpec, VideoSpec
 
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
 # How a worker ends; 0 is an orderly end, anything else but these a crash.
@@ -180,7 +180,7 @@ class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     user: str
     stream: str
     variant: str = ""  # as in StreamStats
-    state: str  # "ready" | "playing" | "paused"
+    state: str  # "ready" | "playing" | "paused"; "recording": it publishes
     transport: str  # "tcp"
     tls_version: str  # "" when plain
     tls_suite: str

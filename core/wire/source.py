@@ -14,6 +14,8 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     has_pictures: ClassVar[bool] = True
     # It has one picture, which can be coded once and repeated.
     is_still: ClassVar[bool] = False
+    # Clients bring it (RFC 2326 10.3).
+    is_published: ClassVar[bool] = False
 
 
 class TestLive(SourceSpec, frozen=True, tag="testlive"):
@@ -108,5 +110,14 @@ class NetLive(SourceSpec, frozen=True, tag="netlive"):
         return "NetLive()"  # the path may be a key
 
 
-Source = TestLive | FileLive | Image | ScreenLive | WindowLive | Webcam | RTSPLive | NetLive
+class Publish(SourceSpec, frozen=True, tag="publish"):
+    """What a client pushes."""
+
+    passes_through = True
+    is_published = True
+    user: str  # who alone may
+    stream: str = ""  # as which one of the camera
+
+
+Source = TestLive | FileLive | Image | ScreenLive | WindowLive | Webcam | RTSPLive | NetLive | Publish
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Source))

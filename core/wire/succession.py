@@ -107,6 +107,8 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     playing: bool
     range: str
     parameters: str = ""  # as a query
+    recording: bool = False
+    channels: dict[int, tuple[int, int]] = {}  # of announced media
 
 
 class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,7 @@ class RTSPState(msgspec.Struct, frozen=True, kw_only=True):
     nonce: tuple[int, int]  # the highest time and count (RFC 7616 3.4)
     session: SessionState | None
     described: tuple[str, str] = ("", "")  # the stream that was told of last, if as a variant: its parameters
+    announced: tuple[str, str, bytes] = ("", "", b"")  # stream, URL and session description; empty: nothing was
     pending: bytes = b""  # the request that waits for its answer
     pending_stream: str = ""
     received: bytes = b""  # after it, and not yet parsed

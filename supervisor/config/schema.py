@@ -9,6 +9,7 @@ from msgspec import Meta
 from .affinity import Affinity, Cores, camera_cores_there, cores_there
 from .files import holds_password
 from .overlays import Overlay
+from .publish import Publish, wrong_publisher
 from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
 from .sources import FileLive, Image, Source, TestLive
@@ -152,7 +153,7 @@ class Stream(Section, frozen=True, kw_only=True):
 
     id: Id
     source: Annotated[
-        TestLive | FileLive | Image | ScreenLive | WindowLive | Webcam | RTSPLive | NetLive,
+        TestLive | FileLive | Image | ScreenLive | WindowLive | Webcam | RTSPLive | NetLive | Publish,
         Meta(description="Where the pictures come from.", extra={"allowed": 'a table, as in { kind = "testlive" }'}),
     ]
     video: (
@@ -374,6 +375,22 @@ def _client_authorities(_: Path, tls: TLS, cameras: tuple[Camera, ...]) -> Itera
             yield Complaint("cameras", wrong, "a path here or in [tls]", (index, "tls", "client_ca"))
 
 
+def _publishers(_: Path, users: tuple[User, ...], cameras: tuple[Camera, ...]) -> Iterator[Complaint]:
+    names = frozenset(user.name for user in users)
+    for index, camera in enumerate(cameras):
+        passwords: dict[str, tuple[str, str]] = {}
+        for number, stream in enumerate(camera.streams):
+            if not isinstance(source := stream.source, Publish):
+                continue
+            at = (index, "streams", number, "source", "user")
+            secret = source.password, source.password_file
+            if (found := wrong_publisher(source, names)) is not None:
+                yield Complaint("cameras", *found, at)
+            elif passwords.setdefault(source.user, secret) != secret:
+                wrong = f'"{source.user}" has another password in another stream of the camera'
+                yield Complaint("cameras", wrong, "the same one, or another name", at)
+
+
 class Document(Section, frozen=True, kw_only=True):
     """The whole file. Everything may be absent: the empty file serves one test camera."""
 
@@ -384,4 +401,8 @@ class Document(Section, frozen=True, kw_only=True):
     limits: Annotated[Limits, Meta()] = Limits()
     workers: Annotated[Workers, Meta()] = Workers()
 
-    checks: ClassVar = (Check(("server", "cameras"), _own_ports), Check(("tls", "cameras"), _client_authorities))
+    checks: ClassVar = (
+        Check(("server", "cameras"), _own_ports),
+        Check(("tls", "cameras"), _client_authorities),
+        Check(("users", "cameras"), _publishers),
+    )

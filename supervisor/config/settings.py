@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from camfleet.core import wire
 from camfleet.core.bitrate import Bitrate
 from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec
 from camfleet.supervisor.credentials import REALM, user_spec
@@ -13,6 +14,7 @@ from camfleet.supervisor.credentials import REALM, user_spec
 from . import sources
 from .files import read_password_file
 from .identities import TLSSettings, resolve_tls
+from .publish import Publish
 from .read import ConfigurationError, Problem, read
 from .schema import RTSPS, Camera, Document, Limits, Stream, User, Workers
 from .video import Video
@@ -120,6 +122,8 @@ def _user(user: User, folder: Path) -> UserSpec:
 
 def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
     limits, tls = document.limits, document.tls
+    published = [stream.source for stream in camera.streams if isinstance(stream.source, Publish)]
+    publishers = {user.name: user for source in published if (user := source.publisher(folder))}
     return CameraSpec(
         id=camera.id,
         name=camera.name or camera.id,
@@ -127,6 +131,7 @@ def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
         streams=tuple(_stream(stream, folder) for stream in camera.streams),
         realm=REALM,
         sha256=camera.digest_sha256,
+        publishers=tuple(publishers.values()),
         max_sessions=limits.sessions_per_camera,
         max_variants=limits.variants_per_camera,
         session_timeout_s=limits.session_timeout_s,
@@ -142,6 +147,8 @@ def _camera(camera: Camera, document: Document, folder: Path) -> CameraSpec:
 
 def _stream(stream: Stream, folder: Path) -> StreamSpec:
     source, video = stream.source.spec(folder), stream.video
+    if isinstance(source, wire.Publish):
+        source = msgspec.structs.replace(source, stream=stream.id)
     if not source.passes_through:
         video = video or Video()
     return StreamSpec(

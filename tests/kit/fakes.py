@@ -62,7 +62,7 @@ class FakeEngine:
             self.commands.append(("send", client, reply))
 
     def __getattr__(self, name: str) -> Any:
-        if name not in {"send", "play", "go_on", "pause", "end", "close", "release", "move", "stop"}:
+        if name not in {"send", "play", "go_on", "record", "pause", "end", "close", "release", "move", "stop"}:
             raise AttributeError(name)
         return lambda *arguments: self.commands.append((name, *arguments))
 

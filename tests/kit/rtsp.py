@@ -7,14 +7,17 @@ from hashlib import md5, sha256
 from typing import Any
 
 from camfleet.core.rtsp import (
+    Announce,
     Authenticator,
     Describe,
     Event,
     Lockout,
     LoginFailed,
+    Media,
     OtherCamera,
     Pause,
     Play,
+    Record,
     ServerConnection,
     Setup,
     Teardown,
@@ -31,10 +34,10 @@ SSRC = 0x1234ABCD
 TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
 
 
-def user(name: str, password: str) -> UserSpec:
+def user(name: str, password: str, *, watches: bool = True) -> UserSpec:
     """A user as the configuration would store it."""
     a1 = f"{name}:{REALM}:{password}".encode()
-    return UserSpec(name=name, ha1_md5=md5(a1).hexdigest(), ha1_sha256=sha256(a1).hexdigest())
+    return UserSpec(name=name, ha1_md5=md5(a1).hexdigest(), ha1_sha256=sha256(a1).hexdigest(), watches=watches)
 
 
 USERS = (user("viewer", "secret"), user("guard", "other"))
@@ -144,11 +147,11 @@ def answer(server: ServerConnection, event: Event) -> None:
             server.accept_setup(event.transport.channels, SSRC)
         case Play():
             server.accept_play(4711, 90_000, "npt=now-")
-        case Pause() | Teardown():
+        case Announce() | Record() | Pause() | Teardown():
             server.accept()
         case OtherCamera():
             server.unknown_camera()
-        case LoginFailed():
+        case LoginFailed() | Media():
             pass
 
 

@@ -51,7 +51,8 @@ def test_configurations_of_sources_work_as_they_stand(heading: str, tmp_path: Pa
     """With the files that they name."""
     (tmp_path / "shifts").mkdir()
     (tmp_path / "intro.mp4").touch()
-    (tmp_path / "gate.password").write_text("secret\n")
+    for name in ("gate.password", "encoder.password"):
+        (tmp_path / name).write_text("secret\n")
     (tmp_path / "site-ca.pem").write_bytes(Authority().root)
     for number, block in enumerate(_SECTIONS[heading]):
         for name in re.findall(r'path = "([^"/]+)"', block):

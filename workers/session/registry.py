@@ -64,8 +64,9 @@ class Registry:
         self.fanout = fanout
         self.lockout = Lockout()
         self._streams = streams
-        self._authenticator = Authenticator(order.users, realm=order.camera.realm, nonce_key=order.nonce_key)
-        self._users = set(order.users)
+        self._is_published = streams.is_published  # one for all connections
+        self._authenticator = Authenticator((), realm=order.camera.realm, nonce_key=order.nonce_key)
+        self._users: set[UserSpec] = set()
         self._news = news
         self._hand_back = hand_back
         self._sessions: dict[int, RTSPSession] = {}
@@ -96,7 +97,7 @@ class Registry:
         with self.fanout:
             self._spec = spec
             self._authenticator.set_scheme(order.nonce_key, sha256=spec.sha256)
-            self._set_users(order.users)
+            self._set_users([*order.users, *spec.publishers])
             self.lockout.set_limits(
                 user_failures=spec.login_failures, window_s=spec.login_failure_window_s, lock_s=spec.lockout_s
             )
@@ -105,6 +106,8 @@ class Registry:
                 for session in list(self._sessions.values()):
                     self._guard(session, session.stream_gone, stream, now_ns)
                 self._streams.take_down(stream)
+            for session in self._sessions.values():
+                session.settings_changed()
         self.settings = order.digest()
 
     def _set_users(self, users: Sequence[UserSpec]) -> None:
@@ -146,6 +149,7 @@ class Registry:
         return ServerConnection(
             camera=self._spec.id,
             streams=self._streams,
+            is_published=self._is_published,
             authenticator=self._authenticator,
             lockout=self.lockout,
             address=connection.peer.host,
@@ -186,7 +190,7 @@ class Registry:
             self._news(Ended(handoff=client.connection.handoff, reason=str(error)))
             return
         session = self._add(RTSPSession(self, number, client.connection, rtsp, now_ns))
-        self._seats += rtsp.session_id is not None  # whatever the limit is now
+        self._seats += session.has_seat  # whatever the limit is now
         if rtsp.user and not self._authenticator.knows(rtsp.user):
             log.info("revoked", peer=client.connection.peer, user=rtsp.user)
             session.close()
@@ -228,7 +232,7 @@ class Registry:
         for session in self._sessions.values():
             session.close()
 
-    # ---------------------------------------------------------------- what sessions ask (rtsp_session.Camera)
+    # ---------------------------------------------------------------- what sessions ask (Camera)
 
     def stream(self, stream_id: str, parameters: Parameters) -> LiveStream:
         return self._streams.find(stream_id, parameters, self._used)

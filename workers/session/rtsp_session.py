@@ -3,35 +3,41 @@
     Received ---> ServerConnection ---> Describe   the pipeline's parameter sets, when they are known
        ^                 |              Setup      a seat, the channels
        |                 v              Play       prepare ... Ready: the answer, then media
-     engine <--- text, commands         Pause, Teardown, OtherCamera
+     engine <--- text, commands         Announce, Record   whether the client may publish
+                                        Pause, Teardown, OtherCamera
 
 An event that must wait (Describe, Play) is kept in `_waiting` with its deadline; ServerConnection gives no other one
 until it is answered. Nothing here blocks or reads a clock.
 """
 
 from collections.abc import Iterator
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from camfleet.core.log import Log
-from camfleet.core.net.fanout import FanOut, Moved, Ready
+from camfleet.core.net.fanout import Moved, Ready
 from camfleet.core.rtsp import (
+    Announce,
     Describe,
     Event,
     LoginFailed,
+    Media,
     OtherCamera,
-    Parameters,
     Pause,
     Play,
+    Record,
     ServerConnection,
     Setup,
     Teardown,
     export_connection,
 )
 from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE, SESSION_NOT_FOUND, RefusalError
+from camfleet.core.rtsp.parameters import NO_PARAMETERS
 from camfleet.core.rtsp.state import State
 from camfleet.core.wire.control import Connection
 from camfleet.core.wire.succession import MovingClient
 
+from .camera import Camera
+from .publishing import OwnPublication, check_publisher
 from .stream import LiveStream
 
 log = Log("session")
@@ -40,23 +46,6 @@ log = Log("session")
 DESCRIBE_TIMEOUT_NS = 5_000_000_000
 # A pass-through joiner may wait for the next key frame of its source (join = "live").
 PLAY_TIMEOUT_NS = 10_000_000_000
-
-
-class Camera(Protocol):
-    """What a session asks of the registry that owns it."""
-
-    @property
-    def fanout(self) -> FanOut: ...
-    def stream(self, stream_id: str, parameters: Parameters) -> LiveStream:
-        """Raises RefusalError when there is no such variant of it."""
-
-    def named(self, name: str) -> LiveStream | None: ...
-    def take_seat(self) -> bool:
-        """Whether the camera may have one session more."""
-
-    def leave_seat(self) -> None: ...
-    def logged_in(self, connection: Connection) -> None: ...
-    def login_failed(self, connection: Connection, user: str, now_ns: int) -> None: ...
 
 
 class RTSPSession:
@@ -69,6 +58,7 @@ class RTSPSession:
         "_input_ended",
         "_is_stranger",
         "_preparations",
+        "_publication",
         "_received_before",
         "_rtp_channel",
         "_rtsp",
@@ -107,6 +97,7 @@ class RTSPSession:
         self._described = ("", "")  # a stream's name, and the codec that we have told
         self._describing: LiveStream | None = None  # the two reasons to keep a pipeline running
         self._watching: LiveStream | None = None
+        self._publication: OwnPublication | None = None
         self._bound: LiveStream | None = None  # of the session; before there is one, of which the client was told
 
     # ---------------------------------------------------------------- input
@@ -152,6 +143,11 @@ class RTSPSession:
             self._give_up()
         self._advance(now_ns)
 
+    def settings_changed(self) -> None:
+        """Who publishes what is not to be published so any more leaves."""
+        if self._publication is not None and self._publication.is_outdated:
+            self.close()
+
     def stream_gone(self, stream: LiveStream, now_ns: int) -> None:
         """It is taken away: who has been told of it leaves, who has just asked for it may look for another."""
         if stream is self._bound:
@@ -189,7 +185,7 @@ class RTSPSession:
         """The connection has gone, one way or another."""
         self._unwatch()
         self._answered()
-        if self._rtsp.session_id is not None:
+        if self.has_seat:
             self._camera.leave_seat()
 
     # ---------------------------------------------------------------- to another worker and from one
@@ -230,6 +226,8 @@ class RTSPSession:
             self._watching.pipeline.want()
             channels = self._rtp_channel, self._rtp_channel + 1
             self._camera.fanout.go_on(self.client, self._watching.media, *channels, sequence)
+        if self._rtsp.state is State.RECORDING:
+            self._record(now_ns)
         if waiting is not None:
             self._decide(waiting, now_ns)
         self._advance(now_ns)
@@ -245,6 +243,11 @@ class RTSPSession:
     def stream(self) -> LiveStream | None:
         """Of the session, once it is set up."""
         return self._bound if self._rtsp.session_id is not None else None
+
+    @property
+    def has_seat(self) -> bool:
+        """It counts as a reader. Who publishes does not: readers cannot keep him out."""
+        return self._rtsp.session_id is not None and self._rtsp.announced is None
 
     @property
     def uses(self) -> Iterator[LiveStream]:
@@ -277,8 +280,7 @@ class RTSPSession:
         if self._rtsp.should_close or (self._input_ended and self._waiting is None):
             self.close()
             return
-        data = self._rtsp.data_to_send()
-        consumed = self._rtsp.consumed
+        data, consumed = self._rtsp.data_to_send(), self._rtsp.consumed
         at_boundary = self._rtsp.at_boundary and self._waiting is None
         if (consumed, at_boundary) != (self._told_consumed, self._told_boundary):
             self._told_consumed, self._told_boundary = consumed, at_boundary
@@ -300,6 +302,11 @@ class RTSPSession:
                     self._set_up(event, stream)
             case Play():
                 self._play(event, now_ns)
+            case Announce() | Record():
+                self._publish(event, now_ns)
+            case Media():
+                if self._publication is not None:
+                    self._publication.put(event, now_ns)
             case Pause():
                 self._camera.fanout.pause(self.client)
                 self._unwatch()
@@ -308,7 +315,8 @@ class RTSPSession:
             case Teardown():
                 self._camera.fanout.end(self.client)
                 self._unwatch()
-                self._camera.leave_seat()
+                if self.has_seat:
+                    self._camera.leave_seat()
                 self._bound = None
                 self.paused = False
                 self._rtsp.accept()
@@ -339,11 +347,18 @@ class RTSPSession:
         try:
             return self._camera.stream(event.stream, event.parameters)
         except RefusalError as refusal:
-            log.warning("refused", **self._who(), stream=event.stream, reason=refusal.reason)
-            self._rtsp.refuse(refusal.status, refusal.reason)
+            self._refuse(event.stream, refusal)
             return None
 
+    def _refuse(self, stream: str, refusal: RefusalError) -> None:
+        log.warning("refused", **self._who(), stream=stream, reason=refusal.reason)
+        self._rtsp.refuse(refusal.status, refusal.reason)
+
     def _set_up(self, event: Setup, stream: LiveStream) -> None:
+        if self._rtsp.announced is not None:
+            self._bound = stream
+            self._rtsp.accept_setup(event.transport.channels)
+            return
         if self._rtsp.session_id is None and not self._camera.take_seat():
             log.warning("refused", **self._who(), reason="the camera has its maximum of sessions")
             self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
@@ -351,6 +366,24 @@ class RTSPSession:
         self._rtp_channel = event.transport.channels[0]
         self._bound = stream
         self._rtsp.accept_setup(event.transport.channels, stream.media.ssrc)
+
+    def _publish(self, event: Announce | Record, now_ns: int) -> None:
+        try:
+            if isinstance(event, Announce):
+                check_publisher(self._camera.stream(event.stream, NO_PARAMETERS), self.user, now_ns)
+            else:
+                self._record(now_ns)
+        except RefusalError as refusal:
+            self._refuse(event.stream, refusal)
+        else:
+            self._rtsp.accept()
+
+    def _record(self, now_ns: int) -> None:
+        """Raises RefusalError."""
+        assert self._bound is not None
+        fanout, peer = self._camera.fanout, str(self.connection.peer)
+        self._publication = OwnPublication.begin(self._bound, self._rtsp, fanout, self.client, peer, now_ns)
+        self.paused = False
 
     def _play(self, event: Play, now_ns: int) -> None:
         stream = self._bound
@@ -406,6 +439,9 @@ class RTSPSession:
         if self._watching is not None:
             self._watching.pipeline.unwant()
             self._watching = None
+        if self._publication is not None:
+            self._publication.end()
+            self._publication = None
 
     def _who(self) -> dict[str, object]:
         return {"peer": self.connection.peer, "user": self.user}

@@ -36,6 +36,9 @@ class Streams(Mapping[str, LiveStream]):
     def __len__(self) -> int:
         return len(self._live)
 
+    def is_published(self, stream_id: str) -> bool:
+        return self._live[stream_id].spec.source.is_published
+
     def all(self) -> list[LiveStream]:
         """Variants too."""
         return [*self._live.values(), *self.variants]

@@ -6,6 +6,7 @@ from camfleet.core.wire import (
     FileLive,
     Image,
     NetLive,
+    Publish,
     RTSPLive,
     ScreenLive,
     Source,
@@ -20,6 +21,7 @@ from .base import Feed, PictureSource, Place
 from .image import open_image
 from .netlive import NetSession
 from .playlist import open_file_pass_through, open_file_pictures
+from .publish import PublishSession
 from .rtsplive import RTSPSession
 from .shared import SharedPictures
 from .testlive import TestPattern
@@ -31,7 +33,7 @@ def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
     match source:
         case FileLive():
             return open_file_pass_through(source, start_ns)
-        case RTSPLive() | NetLive():
+        case RTSPLive() | NetLive() | Publish():
             return UpstreamPassThrough(source, _session(source), place, start_ns)
     raise AssertionError(source)
 
@@ -49,10 +51,15 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return SharedPictures(source, x11.opener(source), video, start_ns)
         case Webcam():
             return SharedPictures(source, webcam.opener(source), video, start_ns)
-        case RTSPLive() | NetLive():
+        case RTSPLive() | NetLive() | Publish():
             return SharedPictures(source, lambda _wait: UpstreamCapture(source, _session(source)), video, start_ns)
     raise AssertionError(source)
 
 
-def _session(source: RTSPLive | NetLive) -> OpenSession:
-    return partial(RTSPSession, source) if isinstance(source, RTSPLive) else partial(NetSession, source)
+def _session(source: RTSPLive | NetLive | Publish) -> OpenSession:
+    match source:
+        case RTSPLive():
+            return partial(RTSPSession, source)
+        case NetLive():
+            return partial(NetSession, source)
+    return partial(PublishSession, source)

@@ -23,4 +23,4 @@ def test_what_is_kept_of_a_reader_that_plays() -> None:
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept / 300 < 1550
+    assert kept / 300 < 1600

@@ -49,6 +49,8 @@ LIMITS = {"max_pixels": str(MAX_PIXELS), "probesize": "1000000", "analyzeduratio
 class NetSession:
     """A Session."""
 
+    absence = ""
+
     def __init__(self, source: NetLive, interrupt: Interrupt, listener: Listener) -> None:
         self.skipped = 0
         self._source = source

@@ -3,7 +3,6 @@
 import contextlib
 import time
 
-from camfleet.core.rtp.depacketizer import Depacketizer
 from camfleet.core.rtsp.client import (
     Account,
     ClientConnection,
@@ -17,22 +16,20 @@ from camfleet.core.rtsp.client import (
 from camfleet.core.wire import RTSPLive
 
 from ...clockmap import NS_PER_S
-from ...codecs import AccessUnit
 from ..base import SourceError
-from ..upstream import Arrival, Interrupt, Listener, MediaClock, UnitCompletion
+from ..upstream import Interrupt, Listener, MediaClock, TrackReceiver
 from .datagrams import Datagrams
 from .link import Link, LinkError, TLSOptions
-from .reports import Reports
 
 START_TIMEOUT_NS = 15 * NS_PER_S  # from the first packet of the connection to the answer to PLAY
 ANSWER_TIMEOUT_NS = 10 * NS_PER_S
-SILENCE_TIMEOUT_NS = 10 * NS_PER_S  # without any RTP
-PICTURE_TIMEOUT_NS = 30 * NS_PER_S  # with RTP, but no picture to begin with; cameras have a key frame every 1 to 10 s
 MAX_REDIRECTS = 3
 
 
 class RTSPSession:
     """A Session."""
+
+    absence = ""
 
     def __init__(self, source: RTSPLive, interrupt: Interrupt, listener: Listener) -> None:
         self.skipped = 0  # access units that were damaged, or referred to such
@@ -92,21 +89,18 @@ class _Visit:
     """One connection and its media."""
 
     def __init__(self, source: RTSPLive, url: ServerURL, link: Link, listener: Listener) -> None:
-        now_ns = time.monotonic_ns()
         account = Account(source.user, source.password, url.tls or source.basic) if source.user else None
         self._link = link
         self._listener = listener
         self._rtsp = ClientConnection(
-            url.text, account=account, open_ports=self._open_ports if source.udp else None, now_ns=now_ns
+            url.text,
+            account=account,
+            open_ports=self._open_ports if source.udp else None,
+            now_ns=time.monotonic_ns(),
         )
         self._buffer = bytearray()
         self._datagrams: Datagrams | None = None
-        self._media: Media | None = None
-        self._reports = Reports(now_ns)
-        self._clock = MediaClock()
-        self._packet_ns = self._picture_ns = now_ns
-        self._received = 0
-        self._left_out = 0
+        self._receiver: TrackReceiver | None = None
 
     @property
     def is_playing(self) -> bool:
@@ -114,7 +108,7 @@ class _Visit:
 
     @property
     def skipped(self) -> int:
-        return self._left_out + (self._depacketizer.damaged_units if self._media else 0)
+        return self._receiver.skipped if self._receiver else 0
 
     def close(self) -> None:
         with contextlib.suppress(LinkError, ServerError):
@@ -132,18 +126,19 @@ class _Visit:
         now_ns = time.monotonic_ns()
         self._buffer += self._link.receive()
         self._read(now_ns)
-        if self._media and self._datagrams:
+        if self._receiver is None:
+            return
+        if self._datagrams:
             for packet in self._datagrams.packets(now_ns):
-                self._depacketizer.take_packet(packet, now_ns)
+                self._receiver.take_packet(packet, now_ns)
             for report in self._datagrams.reports():
-                self._reports.receive(report, self._depacketizer, now_ns)
-        if self._media:
-            self._deliver(now_ns)
+                self._receiver.take_report(report, now_ns)
+        self._receiver.deliver(now_ns)
 
     def _due_ns(self) -> int:
         due_ns = self._rtsp.keep_alive_due_ns
-        if self._media:
-            due_ns = min(due_ns, self._reports.due_ns(self._depacketizer))
+        if self._receiver:
+            due_ns = min(due_ns, self._receiver.due_ns)
         if self._datagrams and self._datagrams.due_ns is not None:
             due_ns = min(due_ns, self._datagrams.due_ns)
         return due_ns
@@ -154,23 +149,22 @@ class _Visit:
             if not self.is_playing:
                 raise ServerError(f"does not answer a request within {ANSWER_TIMEOUT_NS // NS_PER_S} s")
             self._rtsp.wait_no_more()
-        if not self.is_playing:
-            self._packet_ns = self._picture_ns = now_ns
+        receiver = self._receiver
+        if not self.is_playing or receiver is None:
+            if receiver is not None:
+                receiver.rest(now_ns)
             return
         self._rtsp.keep_alive(now_ns)
-        if now_ns - self._packet_ns > SILENCE_TIMEOUT_NS:
-            blocked = self._datagrams is not None and not self._received
+        if fault := receiver.fault(now_ns):
+            blocked = self._datagrams is not None and not receiver.has_media
             hint = '; try `transport` "tcp", which firewalls let through' if blocked else ""
-            raise ServerError(f"has sent no media for {SILENCE_TIMEOUT_NS // NS_PER_S} s{hint}")
-        if now_ns - self._picture_ns > PICTURE_TIMEOUT_NS:
-            raise ServerError(f"has sent no key frame with its parameter sets for {PICTURE_TIMEOUT_NS // NS_PER_S} s")
-        if self._reports.sender_has_left:
+            raise ServerError(fault + hint)
+        if receiver.sender_has_left:
             raise ServerError("has ended the stream")
-        report = self._reports.report(self._depacketizer, now_ns)
-        if report and self._datagrams:
+        if self._datagrams is None:
+            self._link.send(receiver.report_frame(now_ns))
+        elif report := receiver.report(now_ns):
             self._datagrams.send_rtcp(report)
-        elif report and self._media:
-            self._link.send(b"$" + bytes([self._media.channels[1]]) + len(report).to_bytes(2) + report)
 
     def _open_ports(self) -> UDPPorts:
         if self._datagrams is None:
@@ -184,38 +178,19 @@ class _Visit:
             if buffer[0] != 0x24:
                 if not self._rtsp.receive(buffer, now_ns):
                     return
-                if self._rtsp.media is not None and self._media is None:
-                    self._begin(self._rtsp.media)
+                if self._rtsp.media is not None and self._receiver is None:
+                    self._receiver = self._begin(self._rtsp.media, now_ns)
                 continue
-            if self._media and (taken := self._depacketizer.take_frames(buffer, 0, self._media.channels[0], now_ns)):
-                del buffer[:taken]
+            if self._receiver:
+                if not self._receiver.take_frame(buffer, now_ns):
+                    return
                 continue
             size = 4 + int.from_bytes(buffer[2:4]) if len(buffer) >= 4 else 4
             if len(buffer) < size:
                 return
-            if self._media and buffer[1] == self._media.channels[1]:
-                self._reports.receive(bytes(buffer[4:size]), self._depacketizer, now_ns)
-            del buffer[:size]  # of a channel that nobody knows
+            del buffer[:size]  # nobody has asked for any
 
-    def _begin(self, media: Media) -> None:
-        self._media = media
-        self._depacketizer = Depacketizer(media.track.codec, payload_type=media.track.payload_type)
-        self._completion = UnitCompletion(media.track)
+    def _begin(self, media: Media, now_ns: int) -> TrackReceiver:
         if self._datagrams:
             self._datagrams.aim(media.server_ports)
-        if self._completion.description is not None:
-            self._listener.described(self._completion.description)
-
-    def _deliver(self, now_ns: int) -> None:
-        reception = self._depacketizer.reception()
-        if reception is not None and reception.received != self._received:
-            self._received, self._packet_ns = reception.received, now_ns
-        for unit in self._depacketizer.take_units():
-            data = self._completion.complete(unit)
-            description = self._completion.description
-            if data is None or description is None:
-                self._left_out += 1
-                continue
-            self._picture_ns = now_ns
-            capture_ns = self._clock.place(unit.timestamp, now_ns)
-            self._listener.arrived(Arrival(AccessUnit(data, capture_ns, unit.key_frame), description))
+        return TrackReceiver(media.track, media.channels, self._listener, MediaClock(), now_ns)

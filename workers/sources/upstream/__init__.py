@@ -3,6 +3,7 @@
 from .clock import MediaClock
 from .feed import UpstreamPassThrough
 from .pictures import UpstreamCapture
+from .receiver import TrackReceiver
 from .session import Arrival, Interrupt, LeftError, Listener, Session
 from .subscription import OpenSession
 from .units import UnitCompletion
@@ -15,6 +16,7 @@ __all__ = [
     "MediaClock",
     "OpenSession",
     "Session",
+    "TrackReceiver",
     "UnitCompletion",
     "UpstreamCapture",
     "UpstreamPassThrough",

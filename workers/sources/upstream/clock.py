@@ -52,6 +52,10 @@ class MediaClock:
         self._begin_window(arrived_ns)
         return capture_ns
 
+    def restart(self) -> None:
+        """The next stamp is of another sender, and says nothing of the ones before."""
+        self._last = None
+
     def _step(self, difference: int) -> bool:
         """Whether a step of the stamps, modulo 2^32, is one of time."""
         step = (difference + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000

@@ -14,7 +14,6 @@ class UpstreamPassThrough:
     """A Feed. The units come when they come: `Place.wake` is called then."""
 
     encoder = "pass-through"
-    absence = ""
 
     def __init__(self, source: Source, open_session: OpenSession, place: Place, start_ns: int) -> None:
         """Nothing is captured before `start_ns`, so that the stream's times only grow."""
@@ -28,6 +27,10 @@ class UpstreamPassThrough:
         subscription = self._subscription
         news = self.description is None and subscription.description is not None
         return NOW_NS if subscription or news or subscription.failure else NEVER_NS
+
+    @property
+    def absence(self) -> str:
+        return self._subscription.absence
 
     @property
     def skipped(self) -> int:

@@ -34,7 +34,7 @@ class UpstreamCapture:
                 raise SourceError(self._subscription.failure)
             self._come.wait(wait_ns / NS_PER_S)
             self._come.clear()
-        return Absence("no picture from the upstream")
+        return Absence(self._subscription.absence or "no picture from the upstream")
 
     def close(self) -> None:
         self._subscription.close()

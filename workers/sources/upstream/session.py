@@ -59,6 +59,10 @@ class Session(Protocol):
         """Access units that were damaged, or referred to such."""
 
     @property
+    def absence(self) -> str:
+        """Why nothing comes now, though something may; empty when it does, or nobody knows."""
+
+    @property
     def refused(self) -> bool:
         """The server does not want our user or password."""
 

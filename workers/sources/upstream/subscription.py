@@ -43,6 +43,11 @@ class Subscription:
         return self._upstream.failure
 
     @property
+    def absence(self) -> str:
+        """Why nothing comes now, though something may."""
+        return self._upstream.absence
+
+    @property
     def description(self) -> Description | None:
         """What the server has said before the first picture."""
         return self._upstream.description
@@ -117,16 +122,22 @@ class Upstream:
         self._users: tuple[Subscription, ...] = ()
         self._interrupt = Interrupt()
         self._session = open_session(self._interrupt, Listener(self._described, self._arrived))
-        threading.Thread(target=self._run, name="upstream", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
+
+    @property
+    def absence(self) -> str:
+        return self._session.absence
 
     @property
     def skipped(self) -> int:
         return self._session.skipped
 
     def join(self, wake: Callable[[], object]) -> Subscription:
-        """Under the guard, as `leave`."""
+        """Under the guard, as `leave`. The session begins with the first user, who misses nothing of it."""
         user = Subscription(self, wake)
         self._users = (*self._users, user)
+        if self._thread.ident is None:
+            self._thread.start()
         return user
 
     def leave(self, user: Subscription) -> None:

@@ -310,7 +310,8 @@ class TestOtherCamera:
             ("DESCRIBE", "rtsp://h/..", 401),
             ("GET_PARAMETER", "*", 401),
             ("FROBNICATE", URL, 501),
-            ("ANNOUNCE", URL, 405),
+            ("ANNOUNCE", "*", 405),
+            ("REDIRECT", URL, 405),
         ],
     )
     def test_paths_without_a_camera_are_answered_by_the_supervisor(self, method: str, url: str, status: int) -> None:

@@ -1,10 +1,11 @@
 """Descriptions of cameras and servers, and of those who mean ill."""
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 from camfleet.core.sdp import describe
-from camfleet.core.sdp.parse import MAX_PARAMETER_SETS_SIZE, DescriptionError, VideoTrack, parse_video
+from camfleet.core.sdp.parse import MAX_PARAMETER_SETS_SIZE, DescriptionError, VideoTrack, media_controls, parse_video
 
 from tests.kit.access_units import PPS, SPS
 
@@ -56,13 +57,22 @@ def test_our_own() -> None:
         (
             HEAD.encode() + b"m=audio 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:no\r\n"
             b"m=application 0 RTP/AVP 107\r\nm=video 0 RTP/AVP 26\r\n" + video("a=control:yes")[len(HEAD) :],
-            ("h264", 96, "yes", ()),
+            ("h264", 96, "yes", (), 3),
         ),
         (b"\xff\xfe\0" + video(), ("h264", 96, "", ())),
     ],
 )
-def test_tracks(description: bytes, track: tuple[str, int, str, tuple[bytes, ...]]) -> None:
+def test_tracks(description: bytes, track: tuple[Any, ...]) -> None:
+    """`track`: the fields of a VideoTrack."""
     assert parse_video(description) == VideoTrack(*track)
+
+
+def test_controls_of_all_media() -> None:
+    media = b"m=audio 0 RTP/AVP 97\r\na=control: a \r\nm=text 0 RTP/AVP 98\r\n"
+    assert media_controls(HEAD.encode() + media + video("a=control:rtsp://h/v")[len(HEAD) :]) == ("a", "", "rtsp://h/v")
+    assert media_controls(HEAD.encode()) == ()
+    with pytest.raises(DescriptionError, match="over 16 media"):
+        media_controls(b"m=x\n" * 17)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from camfleet.core.wire import RTSPLive, VideoSpec
 from camfleet.workers.sources import PictureSource, Place, open_pictures
 from camfleet.workers.sources.planes import planes
 from camfleet.workers.sources.rtsplive import session
+from camfleet.workers.sources.upstream import receiver
 from camfleet.workers.sources.upstream import subscription as upstream
 from cryptography import x509
 
@@ -39,8 +40,10 @@ SETS = "a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LAH9oBQBbpqAgICgAA
 @pytest.fixture(autouse=True)
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No thread, descriptor or upstream; and time-outs that a test can wait for."""
-    for name in ("START", "ANSWER", "SILENCE", "PICTURE"):
-        monkeypatch.setattr(session, f"{name}_TIMEOUT_NS", NS_PER_S * (2 if name == "START" else 0.5))
+    monkeypatch.setattr(session, "START_TIMEOUT_NS", 2 * NS_PER_S)
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_NS", NS_PER_S // 2)
+    for name in ("SILENCE", "PICTURE"):
+        monkeypatch.setattr(receiver, f"{name}_TIMEOUT_NS", NS_PER_S // 2)
     before = descriptors()
     yield
     wait_for(lambda: not any(thread.name in ("upstream", "capture") for thread in threading.enumerate()))
@@ -463,7 +466,7 @@ def test_udp_in_any_order_but_of_the_server_only() -> None:
 
 
 def test_udp_a_loss_is_told_and_costs_until_the_next_key_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PICTURE_TIMEOUT_NS", 5 * NS_PER_S)
+    monkeypatch.setattr(receiver, "PICTURE_TIMEOUT_NS", 5 * NS_PER_S)
     with Datagrams() as own:
         wanted = threading.Event()
 

@@ -1,0 +1,205 @@
+"""Publications as a stream shows them: one after the other, whatever the clients send."""
+
+import gc
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+from camfleet.core.rtp import rtcp
+from camfleet.core.sdp.parse import VideoTrack, parse_video
+from camfleet.core.wire import Publish
+from camfleet.workers.sources.publish import Publication, PublishingPoint, point, publishing_point
+from camfleet.workers.sources.upstream import receiver, reports
+from camfleet.workers.sources.upstream import subscription as upstream
+
+from tests.kit.access_units import access_unit
+from tests.kit.descriptors import descriptors
+from tests.kit.publishing import DESCRIPTION
+from tests.kit.source_reader import Reader
+from tests.kit.upstream import film, packets
+from tests.kit.wait import wait_for
+
+NS_PER_S = 1_000_000_000
+SOURCE = Publish(user="encoder", stream="stream1")
+TRACK = parse_video(DESCRIPTION)
+SSRC = 0x11223344  # of `packets`
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No thread, descriptor or upstream; and time-outs that a test can wait for."""
+    monkeypatch.setattr(receiver, "SILENCE_TIMEOUT_NS", NS_PER_S)
+    monkeypatch.setattr(receiver, "PICTURE_TIMEOUT_NS", NS_PER_S)
+    gc.collect()
+    before = descriptors()
+    yield
+    wait_for(lambda: not any(thread.name == "upstream" for thread in threading.enumerate()))
+    gc.collect()  # an upstream and its session know each other
+    assert descriptors() - before == set()
+    assert upstream._upstreams == {}
+    assert not point._points
+
+
+class Publisher:
+    """A client's session without its connection."""
+
+    def __init__(self, track: VideoTrack = TRACK) -> None:
+        self.heard: list[bytes] = []
+        self.ended = threading.Event()
+        self.point: PublishingPoint = publishing_point(SOURCE)
+        self.publication = Publication(track, (0, 1), "192.0.2.9:40000", self.heard.append, self.ended.set)
+        assert self.point.take(self.publication, time.monotonic_ns())
+
+    def __enter__(self) -> "Publisher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.point.leave(self.publication)
+
+    def send(self, units: Iterable[bytes], *, sequence: int = 65_530, timestamp: int = 0) -> None:
+        for unit in packets(units, sequence=sequence, timestamp=timestamp):
+            for packet in unit:
+                self.put(packet)
+
+    def put(self, payload: bytes, channel: int = 0) -> None:
+        self.publication.inlet.put(channel, payload, time.monotonic_ns())
+
+
+def test_its_units_as_they_are() -> None:
+    with Reader(SOURCE) as reader:
+        wait_for(lambda: reader.feed.absence == "nobody publishes")
+        with Publisher() as publisher:
+            publisher.send(film(30))
+            units = reader.units(30)
+        assert [unit.data for unit in units] == film()[:30]
+        assert [unit.key_frame for unit in units] == [n % 5 == 0 for n in range(30)]
+        assert reader.feed.description is not None
+        assert reader.feed.description.width == 1280
+
+
+def test_the_description_is_known_before_the_first_picture() -> None:
+    with Reader(SOURCE) as reader, Publisher():
+        wait_for(lambda: reader.feed.due_ns == 0)
+        reader.feed.read(0, False)
+        assert reader.feed.description is not None
+        assert reader.feed.description.parameter_sets[0][0] & 0x1F == 7
+
+
+def test_who_publishes_before_anybody_watches_is_seen_from_a_key_frame_on() -> None:
+    with Publisher() as publisher:
+        publisher.send(film(12)[7:])
+        with Reader(SOURCE) as reader:
+            assert reader.units(2)[0].data == film()[10]
+
+
+def test_one_after_the_other_in_growing_time() -> None:
+    """Stamps and numbers begin anywhere; no key frame is missed, and what the last one said is shown."""
+    with Reader(SOURCE) as reader:
+        times: list[int] = []
+        for begin in (0, 2**32 - 5 * 3600, 4_000_000):
+            with Publisher() as publisher:
+                wait_for(lambda: not reader.feed.absence)
+                publisher.send(film(10), sequence=begin % 1000, timestamp=begin)
+            units = reader.units(10)
+            assert [unit.data for unit in units] == film()[:10]
+            times += [unit.capture_ns for unit in units]
+            wait_for(lambda: reader.feed.absence == "nobody publishes")
+        assert times == sorted(set(times))
+
+
+def test_stamps_that_jump_do_not_move_time() -> None:
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        dice, sequence = random.Random(7), 0
+        for unit in film(40):
+            for packet in next(packets([unit], sequence=sequence, timestamp=dice.randrange(2**32))):
+                publisher.put(packet)
+                sequence += 1
+        times = [unit.capture_ns for unit in reader.units(40)]
+        assert times == sorted(set(times))
+        assert times[-1] <= time.monotonic_ns() + NS_PER_S // 10
+
+
+def test_a_gap_costs_until_the_next_key_frame_which_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "KEY_FRAME_INTERVAL_NS", NS_PER_S // 20)
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        publisher.send(film(3))
+        publisher.send([access_unit(n) for n in range(3)], sequence=200, timestamp=20_000)
+        wait_for(lambda: any(rtcp.parse(each[4:], SSRC).key_frame_wanted for each in publisher.heard))
+        assert publisher.heard[0][:2] == b"$\1"
+        publisher.send(film(3), sequence=300, timestamp=40_000)
+        assert [unit.data for unit in reader.units(6)] == film()[:3] * 2
+        assert reader.feed.skipped > 0
+
+
+def test_an_rtcp_bye_is_not_the_end() -> None:
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        publisher.send(film(3))
+        reader.units(2)
+        publisher.put(rtcp.bye(ssrc=SSRC, channel=1, cname=b"x")[4:], channel=1)
+        publisher.send(film(3), sequence=100, timestamp=90_000)
+        reader.units(2)
+        assert not publisher.ended.is_set()
+
+
+def noise() -> list[bytes]:
+    dice = random.Random(3)
+    return [dice.randbytes(dice.choice((0, 1, 11, 12, 13, 40, 1400, 65_535))) for _ in range(300)]
+
+
+def headers_and_noise() -> list[bytes]:
+    """RTP in form, nothing in content."""
+    dice = random.Random(4)
+    head = bytes((0x80, 96))
+    return [head + n.to_bytes(2) + bytes(4) + SSRC.to_bytes(4) + dice.randbytes(dice.randrange(50)) for n in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("payloads", "reason"),
+    [
+        ([], "has sent no media for 1 s"),
+        (noise(), "has sent no "),
+        (headers_and_noise(), "has sent no "),
+        ([packet for unit in packets([access_unit(n) for n in range(50)]) for packet in unit], "has sent no "),
+    ],
+    ids=["nothing", "noise", "headers and noise", "no key frame"],
+)
+def test_a_publication_that_is_no_good_is_ended_and_the_next_one_is_shown(payloads: list[bytes], reason: str) -> None:
+    with Reader(SOURCE) as reader:
+        with Publisher() as publisher:
+            for payload in payloads:
+                publisher.put(payload)
+                publisher.put(payload, channel=1)
+            wait_for(publisher.ended.is_set)
+            wait_for(lambda: reader.feed.absence.startswith(f"nobody publishes: the last one {reason}"))
+        with Publisher() as good:
+            good.send(film(5))
+            assert [unit.data for unit in reader.units(5)] == film()[:5]
+            assert reader.feed.absence == ""
+
+
+def test_pictures_that_nobody_can_want_end_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camfleet.workers.sources.upstream.units.MAX_PIXELS", 1000)
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        wait_for(publisher.ended.is_set)
+        wait_for(lambda: "1280x720, over the limit of 1000 pixels" in reader.feed.absence)
+
+
+def test_a_second_publisher_has_to_wait_unless_the_first_is_silent() -> None:
+    with Publisher() as first:
+        place = first.point
+        other = Publication(TRACK, (0, 1), "192.0.2.10:40000", first.heard.append, first.ended.set)
+        assert not place.is_free(time.monotonic_ns())
+        assert not place.take(other, time.monotonic_ns())
+        first.put(b"x")
+        silent_ns = first.publication.inlet.newest_ns + point.GIVES_WAY_NS
+        assert not place.is_free(silent_ns)
+        assert place.is_free(silent_ns + 1)
+        assert not first.ended.is_set()
+        assert place.take(other, silent_ns + 1)
+        assert first.ended.is_set()
+        place.leave(first.publication)  # late: the place is the other's
+        assert place.current is other
+        place.leave(other)
+        assert place.current is None
