@@ -35,7 +35,9 @@ class Interrupt:
         """Raises LeftError, perhaps long before."""
         wait_ns = deadline_ns - time.monotonic_ns()
         if wait_ns > 0:
-            select.select([self.fd], [], [], wait_ns / 1e9)
+            ready = select.poll()  # select() knows descriptors up to 1023 only: a worker with many readers has more
+            ready.register(self.fd, select.POLLIN)
+            ready.poll(wait_ns / 1e6)
         self.check()
 
     def close(self) -> None:

@@ -1,0 +1,106 @@
+"""What a camera is asked for, and what is said when it cannot be had."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+from camfleet.core.wire import Webcam
+from camfleet.workers.encoders.errors import PYAV_ERRORS
+from camfleet.workers.sources import SourceError
+from camfleet.workers.sources.webcam import nodes
+from camfleet.workers.sources.webcam.device import open_camera, options
+from camfleet.workers.sources.webcam.nodes import Node, Offer, Sizes, offers, refusal
+
+NODE = Node("/dev/video0", "C920")
+ABSENT = "/dev/video77"
+NOBODY = 65534
+
+
+def one(width: int, height: int) -> Sizes:
+    return Sizes(range(width, width + 1), range(height, height + 1))
+
+
+YUYV = Offer("yuyv422", (one(640, 480), one(1280, 720)))
+MJPEG = Offer("mjpeg", (one(640, 480), one(800, 600), one(1920, 1080)))
+ANY = Offer("nv12", (Sizes(range(32, 4097, 16), range(32, 2161, 8)),))
+UNKNOWN = Offer("uyvy422", ())
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered", "chosen"),
+    [
+        ({}, [YUYV, MJPEG], {"input_format": "mjpeg", "video_size": "800x600"}),
+        ({"format": "yuyv422"}, [YUYV, MJPEG], {"input_format": "yuyv422", "video_size": "1280x720"}),
+        ({"width": 1280, "height": 720}, [YUYV, MJPEG], {"input_format": "yuyv422", "video_size": "1280x720"}),
+        (
+            {"width": 640, "height": 480, "fps": 15},
+            [YUYV, MJPEG],
+            {"input_format": "mjpeg", "video_size": "640x480", "framerate": "15"},
+        ),
+        ({}, [ANY], {"input_format": "nv12", "video_size": "1280x720"}),
+        ({"width": 4096, "height": 2160}, [ANY], {"input_format": "nv12", "video_size": "4096x2160"}),
+        ({}, [UNKNOWN], {"input_format": "uyvy422"}),
+        ({}, [], {}),
+        ({"format": "h264", "width": 640, "height": 480}, [], {"input_format": "h264", "video_size": "640x480"}),
+    ],
+)
+def test_what_is_chosen(settings: dict[str, str | int], offered: list[Offer], chosen: dict[str, str]) -> None:
+    source = Webcam(device="C920", **settings)  # type: ignore[arg-type]  # of both types
+    assert options(source, NODE, offered) == chosen
+
+
+def test_what_is_not_offered() -> None:
+    with pytest.raises(SourceError) as error:
+        options(Webcam(device="C920", width=1281, height=720), NODE, [YUYV, ANY])
+    assert str(error.value) == (
+        "/dev/video0 (C920) does not offer 1281x720, but yuyv422 640x480, 1280x720; nv12 32x32 to 4096x2160"
+    )
+
+
+def test_devices_that_are_not_there() -> None:
+    """The kernel and FFmpeg are asked."""
+    assert not Path(ABSENT).exists()
+    with pytest.raises(SourceError, match=f"there is no {ABSENT}: "):
+        open_camera(Webcam(device=ABSENT))
+    with pytest.raises(SourceError, match=f"{ABSENT} is gone"):
+        offers(Node(ABSENT, ""))
+    with pytest.raises(PYAV_ERRORS) as error:
+        av.open(ABSENT, format="v4l2")
+    assert f"{ABSENT} is gone" in str(refusal(Node(ABSENT, ""), error.value))
+
+
+def test_a_machine_without_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "SYSFS", tmp_path / "none")
+    with pytest.raises(SourceError, match='no camera is called "C920": this machine has no camera now'):
+        open_camera(Webcam(device="C920"))
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    node = Node(str(tmp_path / "video0"), "C920")
+    Path(node.path).touch(0)
+    with as_nobody(), pytest.raises(SourceError, match=r"no permission to read .*: make the server's user a member"):
+        offers(node)
+    assert "the group video (" in str(refusal(Node(ABSENT, ""), PermissionError(errno.EACCES, "Permission denied")))
+
+
+def test_a_full_bus_and_what_is_not_known() -> None:
+    full = refusal(NODE, av.error.OSError(errno.ENOSPC, "No space left on device"))
+    assert "its USB bus has no room" in str(full)
+    broken = refusal(NODE, av.error.OSError(errno.EIO, "Input/output error"))
+    assert str(broken) == "/dev/video0 (C920) cannot be read: Input/output error"
