@@ -3,17 +3,19 @@
 import json
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.kit.clips import decode, noise_picture, write_clip
-from tests.kit.players import START_TIMEOUT_S, FFmpeg, GStreamer
+from tests.kit.players import START_TIMEOUT_S, FFmpeg, GStreamer, Player
 from tests.kit.rtsp_client import InterleavedFrame, RTSPClient, Watch
 from tests.kit.server import Server
 from tests.kit.wait import wait_for
+from tests.reference import h265
 from tests.reference.rtp import annex_b, depacketize, packets
 
 FPS = 25
@@ -46,6 +48,12 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Too large for FFmpeg to have all of it in its buffer."""
     path = tmp_path_factory.mktemp("s") / "film.mp4"
     return write_clip(path, fps=FPS, gop=FPS, size=FILM, pictures=3 * FPS, paint=noise_picture, options={"crf": "35"})
+
+
+@pytest.fixture
+def film_h265(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("h") / "film.mp4"
+    return write_clip(path, codec="libx265", fps=FPS, gop=FPS, size=FILM, pictures=3 * FPS, paint=noise_picture)
 
 
 def camera_state(server: Server) -> tuple[str, int]:
@@ -86,3 +94,38 @@ def test_readers_see_slate_source_slate_source_in_one_session(film: Path) -> Non
     sizes = [(picture.width, picture.height) for picture in pictures]
     assert sizes == sorted(sizes, reverse=True)
     assert set(sizes) == {UNKNOWN, FILM}
+
+
+def test_an_h265_source_dies_and_comes_back_in_one_session(film_h265: Path) -> None:
+    """Its slate is H.265 too, in the film's size: decoders go on."""
+    whole, frames = film_h265.read_bytes(), 6 * FPS
+    with Server(film_h265.parent, (), tail=CAMERA.format(path=json.dumps(str(film_h265)))) as server:
+        url = server.url("film")
+        with Watch(Recorder.connect(url)) as reader:
+            players: list[Player] = [FFmpeg(url, frames), GStreamer(url, frames, codec="h265")]
+            wait_for(lambda: camera_state(server)[1] == 3, START_TIMEOUT_S)
+            peers = peers_of(server)
+            film_h265.write_bytes(b"")
+            wait_for(lambda: camera_state(server)[0].startswith("standby: "), START_TIMEOUT_S)
+            reader.wait_for_frames(6)
+            film_h265.write_bytes(whole)
+            wait_for(lambda: camera_state(server)[0] == "running", 3.0)
+            reader.wait_for_frames(FPS)
+            assert peers_of(server) == peers
+            for player in players:
+                played = player.wait(START_TIMEOUT_S)
+                assert (played.errors, played.frames >= frames, played.ended_well) == ("", True, True)
+            assert reader.video.holes == 0
+            assert reader.video.largest_gap_ms() < 2000
+            recorder = reader.client
+        assert isinstance(recorder, Recorder)
+    units = h265.depacketize([packet for each in recorder.packets for packet in packets(each)])
+    pictures = decode([annex_b(unit.units) for unit in units], codec="h265")
+    assert {(picture.width, picture.height) for picture in pictures} == {FILM}
+    dark = [float(np.asarray(picture.to_ndarray())[: FILM[1]].mean()) < 80 for picture in pictures]
+    assert [shown for shown, _ in groupby(dark)] == [False, True, False]
+
+
+def peers_of(server: Server) -> set[str]:
+    """Who plays the film."""
+    return {reader["peer"] for reader in server.camera("film")["readers"] if reader["state"] == "playing"}

@@ -72,7 +72,7 @@ class GStreamer(Player):
     """rtspsrc to avdec_h264 or _h265; a frame that does not decode is an element's error, or is missing in the count.
 
     It has played well when it has all its frames: what gst-launch says after its end of stream is about tearing down,
-    where rtspsrc cancels its own reads and then now and then fails to send PAUSE.
+    where rtspsrc now and then cancels its own PAUSE before it is sent, and calls that an error (decision 22).
     """
 
     def __init__(self, url: str, frames: int, codec: str = "h264") -> None:

@@ -2,10 +2,12 @@
 
 import contextlib
 import subprocess
+import tempfile
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -105,10 +107,16 @@ class Played(Seen):
         self.frames = 0
         self._shape = height * 3 // 2, width
         self._newest: NDArray[np.uint8] | None = None
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-rtsp_transport", "tcp", "-fflags", "nobuffer", "-i", url]
-        self._process = subprocess.Popen(
-            [*command, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-        )
+        self._folder = tempfile.TemporaryDirectory()
+        self._said = Path(self._folder.name) / "said"
+        source = ["-rtsp_transport", "tcp", "-fflags", "nobuffer", "-err_detect", "explode", "-i", url]
+        with self._said.open("w") as said:
+            self._process = subprocess.Popen(
+                ["ffmpeg", "-nostdin", "-v", "error", *source, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+            )
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
@@ -119,12 +127,17 @@ class Played(Seen):
         self._process.kill()
         self._process.wait()
         self._thread.join()
+        self._folder.cleanup()
 
     def samples(self) -> NDArray[np.uint8] | None:
         return self._newest
 
+    def errors(self) -> str:
+        """FFmpeg's, so far: of the connection, and of pictures that do not decode."""
+        return self._said.read_text()
+
     def why(self) -> str:
-        return f"after {self.frames} frames, FFmpeg's code {self._process.poll()}"
+        return f"after {self.frames} frames, FFmpeg's code {self._process.poll()}: {self.errors()}"
 
     def _read(self) -> None:
         pipe: Any = self._process.stdout

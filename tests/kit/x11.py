@@ -26,6 +26,8 @@ YUV = {
     WHITE: (235, 128, 128),
     GREY: (71, 128, 128),
     0: (16, 128, 128),
+    0xBF0000: (51, 109, 212),
+    0xBFBF00: (168, 44, 136),
 }
 NEAR = 3  # levels: what scaling may do, and a good encoder
 FAMILY_WILD = 0xFFFF  # of Xauthority files: whatever the host is called

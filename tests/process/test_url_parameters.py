@@ -74,6 +74,18 @@ def test_who_asks_for_the_same_shares_an_encoder(server: Server) -> None:
     wait_for(lambda: not variants(server), 6.0, lambda: f"they have not ended: {variants(server)}")
 
 
+def test_another_codec_is_encoded_for_who_asks_for_it(server: Server) -> None:
+    query = "?ve=h265&w=160&h=96&fps=10&vb=100k"
+    players = [FFmpeg(server.url("ipc2") + query, 30), GStreamer(server.url("ipc2") + query, 30, codec="h265")]
+    wait_for(lambda: query[1:] in variants(server), START_TIMEOUT_S, lambda: f"{variants(server)}")
+    wait_for(lambda: variants(server)[query[1:]]["encoder"], START_TIMEOUT_S)
+    stream = variants(server)[query[1:]]
+    assert (stream["codec"], stream["encoder"]) == ("h265", "libx265")
+    for player in players:
+        played = player.wait(START_TIMEOUT_S)
+        assert (played.errors, played.frames >= 30, played.ended_well) == ("", True, True)
+
+
 def test_a_film_that_passes_through_is_encoded_for_who_asks_for_another_size(server: Server) -> None:
     url = server.url().replace("testlive", "filelive")
     with PictureWatch(RTSPClient.connect(url)) as film, PictureWatch(RTSPClient.connect(f"{url}?w=160")) as other:
