@@ -25,6 +25,7 @@ def spin(camera: int) -> None:
 
 
 def main(beside: str) -> None:
+    preload.preload(None)
     assert math.isclose(sys.getswitchinterval(), preload.SWITCH_INTERVAL_S), "what a worker is forked from"
     engine = FanOut()
     stream = MediaStream(ntp_offset_ns=0, cname=b"busy", timestamp=0)

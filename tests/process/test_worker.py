@@ -418,6 +418,7 @@ def connections_of_every_sort(supervisor: FakeSupervisor, first: int) -> None:
 FORK_SERVER = f"""
 import socket, sys
 from camfleet.workers import forkserver, preload, worker
+preload.preload(sys.exit)
 order = forkserver.serve(socket.socket(fileno=0))
 if order:
     run_dir = order.run_dir
