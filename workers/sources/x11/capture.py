@@ -11,7 +11,6 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
-from camfleet.core.log import Log
 from camfleet.core.video.bgrx import i420_from_bgrx
 from camfleet.core.wire import ScreenLive, WindowLive
 from Xlib.error import XError
@@ -20,13 +19,11 @@ from ...clockmap import NS_PER_S
 from ...encoders.errors import PYAV_ERRORS, plain_words
 from ..base import SourceError
 from ..mediafile import MAX_PIXELS
-from ..shared import Absence, Buffers, OpenCapture, Picture, WaitUntilDue
+from ..shared import STALE_NS, Absence, Buffers, OpenCapture, Picture, WaitUntilDue
 from .area import Area, Finder
 from .connection import LOST, authority, connect, disconnect
 from .desktop import DesktopFinder
 from .windows import WindowFinder
-
-log = Log("sources")
 
 # For so long a window that has grown shows its old size, and one that has come back is not seen; one that is gone,
 # hidden or smaller fails to be grabbed at once. A look costs 0.1 to 0.3 ms, a search among 30 windows 6.
@@ -82,10 +79,13 @@ class X11Capture:
                 self._close_grabber()
                 if again:
                     self._look(now_ns)
-                else:
-                    log.debug("grab_failed", reason=plain_words(error))
-        # A window that is being resized is faster than we are; what is shown for long without change becomes stale.
+                elif not self._is_fresh(now_ns):
+                    return Absence(f"it cannot be captured: {plain_words(error)}")
         return self._found if isinstance(self._found, Absence) else self._shown
+
+    def _is_fresh(self, now_ns: int) -> bool:
+        """What is shown will do for now: a window that is being resized is faster than we are."""
+        return isinstance(self._shown, Picture) and now_ns - self._shown.capture_ns <= STALE_NS
 
     def _look(self, now_ns: int) -> None:
         self._look_at_ns = now_ns + LOOK_NS
@@ -121,7 +121,7 @@ class Grabber:
             options["window_id"] = str(area.window)
         if area.follow_mouse:
             options["follow_mouse"] = "centered"
-        with authority(source.xauthority):
+        with authority(source.display, source.xauthority):
             container = av.open(source.display, format="x11grab", options=options)
         assert isinstance(container, InputContainer)
         self._container = container

@@ -24,11 +24,23 @@ INSTEAD_OF_WAYLAND = (
 _FAMILY_WILD = 0xFFFF
 _VARIABLE = "XAUTHORITY"
 _as_started = os.environ.get(_VARIABLE)
+_AT_HOME = f"{os.environ.get('HOME', '')}/.Xauthority"
+_keys = threading.local()  # `.file`: the keys to connect with
+
+# libxcb connects in a few milliseconds; a server that takes so long has hung.
+TURN_S = 1.0
 _environment = threading.Lock()
+_using_it = ""  # the display that has the turn
 
 
 class _Keys(xauth.Xauthority):
-    """python-xlib overlooks keys that are good for every host's name, as containers have them (FamilyWild)."""
+    """Of the file that `connect` was told, whatever the environment says just now.
+
+    python-xlib overlooks keys that are good for every host's name, as containers have them (FamilyWild).
+    """
+
+    def __init__(self, filename: Any = None) -> None:
+        super().__init__(filename or _keys.file or _as_started or _AT_HOME)
 
     def get_best_auth(  # its stub calls numbers bytes
         self, family: Any, address: bytes, dispno: Any, types: tuple[bytes, ...] = (b"MIT-MAGIC-COOKIE-1",)
@@ -43,25 +55,35 @@ xauth.Xauthority = _Keys  # type: ignore[misc]  # python-xlib has no other way i
 
 
 @contextmanager
-def authority(file: str) -> Iterator[None]:
-    """Inside, connections to X servers are made with the keys in `file`; "" stands for the usual one.
+def authority(display: str, file: str) -> Iterator[None]:
+    """Inside, FFmpeg's libxcb connects to the display with the keys in `file`; "" stands for the usual one.
 
-    Neither python-xlib nor the libxcb in FFmpeg can be told of the file in another way.
+    It can be told of the file in the environment only, which all threads share: one connects after the other. Raises
+    SourceError when the one before does not come to an end: its X server hangs.
     """
-    wanted = file or _as_started
-    with _environment:
+    global _using_it
+    if not _environment.acquire(timeout=TURN_S):
+        raise SourceError(
+            f"display {display} cannot be captured while the X server at display {_using_it} does not answer: "
+            "end that server, or take its stream away"
+        )
+    try:
+        _using_it = display
+        wanted = file or _as_started
         if wanted is None:
             os.environ.pop(_VARIABLE, None)
         elif os.environ.get(_VARIABLE) != wanted:
             os.environ[_VARIABLE] = wanted
         yield
+    finally:
+        _environment.release()
 
 
 def connect(display: str, xauthority: str) -> Display:
     """Raises SourceError."""
     try:
-        with authority(xauthority):
-            connection = Display(display)
+        _keys.file = xauthority
+        connection = Display(display)
     except DisplayConnectionError as error:
         if isinstance(error.__context__, OSError):
             raise SourceError(_no_server(display, error.__context__)) from error

@@ -9,6 +9,7 @@ import pytest
 from camfleet.core.wire import ScreenLive, VideoSpec
 from camfleet.workers.sources import open_pictures
 from camfleet.workers.sources.shared import Buffers, Picture
+from camfleet.workers.sources.x11 import connection
 from camfleet.workers.sources.x11.area import Area
 from camfleet.workers.sources.x11.capture import Grabber
 from Xlib import X
@@ -212,3 +213,22 @@ def test_a_server_that_freezes_dies_and_is_started_again(tmp_path: Path) -> None
         server.start()
         with Shown(screen(server)) as again:
             again.wait({(10, 10): BLACK})
+
+
+def test_a_server_that_hangs_keeps_nobody_from_another(server: XServer, tmp_path: Path) -> None:
+    with XServer(tmp_path) as hung:
+        hung.freeze()
+        with Shown(screen(hung)) as nothing:
+            with Shown(screen(server)) as shown:
+                shown.wait({(1, 1): BLACK})
+            assert nothing.samples() is None
+            hung.thaw()
+            nothing.wait({(1, 1): BLACK})
+
+
+def test_one_that_hangs_while_ffmpeg_connects_is_named(server: XServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "TURN_S", 0.01)
+    with connection.authority(":63", ""), Shown(screen(server)) as shown:
+        assert "while the X server at display :63 does not answer" in shown.fails()
+    with Shown(screen(server)) as again:
+        again.wait({(1, 1): BLACK})

@@ -1,9 +1,11 @@
 """Windows that are moved, resized, covered, hidden, renamed and destroyed: their colours prove what is shown."""
 
 import random
+from unittest.mock import Mock
 
 import pytest
 from camfleet.core.wire import WindowLive
+from camfleet.workers.sources.x11.capture import Grabber
 from Xlib import X, Xatom
 
 from tests.kit.shown import Shown
@@ -90,6 +92,23 @@ def test_it_may_have_any_size_while_the_stream_keeps_its_own(server: XServer) ->
         window.wait_for_absence("is only 1x1")
         program.resize(200, 120)
         window.wait(ALL, program.answer)
+
+
+def test_what_ffmpeg_cannot_grab_is_told(server: XServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window without pixels, by its number; and one that is whole, but grabbed no more."""
+    display = server.connect()
+    window = display.screen().root.create_window(0, 0, 200, 120, 0, 0, X.InputOnly, X.CopyFromParent)
+    window.map()
+    display.sync()
+    with shown(server, id=window.id) as found:
+        found.wait_for_absence("it cannot be captured: ")
+    display.close()
+    with Program(server, "grabbed") as program, shown(server, title="grabbed") as seen:
+        seen.wait(ALL, program.answer)
+        monkeypatch.setattr(Grabber, "grab", Mock(side_effect=ValueError("x11grab has ended")))
+        seen.wait_for_absence("it cannot be captured: x11grab has ended")
+        monkeypatch.undo()
+        seen.wait(ALL, program.answer)
 
 
 def test_a_window_that_is_dragged_larger_and_smaller_all_the_time(server: XServer) -> None:
