@@ -1,15 +1,15 @@
 """From a stream's settings to its access units: a source that has them, or a source of pictures and an encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from camfleet.core.wire import OverlaySpec, StreamSpec, VideoSpec
+from camfleet.core.wire import Image, OverlaySpec, StreamSpec, VideoSpec
 from msgspec import structs
 
 from .codecs import AccessUnit, Description
 from .encoders import EncoderError, open_encoder
 from .malloc import keep_large_blocks
-from .sources import Feed, FrameClock, Overlay, PictureSource, Place, open_pass_through, open_pictures
+from .sources import Feed, FrameClock, ImageFile, Overlay, PictureSource, Place, open_pass_through, open_pictures
 
 MAX_STILL_GROUP = 60  # pictures: two such groups are coded before the first is seen
 
@@ -25,9 +25,11 @@ def open_feed(place: Place, stream: StreamSpec, start_ns: int) -> Feed:
         return open_pass_through(stream.source, place, start_ns)
     keep_large_blocks()
     video = stream.video or VideoSpec()
+    if isinstance(stream.source, Image) and not stream.overlays:
+        file = ImageFile(stream.source.path, video.width, video.height)
+        video = structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP))
+        return StillFeed(file.open(), video, start_ns, file.replaced)
     pictures = open_pictures(stream.source, place, video, start_ns)
-    if stream.source.is_still and not stream.overlays:
-        return StillFeed(pictures, structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP)), start_ns)
     return EncodedFeed(pictures, video, start_ns, place, stream.overlays)
 
 
@@ -131,7 +133,7 @@ class EncodedFeed:
 
 
 class StillFeed:
-    """A picture that does not change: coded once and repeated for ever, at the price of a file that passes through.
+    """A picture that seldom changes: coded once and repeated, at the price of a file that passes through.
 
     Two groups of pictures, as neighbouring IDR pictures have different numbers (idr_pic_id, H.264 7.4.3).
     """
@@ -139,19 +141,19 @@ class StillFeed:
     skipped = 0
     absence = ""
 
-    def __init__(self, source: PictureSource, video: VideoSpec, start_ns: int) -> None:
-        self._group = video.gop
+    def __init__(
+        self,
+        source: PictureSource,
+        video: VideoSpec,
+        start_ns: int,
+        replaced: Callable[[int], PictureSource | None] = lambda _now_ns: None,
+    ) -> None:
+        """`replaced` is asked for each picture whether there is another source now."""
+        self._video = video
+        self._replaced = replaced
         self._clock = FrameClock(start_ns, video.fps)
         self._next = 0
-        coded = EncodedFeed(source, video, start_ns)
-        try:
-            units = [unit for _ in range(2 * self._group) for unit in coded.read(coded.due_ns, False)]
-        finally:
-            coded.close()
-        self.encoder, self.description = coded.encoder, coded.description
-        self._units = [replace(unit, data=bytes(unit.data)) for unit in units]
-        if [unit.key_frame for unit in self._units] != 2 * ([True] + (self._group - 1) * [False]):
-            raise EncoderError(f"{self.encoder}: does not give a picture for each that it gets, and key frames in time")
+        self._code(source)
 
     @property
     def due_ns(self) -> int:
@@ -159,11 +161,26 @@ class StillFeed:
 
     def read(self, now_ns: int, force_key: bool) -> Sequence[AccessUnit]:
         capture_ns = self._clock.time_ns(self._clock.tick(now_ns))
+        if source := self._replaced(now_ns):
+            self._code(source)
+            force_key = True
         if force_key:
-            self._next += -self._next % self._group
+            self._next += -self._next % self._video.gop
         unit = self._units[self._next % len(self._units)]
         self._next += 1
         return [replace(unit, capture_ns=capture_ns)]
 
     def close(self) -> None:
         self._units.clear()
+
+    def _code(self, source: PictureSource) -> None:
+        group = self._video.gop
+        coded = EncodedFeed(source, self._video, 0)
+        try:
+            units = [unit for _ in range(2 * group) for unit in coded.read(coded.due_ns, False)]
+        finally:
+            coded.close()
+        self.encoder, self.description = coded.encoder, coded.description
+        self._units = [replace(unit, data=bytes(unit.data)) for unit in units]
+        if [unit.key_frame for unit in self._units] != 2 * ([True] + (group - 1) * [False]):
+            raise EncoderError(f"{self.encoder}: does not give a picture for each that it gets, and key frames in time")

@@ -12,8 +12,6 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     passes_through: ClassVar[bool] = False
     # It can be seen as pictures, for an encoder of ours.
     has_pictures: ClassVar[bool] = True
-    # It has one picture, which can be coded once and repeated.
-    is_still: ClassVar[bool] = False
     # Clients bring it (RFC 2326 10.3).
     is_published: ClassVar[bool] = False
 
@@ -37,7 +35,6 @@ class FileLive(SourceSpec, frozen=True, kw_only=False, tag="filelive"):
 class Image(SourceSpec, frozen=True, tag="image"):
     """A PNG or JPEG file; the path is absolute."""
 
-    is_still = True
     path: str
 
 

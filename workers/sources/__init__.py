@@ -2,6 +2,7 @@
 
 from .base import Feed, PictureSource, Place, SourceError
 from .frameclock import FrameClock
+from .image import ImageFile
 from .kinds import open_pass_through, open_pictures
 from .overlay import Overlay
 from .still import slate
@@ -10,6 +11,7 @@ from .tiny import write_tiny_film
 __all__ = [
     "Feed",
     "FrameClock",
+    "ImageFile",
     "Overlay",
     "PictureSource",
     "Place",

@@ -18,7 +18,7 @@ from camfleet.core.wire import (
 
 from . import webcam, x11
 from .base import Feed, PictureSource, Place
-from .image import open_image
+from .image import ImageFile, ImagePictures
 from .netlive import NetSession
 from .playlist import open_file_pass_through, open_file_pictures
 from .publish import PublishSession
@@ -46,7 +46,7 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
         case FileLive():
             return open_file_pictures(source, video.width, video.height, start_ns)
         case Image():
-            return open_image(source.path, video.width, video.height)
+            return ImagePictures(ImageFile(source.path, video.width, video.height))
         case ScreenLive() | WindowLive():
             return SharedPictures(source, x11.opener(source), video, start_ns)
         case Webcam():

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from camfleet.core.wire import Image as ImageSpec
 from camfleet.core.wire import OverlaySpec, StreamSpec, VideoSpec
 from camfleet.workers.feed import EncodedFeed, StillFeed, open_feed
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.kit.clips import decode
 
 RED = (63, 102, 240)  # Y, Cb, Cr of BT.709
+WHITE = (235, 128, 128)
 VIDEO = VideoSpec(width=160, height=90, fps=10, gop=20, encoder="x264")
 PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
 
@@ -21,6 +23,10 @@ PLACE = Place("ipc1-stream1", "Lobby", unix_offset_ns=0, wake=lambda: None)
 def middle(path: Path, size: tuple[int, int] = (160, 90)) -> tuple[int, ...]:
     picture = open_image(str(path), *size).picture(0, 0)
     assert (picture.width, picture.height) == size
+    return in_the_middle(picture)
+
+
+def in_the_middle(picture: VideoFrame) -> tuple[int, ...]:
     return tuple(int(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in planes(picture))
 
 
@@ -65,3 +71,40 @@ def test_it_is_coded_once_unless_something_moves_over_it(tmp_path: Path) -> None
     assert len(decode([bytes(unit.data) for unit in units])) == 50
     clock = StreamSpec(id="stream1", source=stream.source, video=VIDEO, overlays=(OverlaySpec(text="%S"),))
     assert isinstance(open_feed(PLACE, clock, 0), EncodedFeed)
+
+
+@pytest.mark.parametrize("overlays", [(), (OverlaySpec(text="x", size=0.1),)], ids=["coded once", "with an overlay"])
+def test_a_file_that_is_replaced_is_seen_when_it_is_whole(
+    overlays: tuple[OverlaySpec, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, white = tmp_path / "x.png", tmp_path / "white.png"
+    Image.new("RGB", (160, 90), (255, 0, 0)).save(path)
+    picture = Image.new("RGB", (160, 90), (255, 255, 255))
+    picture.paste(Image.effect_noise((160, 30), 99), (0, 60))  # else a part of the file is the whole picture
+    picture.save(white)
+    whole = white.read_bytes()
+    stream = StreamSpec(id="stream1", source=ImageSpec(path=str(path)), video=VIDEO, overlays=overlays)
+    feed = open_feed(PLACE, stream, 0)
+    units: list[bytes] = []
+
+    def seen_after(pictures: int) -> tuple[int, ...]:
+        units.extend(bytes(unit.data) for _ in range(pictures) for unit in feed.read(feed.due_ns, False))
+        newest = decode(units)
+        assert len(newest) == len(units)
+        return in_the_middle(newest[-1])
+
+    def is_seen(colour: tuple[int, ...]) -> bool:
+        return bool(np.abs(np.subtract(seen_after(15), colour)).max() <= 3)
+
+    assert is_seen(RED)
+    for written in (1, len(whole) // 2, len(whole) - 400):
+        path.write_bytes(whole[:written])
+        assert is_seen(RED)
+    path.unlink()
+    assert is_seen(RED)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["image_not_replaced"]
+    white.rename(path)
+    assert is_seen(WHITE)
+    path.write_bytes(b"")
+    assert is_seen(WHITE)
+    assert caplog.messages.count("image_not_replaced") == 2
