@@ -6,12 +6,12 @@ from dataclasses import replace
 from camfleet.core.wire import Image, OverlaySpec, StreamSpec, VideoSpec
 from msgspec import structs
 
-from .codecs import AccessUnit, Description
+from .codecs import H264, AccessUnit, Description
 from .encoders import EncoderError, open_encoder
 from .malloc import keep_large_blocks
 from .sources import Feed, FrameClock, ImageFile, Overlay, PictureSource, Place, open_pass_through, open_pictures
 
-MAX_STILL_GROUP = 60  # pictures: two such groups are coded before the first is seen
+MAX_STILL_GROUP = 60  # pictures: one or two such groups are coded before the first is seen
 
 
 def encodes(stream: StreamSpec) -> bool:
@@ -135,7 +135,7 @@ class EncodedFeed:
 class StillFeed:
     """A picture that seldom changes: coded once and repeated, at the price of a file that passes through.
 
-    Two groups of pictures, as neighbouring IDR pictures have different numbers (idr_pic_id, H.264 7.4.3).
+    One group of pictures, or two in H.264, where neighbouring IDR pictures have different numbers (idr_pic_id, 7.4.3).
     """
 
     skipped = 0
@@ -174,13 +174,13 @@ class StillFeed:
         self._units.clear()
 
     def _code(self, source: PictureSource) -> None:
-        group = self._video.gop
+        group, groups = self._video.gop, 2 if self._video.codec == H264.name else 1
         coded = EncodedFeed(source, self._video, 0)
         try:
-            units = [unit for _ in range(2 * group) for unit in coded.read(coded.due_ns, False)]
+            units = [unit for _ in range(groups * group) for unit in coded.read(coded.due_ns, False)]
         finally:
             coded.close()
         self.encoder, self.description = coded.encoder, coded.description
         self._units = [replace(unit, data=bytes(unit.data)) for unit in units]
-        if [unit.key_frame for unit in self._units] != 2 * ([True] + (group - 1) * [False]):
+        if [unit.key_frame for unit in self._units] != groups * ([True] + (group - 1) * [False]):
             raise EncoderError(f"{self.encoder}: does not give a picture for each that it gets, and key frames in time")

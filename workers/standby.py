@@ -24,8 +24,9 @@ SLOWEST_NS = 4 * NS_PER_S  # more than this between two pictures is no rhythm
 NEVER_NS = 2**62
 SILENT = "no picture from the source"
 
-# A key frame each second: joiners of a pass-through wait for one. No size that a decoder may refuse.
-SLATE = VideoSpec(fps=5, gop=5, bitrate_bps=1_000_000)
+# Nothing but key frames: so the fewest pictures have to be coded, and joiners of a pass-through wait for one. No size
+# that a decoder may refuse.
+SLATE = VideoSpec(fps=5, gop=1, bitrate_bps=1_000_000)
 MIN_SIDE, MAX_PIXELS = 64, 3840 * 2160
 
 
