@@ -8,7 +8,7 @@ from camfleet.core.rtsp.parameters import NO_PARAMETERS, Parameters
 from camfleet.core.wire import CameraSpec, StreamSpec
 
 from .stream import LiveStream
-from .variant import as_asked
+from .variant import as_asked, too_large
 
 
 class Streams(Mapping[str, LiveStream]):
@@ -85,11 +85,14 @@ class Streams(Mapping[str, LiveStream]):
     def find(self, stream_id: str, parameters: Parameters, used: Callable[[], Collection[LiveStream]]) -> LiveStream:
         """The stream itself, or the variant of it that all share who ask for the same. `used` are those that somebody
         needs: another variant has to give way to a new one. Raises RefusalError."""
-        spec = as_asked(self._live[stream_id].spec, parameters)
+        origin = self._live[stream_id]
+        spec = as_asked(origin.spec, parameters)
         if (stream := self._known(spec)) is not None:
             return stream
         if not spec.source.has_pictures:
             raise RefusalError(PARAMETER_NOT_UNDERSTOOD, reason=f"{spec.kind} goes out as it is")
+        if reason := too_large(spec, origin.spec.video or origin.pipeline.description):
+            raise RefusalError(PARAMETER_NOT_UNDERSTOOD, reason=reason)
         if len(self.variants) >= self._max_variants and not self._end_one(used()):
             reason = f"the camera makes {self._max_variants} variants at most (limits.variants_per_camera)"
             raise RefusalError(NOT_ENOUGH_BANDWIDTH, reason=reason)

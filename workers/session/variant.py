@@ -4,7 +4,11 @@ from camfleet.core.rtsp import Parameters
 from camfleet.core.wire import StreamSpec, VideoSpec
 from msgspec.structs import replace
 
+from ..codecs import Description
+
 MIN_SIZE, MAX_SIZE, MAX_GOP = 64, 4096, 3600  # of a stream; supervisor/config/video.py
+
+ALWAYS_PIXELS = 1920 * 1080  # may be asked for
 
 
 def as_asked(stream: StreamSpec, parameters: Parameters) -> StreamSpec:
@@ -32,6 +36,17 @@ def as_asked(stream: StreamSpec, parameters: Parameters) -> StreamSpec:
         gop=min(max(1, round(video.gop * fps / video.fps)), MAX_GOP),
     )
     return replace(stream, video=asked)
+
+
+def too_large(asked: StreamSpec, own: VideoSpec | Description | None) -> str:
+    """Why such a variant is not made: any viewer may ask, and more pixels than the stream has show nothing more.
+
+    `own`: what is known of the stream's picture.
+    """
+    size = (asked.video.width, asked.video.height) if asked.video else (0, 0)
+    if size[0] * size[1] <= max(ALWAYS_PIXELS, own.width * own.height if own else 0):
+        return ""
+    return f"{size[0]}x{size[1]} is larger than the stream's picture, and than 1920x1080"
 
 
 def _even(size: float) -> int:

@@ -7,6 +7,7 @@ import pytest
 from camfleet.core.net.fanout import Closed
 from camfleet.core.rtsp import Parameters
 from camfleet.core.wire import FileLive, StreamSpec, TestLive, VideoSpec
+from camfleet.workers.codecs import Description
 from camfleet.workers.session.variant import as_asked
 from msgspec.structs import replace
 
@@ -96,6 +97,22 @@ def test_over_the_limit_the_answer_says_which_and_others_play_on() -> None:
     assert statuses(describe(clients[2])) == [200]
     assert len(names(camera)) == 4
     assert camera.taken_down == []
+
+
+def test_more_pixels_than_the_stream_has_are_not_made_unless_they_are_few() -> None:
+    camera = Camera()
+    (spec, other) = camera.order.camera.streams
+    client = camera.client()
+    refused = "RTSP/1.0 451 Parameter Not Understood: 3840x2160 is larger than the stream's picture, and than 1920x1080"
+    assert statuses(describe(client, "?w=1920&h=1080")) == [200]
+    assert reply(describe(client, "?w=3840&h=2160")).startswith(refused)
+    assert statuses(client.ask("SETUP", f"{URL}/trackID=0?w=3840&h=2160", f"Transport: {TRANSPORT}")) == [451]
+    camera.configure(streams=(replace(spec, video=replace(VIDEO, width=3840, height=2160)), other))
+    assert statuses(describe(client, "?w=3840&h=2160&fps=10")) == [200]
+    camera.configure(streams=(replace(spec, source=FileLive("/clip.mp4"), video=None), other))
+    for known, status in ((None, 451), (Description(3840, 2160, 25, ()), 200)):  # before and after it was opened
+        camera.pipelines["stream1"].description = known
+        assert statuses(describe(client, "?w=3840&h=2160&fps=5")) == [status]
 
 
 def test_none_when_there_shall_be_none() -> None:
