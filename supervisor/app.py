@@ -1,7 +1,8 @@
 """The composition root: builds the rooms, joins them, and takes them down in order.
 
     start    lock -> fork server -> keys -> ports -> bus -> workers -> accept
-    reload   SIGHUP, or a changed file: everything is validated and every new port bound before anything is touched
+    reload   SIGHUP, or a changed file: everything is validated, new encoders tried and new ports bound before anything
+             is touched; a change meanwhile waits its turn
     stop     SIGINT, SIGTERM: no more clients, goodbye to the readers, no process left, within two seconds
 
 The order of the start keeps secrets here: the fork server runs before the first key is read.
@@ -13,15 +14,16 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 from camfleet.core.hardening import harden
 from camfleet.core.log import Log
 from camfleet.core.rtsp import Authenticator, Lockout
+from camfleet.core.wire import CameraSpec
 
-from . import StartError
+from . import StartError, encoders, protocols
 from .arbiter import Arbiter, ForkServer, Orders, SupervisorLock
 from .arbiter.report import camera_reports
 from .certs.live import LiveCertificates
@@ -167,6 +169,7 @@ class Server:
         try:
             settings = reload()
             files = self._look(settings)
+            await self._check_offers(settings.served)
             certificates = await self._certificates.prepare(_tls(settings), time.time())
             wanted = _ports(settings)
             leaving = [port for port in self._listeners if port not in wanted]
@@ -194,6 +197,13 @@ class Server:
         self._close_ports(leaving)
         log.info("reloaded", cameras=len(settings.served), users=len(settings.users))
         await self._arbiter.apply(_orders(settings))
+
+    async def _check_offers(self, cameras: Sequence[CameraSpec]) -> None:
+        """Raises StartError for what this machine does not have: readers keep the picture that they see."""
+        running = self._settings.served
+        found = await encoders.complaints(cameras, running) + await protocols.complaints(cameras, running)
+        if found:
+            raise StartError("; ".join(found))
 
     # ------------------------------------------------------------ ports
 

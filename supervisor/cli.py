@@ -156,12 +156,16 @@ def _check(options: argparse.Namespace) -> int:
     certs = _state(options, settings).certs
     found = list(remarks(settings, Store(certs, configured_files(settings.tls.identities, certs))))
     blocks = [each.text for each in found if each.blocks]
-    if blocks := blocks + encoders.complaints(settings) + protocols.complaints(settings):
+    if blocks := blocks + asyncio.run(_complaints(settings)):
         raise StartError("\ncamfleet: ".join(blocks))
     print(f"{options.file}: good; " + ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts))
     for each in found:
         print(f"warning: {each.text}")
     return 0
+
+
+async def _complaints(settings: Settings) -> list[str]:
+    return await encoders.complaints(settings.cameras) + await protocols.complaints(settings.cameras)
 
 
 def _status(options: argparse.Namespace) -> int:

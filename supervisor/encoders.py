@@ -1,37 +1,34 @@
 """What is asked of the encoders, in a process of its own: they are the workers' room, and a driver may crash."""
 
-import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from . import StartError
-from .config import Settings
+from camfleet.core.wire import CameraSpec
 
-COMMAND = [sys.executable, "-P", "-m", "camfleet.workers.encoders"]
+from . import StartError
+from .questions import ask
+
+MODULE = "camfleet.workers.encoders"
 TIMEOUT_S = 120.0  # each encoder has ten seconds there
 
 
 def show(run_dir: Path) -> int:
     """Try all and print what came of it; running cameras go by it from then on. The exit code."""
     kept = ["--run-dir", str(run_dir)] if run_dir.is_dir() else []
-    return subprocess.run([*COMMAND, *kept], check=False).returncode
+    return subprocess.run([sys.executable, "-P", "-m", MODULE, *kept], check=False).returncode
 
 
-def complaints(settings: Settings) -> list[str]:
-    """Streams whose encoder was asked for by name and cannot be had. Raises StartError."""
-    wanted = {
-        f"{camera.id}-{stream.id}": f"{stream.video.codec}/{stream.video.encoder}"
-        for camera in settings.cameras
-        for stream in camera.streams
-        if stream.video and stream.video.encoder != "auto"
-    }
+async def complaints(cameras: Iterable[CameraSpec], running: Iterable[CameraSpec] = ()) -> list[str]:
+    """Streams whose encoder was asked for by name and cannot be had, but not of those of `running` that have asked for
+    the same. Raises StartError."""
+    before = _named(running)
+    wanted = {stream: name for stream, name in _named(cameras).items() if before.get(stream) != name}
     if not wanted:
         return []
-    command = [*COMMAND, "--json", *sorted(set(wanted.values()))]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-        reasons: dict[str, str] = json.loads(done.stdout)
+        reasons: dict[str, str] = await ask(MODULE, ["--json", *sorted(set(wanted.values()))], TIMEOUT_S)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise StartError(f"the encoders could not be tried: {error}") from None
     return [
@@ -39,3 +36,13 @@ def complaints(settings: Settings) -> list[str]:
         for stream, name in wanted.items()
         if reasons[name]
     ]
+
+
+def _named(cameras: Iterable[CameraSpec]) -> dict[str, str]:
+    """Of each stream that says which: codec and encoder."""
+    return {
+        f"{camera.id}-{stream.id}": f"{stream.video.codec}/{stream.video.encoder}"
+        for camera in cameras
+        for stream in camera.streams
+        if stream.video and stream.video.encoder != "auto"
+    }

@@ -1,33 +1,27 @@
 """What is asked about the protocols of sources, in a process of its own: PyAV, which has them, is the workers'."""
 
-import json
 import subprocess
-import sys
+from collections.abc import Iterable
 
-from camfleet.core.wire import NetLive
+from camfleet.core.wire import CameraSpec, NetLive
 
 from . import StartError
-from .config import Settings
+from .questions import ask
 
-COMMAND = [sys.executable, "-P", "-m", "camfleet.workers.sources.netlive.protocols"]
+MODULE = "camfleet.workers.sources.netlive.protocols"
 TIMEOUT_S = 30.0
 OURS = frozenset({"http", "https"})  # with a client of ours
 
 
-def complaints(settings: Settings) -> list[str]:
-    """Streams whose source's protocol PyAV was built without. Raises StartError."""
-    wanted = {
-        f"{camera.id}-{stream.id}": stream.source.url.partition(":")[0]
-        for camera in settings.cameras
-        for stream in camera.streams
-        if isinstance(stream.source, NetLive)
-    }
-    protocols = sorted(set(wanted.values()) - OURS)
-    if not protocols:
+async def complaints(cameras: Iterable[CameraSpec], running: Iterable[CameraSpec] = ()) -> list[str]:
+    """Streams whose source's protocol PyAV was built without, but not of those of `running` that have the same. Raises
+    StartError."""
+    before = _protocols(running)
+    wanted = {stream: name for stream, name in _protocols(cameras).items() if before.get(stream) != name}
+    if not wanted:
         return []
     try:
-        done = subprocess.run([*COMMAND, *protocols], capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-        lacking: list[str] = json.loads(done.stdout)
+        lacking: list[str] = await ask(MODULE, sorted(set(wanted.values())), TIMEOUT_S)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise StartError(f"PyAV could not be asked for its protocols: {error}") from None
     return [
@@ -36,3 +30,13 @@ def complaints(settings: Settings) -> list[str]:
         for stream, protocol in wanted.items()
         if protocol in lacking
     ]
+
+
+def _protocols(cameras: Iterable[CameraSpec]) -> dict[str, str]:
+    """Of each stream that needs PyAV for it."""
+    return {
+        f"{camera.id}-{stream.id}": protocol
+        for camera in cameras
+        for stream in camera.streams
+        if isinstance(stream.source, NetLive) and (protocol := stream.source.url.partition(":")[0]) not in OURS
+    }

@@ -88,8 +88,8 @@ class Video(Section, frozen=True, kw_only=True):
         Encoder,
         Meta(
             description="`auto`: a graphics card's when one works, else the CPU's. Another one that cannot be had is "
-            "an error of `camfleet check` and of the stream; one that fails later is replaced by the CPU's. "
-            "`camfleet encoders` tries them all.",
+            "an error of `camfleet check`, of a reload and of the stream; one that fails later is replaced by the "
+            "CPU's. `camfleet encoders` tries them all.",
             extra={
                 "allowed": '"auto", "nvenc", "qsv", "vaapi", "amf", "x264" (H.264), "x265" (H.265), or FFmpeg\'s name '
                 'of one of them, as "h264_nvenc"'

@@ -20,7 +20,7 @@ def reload(server: Server) -> None:
     """SIGHUP, and until the server has answered to it in its log."""
     before = answers(server)
     os.kill(server.pid, signal.SIGHUP)
-    wait_for(lambda: answers(server) > before, 5.0, "no word about the reload")
+    wait_for(lambda: answers(server) > before, 30.0, "no word about the reload")
 
 
 def answers(server: Server) -> int:
@@ -61,6 +61,7 @@ def test_a_bad_file_changes_nothing_and_is_named_in_the_log(server: Server) -> N
         (good.replace("fps = 25", "fps = -1"), "fps"),
         (good.replace("[server]", "[server"), "camfleet.toml"),
         (good + '[tls]\ncertificate = "/nowhere.pem"\nprivate_key = "/nowhere.key"\n', "nowhere"),
+        (good.replace('{ kind = "testlive" }', '{ kind = "netlive", url = "srt://192.0.2.30:9000" }'), "has no SRT"),
     ):
         server.config.write_text(text)
         reload(server)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from camfleet.supervisor import app
+from camfleet.supervisor import app, encoders
 from camfleet.supervisor.app import Server
-from camfleet.supervisor.arbiter import ForkServer
+from camfleet.supervisor.arbiter import ForkServer, Orders
 from camfleet.supervisor.certs.live import LiveCertificates
 from camfleet.supervisor.config import ConfigurationError, Settings, load
 from camfleet.supervisor.listen import Listener
@@ -66,4 +66,54 @@ async def test_a_file_that_changes_after_it_was_read_is_noticed(
         await asked.wait()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
+    await server.close()
+
+
+NVENC = """
+[[cameras]]
+id = "ipc1"
+streams = [{ id = "stream1", source = { kind = "testlive" }, video = { encoder = "nvenc", gop = %d } }]
+[[cameras]]
+id = "off"
+enabled = false
+streams = [{ id = "stream1", source = { kind = "testlive" }, video = { encoder = "qsv" } }]
+[[cameras]]
+id = "ipc2"
+streams = [{ id = "stream1", source = { kind = "testlive" }, video = { encoder = "%s" } }]
+"""
+
+
+async def test_a_reload_tries_the_encoders_that_are_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that cannot be had would take the picture from the readers."""
+
+    def settings(gop: int, encoder: str) -> Settings:
+        file = tmp_path / "camfleet.toml"
+        file.write_text('[[users]]\nname = "a"\npassword = "x"\n' + NVENC % (gop, encoder))
+        return msgspec.structs.replace(load(file), rtsp_port=0, rtsps="off", rtsps_port=0)
+
+    asked: list[list[str]] = []
+
+    async def ask(_module: str, arguments: list[str], _timeout_s: float) -> dict[str, str]:
+        asked.append(arguments)
+        return dict.fromkeys(arguments, "no driver")
+
+    monkeypatch.setattr(encoders, "ask", ask)
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    server = Server(settings(50, "auto"), state, ForkServer(), LiveCertificates(state.certs))
+    applied: list[int] = []
+
+    async def apply(orders: Orders) -> None:
+        applied.append(len(orders.cameras))
+
+    monkeypatch.setattr(server._arbiter, "apply", apply)
+    await server._reload(lambda: settings(25, "auto"))
+    assert (asked, applied) == ([], [2])
+    await server._reload(lambda: settings(25, "vaapi"))
+    assert (asked, applied) == ([["--json", "h264/vaapi"]], [2])
+    assert [(record.getMessage(), vars(record)["fields"]) for record in caplog.records] == [
+        ("reload_refused", {"reason": 'ipc2-stream1: encoder "vaapi" cannot be used for h264: no driver'})
+    ]
     await server.close()

@@ -1,14 +1,11 @@
 """The commands but for a serving server, which is tests/process/test_first_run.py."""
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
 from camfleet.supervisor import encoders, protocols
 from camfleet.supervisor.cli import main
 from camfleet.supervisor.credentials import user_spec
-from camfleet.supervisor.encoders import COMMAND
 from camfleet.supervisor.state import StateFolder
 
 USERS = '[[users]]\nname = "a"\npassword = "x"\n'
@@ -151,12 +148,11 @@ def test_check_tries_the_encoders_that_were_asked_for_by_name(
     assert main(["check", str(file)]) == 0
     asked: list[str] = []
 
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        asked[:] = command[len(COMMAND) :]
-        answers = {"h264/nvenc": "no NVIDIA driver on this machine", "h265/nvenc": ""}
-        return subprocess.CompletedProcess(command, 0, json.dumps(answers))
+    async def ask(_module: str, arguments: list[str], _timeout_s: float) -> dict[str, str]:
+        asked[:] = arguments
+        return {"h264/nvenc": "no NVIDIA driver on this machine", "h265/nvenc": ""}
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(encoders, "ask", ask)
     file.write_text(USERS + ENCODERS % ("h264_nvenc", "nvenc"))
     assert main(["check", str(file)]) == 1
     assert asked == ["--json", "h264/nvenc", "h265/nvenc"]
@@ -174,7 +170,7 @@ def test_check_says_when_the_encoders_cannot_be_tried(
 ) -> None:
     file = tmp_path / "f.toml"
     file.write_text(USERS + ENCODERS % ("x264", "auto"))
-    monkeypatch.setattr(encoders, "COMMAND", ["/nowhere"])
+    monkeypatch.setattr(encoders, "MODULE", "nowhere")
     assert main(["check", str(file)]) == 1
     assert "the encoders could not be tried" in capsys.readouterr().err
 
@@ -204,6 +200,6 @@ def test_check_says_that_the_wheel_of_pyav_has_no_srt(
     )
     file.write_text(USERS + SRT.replace("srt://", "udp://"))
     assert main(["check", str(file)]) == 0
-    monkeypatch.setattr(protocols, "COMMAND", ["/nowhere"])
+    monkeypatch.setattr(protocols, "MODULE", "nowhere")
     assert main(["check", str(file)]) == 1
     assert "PyAV could not be asked for its protocols" in capsys.readouterr().err
