@@ -19,17 +19,26 @@ def encodes(stream: StreamSpec) -> bool:
     return stream.video is not None or not stream.source.passes_through
 
 
-def open_feed(place: Place, stream: StreamSpec, start_ns: int) -> Feed:
-    """The stream's feed, its first access unit due at `start_ns`."""
-    if not encodes(stream):
-        return open_pass_through(stream.source, place, start_ns)
-    keep_large_blocks()
+def open_feed(place: Place, stream: StreamSpec, start_ns: int, before: Feed | None = None) -> Feed:
+    """The stream's feed, its first access unit due at `start_ns`.
+
+    `before`, of the same source, is closed in any case: after the source has been opened once more, so that what they
+    share stays open, as the connection to a camera; and before the encoder, as a graphics card may have only one.
+    """
     video = stream.video or VideoSpec()
-    if isinstance(stream.source, Image) and not stream.overlays:
-        file = ImageFile(stream.source.path, video.width, video.height)
-        video = structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP))
-        return StillFeed(file.open(), video, start_ns, file.replaced)
-    pictures = open_pictures(stream.source, place, video, start_ns)
+    file: ImageFile | None = None
+    try:
+        if not encodes(stream):
+            return open_pass_through(stream.source, place, start_ns)
+        keep_large_blocks()
+        if isinstance(stream.source, Image) and not stream.overlays:
+            file = ImageFile(stream.source.path, video.width, video.height)
+        pictures = file.open() if file else open_pictures(stream.source, place, video, start_ns)
+    finally:
+        if before is not None:
+            before.close()
+    if file is not None:
+        return StillFeed(pictures, structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP)), start_ns, file.replaced)
     return EncodedFeed(pictures, video, start_ns, place, stream.overlays)
 
 

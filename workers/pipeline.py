@@ -92,6 +92,7 @@ class StreamPipeline:
         self._begun = False  # its key frame has been pushed, and no slate since
         self._shift_ns = 0  # what is added to its times, so that they come after the slate's
         self._rejected, self._report_at = 0, 1
+        self._outgoing: tuple[Feed, int] | None = None  # the one before, as long as it is still shown, and its shift
 
     # ---------------------------------------------------------------- any thread
 
@@ -207,7 +208,8 @@ class StreamPipeline:
     def _due_ns(self) -> int:
         if self._stream is not self._tried:
             return 0
-        return min(self._feed.due_ns if self._feed else self._retry_at_ns, self._standby.due_ns)
+        due_ns = min(self._feed.due_ns if self._feed else self._retry_at_ns, self._standby.due_ns)
+        return min(self._outgoing[0].due_ns, due_ns) if self._outgoing else due_ns
 
     def _turn(self, now_ns: int) -> None:
         """Whatever is due."""
@@ -219,6 +221,8 @@ class StreamPipeline:
                     self._open(now_ns)
             elif now_ns >= self._feed.due_ns:
                 self._read(self._feed, now_ns)
+            if self._outgoing is not None and now_ns >= self._outgoing[0].due_ns:
+                self._read_outgoing(*self._outgoing, now_ns)
         except (SourceError, EncoderError) as error:
             self._fail(str(error), error.shown, now_ns)
         except Exception:  # a defect of ours must not take the camera's other streams with it
@@ -236,23 +240,36 @@ class StreamPipeline:
         self._standby.enabled = self._tried.standby
         if not self._tried.standby:
             self._standby.close()
-        if self._feed is not None and not adapt(self._feed, self._place, before, self._tried):
-            self._close_feed()
-        if self._feed is None:
-            self._retry_at_ns = 0
-            if not self._standby.is_shown:
-                self._standby.forget()
-                self._standby.expect(now_ns)
+        if self._feed is not None:
+            if adapt(self._feed, self._place, before, self._tried):
+                return
+            if before.source != self._tried.source:
+                self._close_feed()
+            elif self._begun and not (encodes(before) and encodes(self._tried)):
+                self._outgoing, self._feed = (self._feed, self._shift_ns), None
+        if not self._standby.is_shown and self._outgoing is None:
+            self._standby.forget()
+            self._standby.expect(now_ns)
+        self._open(now_ns)
 
     def _open(self, now_ns: int) -> None:
         self._opened_ns = now_ns
-        self._feed = open_feed(self._place, self._tried, max(now_ns, self._next_capture_ns))
+        before, self._feed = self._feed, None
+        self._feed = open_feed(self._place, self._tried, max(now_ns, self._next_capture_ns), before)
+        if before is not None:
+            give_back()
         self._begun, self._rejected, self._report_at = False, 0, 1
-        if not self._standby.is_shown:
+        if not self._standby.is_shown and self._outgoing is None:
             self._show(self._feed, STARTING)
 
+    def _read_outgoing(self, feed: Feed, shift_ns: int, now_ns: int) -> None:
+        """What readers see until the feed in its place has a key frame: an upstream gives none on demand."""
+        for unit in feed.read(now_ns, self._sink.take_key_frame_request()):
+            self._push(unit.later(shift_ns))
+            self._standby.arrived(now_ns, feed.due_ns, visible=True)
+
     def _read(self, feed: Feed, now_ns: int) -> None:
-        is_hidden = self._standby.is_shown
+        is_hidden = self._standby.is_shown or self._outgoing is not None
         units = feed.read(now_ns, is_hidden or self._sink.take_key_frame_request())
         if not is_hidden and (feed.description, feed.encoder) != (self._description, self._encoder):
             self._show(feed, self._state)
@@ -271,7 +288,8 @@ class StreamPipeline:
             self._report_at *= 10
 
     def _begin(self, feed: Feed, key_frame: AccessUnit, now_ns: int) -> None:
-        """In the place of the slate, if it is shown."""
+        """In the place of the slate, if it is shown, or of another feed."""
+        self._close_outgoing()
         self._begun, self._known = True, feed.description
         self._shift_ns = max(0, self._next_capture_ns - key_frame.capture_ns)
         self._standby.back(now_ns)
@@ -310,7 +328,13 @@ class StreamPipeline:
         self._description, self._state = None, FAILED + reason
         self._tell()
 
+    def _close_outgoing(self) -> None:
+        if self._outgoing is not None:
+            self._outgoing[0].close()
+            self._outgoing = None
+
     def _close_feed(self) -> None:
+        self._close_outgoing()
         if self._feed is not None:
             self._feed.close()
             self._feed = None
@@ -320,6 +344,7 @@ class StreamPipeline:
 
     def _stand_by(self, now_ns: int) -> None:
         self._begun = False
+        self._close_outgoing()
         absence = self._standby.absence
         if absence is None or (self._feed and self._feed.absence):
             absence = self._standby.miss((self._feed and self._feed.absence) or SILENT, SILENT, now_ns)

@@ -82,7 +82,9 @@ class Stage:
         self.pipelines: list[StreamPipeline] = []
         monkeypatch.setattr(module, "open_feed", self._open)
 
-    def _open(self, place: Place, stream: StreamSpec, start_ns: int) -> Feed:
+    def _open(self, place: Place, stream: StreamSpec, start_ns: int, before: Feed | None) -> Feed:
+        if before is not None:
+            before.close()
         self.tried.append(stream)
         self.tried_ns.append(time.monotonic_ns())
         if self.refusals:
