@@ -25,12 +25,13 @@ from .clockmap import NS_PER_S
 from .codecs import AccessUnit, Description
 from .encoders import EncoderError
 from .feed import adapt, encodes, open_feed
-from .sources import Feed, Place, SourceError
+from .sources import Feed, Place, SourceError, UpstreamPassThrough
 from .standby import SILENT, Shape, Standby
 
 log = Log("pipeline")
 
 FIRST_RETRY_NS, LAST_RETRY_NS = NS_PER_S // 2, 2 * NS_PER_S  # a source that is back is seen within three seconds
+KEY_FRAME_TIMEOUT_S = 5.0  # cameras have one every second or two, and the one who serves waits for us
 PROVEN_NS = 10 * NS_PER_S  # who ran for so long begins again with the first back-off
 
 IDLE, STARTING, RUNNING, STANDBY, FAILED = "idle", "starting", "running", "standby: ", "failed: "
@@ -136,8 +137,22 @@ class StreamPipeline:
             self._condition.notify()
 
     def rehearse(self) -> None:
-        """Open a feed and close it again, in this thread. Raises SourceError and EncoderError."""
-        open_feed(self._place, self._stream, time.monotonic_ns()).close()
+        """Open a feed and close it again, in this thread, before the first `want`. Raises SourceError and EncoderError.
+
+        An upstream that has a key frame by then stays open: the stream begins with its newest group of pictures.
+        """
+        feed = open_feed(self._place, self._stream, time.monotonic_ns())
+        if isinstance(feed, UpstreamPassThrough):
+            with self._condition:
+                self._condition.wait_for(lambda: feed.keep() or not self._may_come(feed), KEY_FRAME_TIMEOUT_S)
+                if feed.keep() and self._may_come(feed):
+                    self._feed = feed
+                    return
+        feed.close()
+
+    def _may_come(self, feed: UpstreamPassThrough) -> bool:
+        """Its picture, while we wait; nobody publishes to a worker that does not serve yet."""
+        return not (feed.failure or feed.absence or self._stopping or self._thread)
 
     def begin_after(self, capture_ns: int) -> None:
         """Capture times go on after those of another process."""
@@ -148,6 +163,8 @@ class StreamPipeline:
         with self._condition:
             self._stopping = True
             self._condition.notify()
+            if self._thread is None:
+                self._close_feed()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread after `stop`; whether it has ended."""

@@ -7,6 +7,7 @@ from .kinds import open_pass_through, open_pictures
 from .overlay import Overlay
 from .still import slate
 from .tiny import write_tiny_film
+from .upstream import UpstreamPassThrough
 
 __all__ = [
     "Feed",
@@ -16,6 +17,7 @@ __all__ = [
     "PictureSource",
     "Place",
     "SourceError",
+    "UpstreamPassThrough",
     "open_pass_through",
     "open_pictures",
     "slate",

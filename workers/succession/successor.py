@@ -72,7 +72,8 @@ class Successor:
         self._lane: Lane | None = None
         self._numbers: Numbers | None = None
         self._clients: list[tuple[MovingClient, int]] = []
-        self._warm: list[LiveStream] = []
+        self._warm: list[LiveStream] = []  # run already
+        self._rehearsed: list[LiveStream] = []  # begin when they go on
         self.configured: asyncio.Future[LiveCamera] = self._loop.create_future()
 
     async def run(self) -> int:
@@ -171,8 +172,11 @@ class Successor:
             if encodes(stream.spec):
                 stream.pipeline.want()
                 self._warm.append(stream)
-            else:  # a film has its key frames where they are, so it begins anew when it goes on
-                await asyncio.to_thread(_rehearse, stream)
+            else:
+                self._rehearsed.append(stream)
+        # A film has its key frames where they are, so it begins anew when it goes on; so does an upstream, with the
+        # newest key frame that it has had by then.
+        await asyncio.gather(*(asyncio.to_thread(_rehearse, stream) for stream in self._rehearsed))
         while any(stream.pipeline.state != RUNNING for stream in self._warm):
             for stream in self._warm:
                 state = stream.pipeline.state
@@ -206,11 +210,13 @@ class Successor:
         numbers = self._numbers
         streams = numbers.streams if numbers is not None else {}
         camera.go_on(streams)
+        for stream in self._rehearsed:
+            stream.pipeline.want()
         sequences = {name: each.sequence for name, each in streams.items()}
         now_ns = time.monotonic_ns()
         for client, descriptor in self._clients:
             camera.registry.resume(client, descriptor, sequences, now_ns)
-        for stream in self._warm:
+        for stream in (*self._warm, *self._rehearsed):
             stream.pipeline.unwant()  # those who watch want it by now, and it lingers
         held_ms = round((time.monotonic_ns() - numbers.held_ns) / 1e6, 1) if numbers is not None else None
         log.info("took_over", clients=len(self._clients), held_ms=held_ms)

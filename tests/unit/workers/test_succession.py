@@ -17,7 +17,7 @@ from typing import Self
 
 import msgspec
 import pytest
-from camfleet.core.wire import CameraSpec, FileLive, HandoffRecord, Source, VideoSpec
+from camfleet.core.wire import CameraSpec, FileLive, HandoffRecord, RTSPLive, Source, VideoSpec
 from camfleet.core.wire.control import Adopted, Connection, Ended, LoggedIn, Message, TLSInfo
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 from camfleet.core.wire.succession import (
@@ -35,10 +35,11 @@ from camfleet.core.wire.succession import (
 from camfleet.workers import lock
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
-from camfleet.workers.pipeline import IDLE
+from camfleet.workers.pipeline import IDLE, RUNNING
 from camfleet.workers.succession import Predecessor, SuccessionError, Successor, predecessor, successor
 from camfleet.workers.succession.lane import Lane
 
+from tests.kit import upstream as kit
 from tests.kit.clips import noise_picture, write_clip
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import frames, holes, is_key_frame
@@ -328,6 +329,24 @@ async def test_a_film_begins_anew_and_its_readers_see_one_stream(tmp_path: Path,
         assert len(anew) == 3
         assert all(max(times[:begin]) < min(times[begin:]) for begin in anew)
         assert len(set(times)) == len(times)
+
+
+async def test_a_camera_elsewhere_goes_on_from_the_key_frame_that_the_new_one_has_kept(tmp_path: Path) -> None:
+    """It may be long till the next one; readers would see the slate."""
+
+    def one_key_frame(peer: kit.Peer) -> None:
+        kit.play(peer)
+        kit.send_film(peer, kit.film(length=1500, gop=1500), interval_s=0.02)
+
+    with kit.Upstream(one_key_frame) as upstream:
+        async with Change(tmp_path, of(RTSPLive(url=f"{upstream.url}/old"))) as change:
+            player = await change.reader()
+            await change.hands_over(of(RTSPLive(url=f"{upstream.url}/new")))  # workers share no connection
+            await plays_on(player, 100)
+            await asyncio.to_thread(player.read_until, lambda: key_frames(player) == 2, "key frame of each worker")
+            assert change.new is not None
+            assert change.new.camera.streams["stream1"].pipeline.state == RUNNING
+            assert len(upstream.peers) == 2
 
 
 async def test_a_slow_reader_goes_along_with_what_it_has_not_been_sent(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class Subscription:
 
     def __init__(self, upstream: "Upstream", wake: Callable[[], object]) -> None:
         self.overflows = 0
+        self.is_kept = False  # what has arrived is for later: no more of it than begins with the newest key frame
         self._upstream = upstream
         self._wake = wake
         self._arrivals: deque[Arrival] = deque()
@@ -74,6 +75,10 @@ class Subscription:
                 if not arrival.unit.key_frame:
                     return
                 self._needs_key_frame = False
+                arrival = _as_first(arrival)
+            elif self.is_kept and arrival.unit.key_frame:
+                self._arrivals.clear()
+                self._size = 0
                 arrival = _as_first(arrival)
             self._size += len(arrival.unit.data)
             self._arrivals.append(arrival)

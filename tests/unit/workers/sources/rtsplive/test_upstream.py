@@ -17,7 +17,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from camfleet.core.rtp import rtcp
 from camfleet.core.wire import RTSPLive, VideoSpec
-from camfleet.workers.sources import PictureSource, Place, open_pictures
+from camfleet.workers.sources import PictureSource, Place, UpstreamPassThrough, open_pictures
 from camfleet.workers.sources.planes import planes
 from camfleet.workers.sources.rtsplive import session
 from camfleet.workers.sources.upstream import receiver
@@ -70,6 +70,33 @@ def test_the_camera_s_units_as_they_are() -> None:
         assert description is not None
         assert (description.width, description.height) == (1280, 720)
         assert description.parameter_sets == (SPS, PPS)
+
+
+def test_what_is_kept_for_later_is_the_newest_group_and_life_is_caught_up_with() -> None:
+    units = [*kit.film()[:21], *(access_unit(number, 900) for number in range(21, 28))]
+    taken = threading.Event()
+
+    def script(peer: Peer) -> None:
+        kit.play(peer)
+        for number, unit in enumerate(kit.packets(units)):
+            if number == 27:
+                assert taken.wait(kit.TIMEOUT_S)
+                peer.wait(0.2)
+            peer.send(b"".join(map(kit.framed, unit)))
+            peer.wait(0.01)
+        peer.until_gone()
+
+    with Upstream(script) as server, Reader(source(server)) as reader:
+        feed = reader.feed
+        assert isinstance(feed, UpstreamPassThrough)
+        wait_for(lambda: feed.keep() and len(feed._subscription) == 7, kit.TIMEOUT_S)
+        began_ns = time.monotonic_ns()
+        kept = reader.units(7)
+        taken.set()
+        (live,) = reader.units(1)
+        assert [unit.data for unit in (*kept, live)] == units[20:]
+        times = [began_ns, *(unit.capture_ns for unit in (*kept, live)), time.monotonic_ns()]
+        assert times == sorted(set(times))
 
 
 def test_what_was_captured_before_the_stream_s_own_time_is_moved_to_it() -> None:
