@@ -101,6 +101,7 @@ class XServer:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()  # it takes its socket and its lock along
+            self._process.send_signal(signal.SIGCONT)  # one that is frozen would not hear
             self._process.wait()
 
     def start(self) -> None:
