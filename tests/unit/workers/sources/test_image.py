@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -83,12 +84,16 @@ def test_a_file_that_is_replaced_is_seen_when_it_is_whole(
     picture.paste(Image.effect_noise((160, 30), 99), (0, 60))  # else a part of the file is the whole picture
     picture.save(white)
     whole = white.read_bytes()
-    stream = StreamSpec(id="stream1", source=ImageSpec(path=str(path)), video=VIDEO, overlays=overlays)
+    video = msgspec.structs.replace(VIDEO, gop=33)  # so that no group begins when the file is looked at
+    stream = StreamSpec(id="stream1", source=ImageSpec(path=str(path)), video=video, overlays=overlays)
     feed = open_feed(PLACE, stream, 0)
     units: list[bytes] = []
+    keys: list[bool] = []
 
     def seen_after(pictures: int) -> tuple[int, ...]:
-        units.extend(bytes(unit.data) for _ in range(pictures) for unit in feed.read(feed.due_ns, False))
+        arrived = [unit for _ in range(pictures) for unit in feed.read(feed.due_ns, False)]
+        units.extend(bytes(unit.data) for unit in arrived)
+        keys.extend(unit.key_frame for unit in arrived)
         newest = decode(units)
         assert len(newest) == len(units)
         return in_the_middle(newest[-1])
@@ -105,6 +110,8 @@ def test_a_file_that_is_replaced_is_seen_when_it_is_whole(
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["image_not_replaced"]
     white.rename(path)
     assert is_seen(WHITE)
+    first_white = next(number for number, each in enumerate(decode(units)) if in_the_middle(each)[0] > 200)
+    assert keys[first_white] or overlays, "what is coded once begins anew"
     path.write_bytes(b"")
     assert is_seen(WHITE)
     assert caplog.messages.count("image_not_replaced") == 2
