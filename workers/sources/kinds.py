@@ -25,7 +25,7 @@ from .publish import PublishSession
 from .rtsplive import RTSPSession
 from .shared import SharedPictures
 from .testlive import TestPattern
-from .upstream import OpenSession, UpstreamCapture, UpstreamPassThrough
+from .upstream import PICTURE_STALE_NS, OpenSession, UpstreamCapture, UpstreamPassThrough
 
 
 def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
@@ -52,7 +52,10 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
         case Webcam():
             return SharedPictures(source, webcam.opener(source), video, start_ns)
         case RTSPLive() | NetLive() | Publish():
-            return SharedPictures(source, lambda _wait: UpstreamCapture(source, _session(source)), video, start_ns)
+            session = _session(source)
+            return SharedPictures(
+                source, lambda _wait: UpstreamCapture(source, session), video, start_ns, PICTURE_STALE_NS
+            )
     raise AssertionError(source)
 
 

@@ -193,11 +193,18 @@ class SharedPictures:
     skipped = 0
     is_shared = True
 
-    def __init__(self, key: Hashable, open_capture: OpenCapture, video: VideoSpec, start_ns: int) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        open_capture: OpenCapture,
+        video: VideoSpec,
+        start_ns: int,
+        stale_ns: int = STALE_NS,
+    ) -> None:
         self.absence = ""  # why there is no picture
         self._size = video.width, video.height
         self._letterbox = Letterbox(*self._size)
-        self._tap = share(key, open_capture, interval_ns=NS_PER_S // video.fps, start_ns=start_ns)
+        self._tap = share(key, open_capture, interval_ns=NS_PER_S // video.fps, start_ns=start_ns, stale_ns=stale_ns)
         self._newest: Picture | Absence = Absence("")
         self._shown: VideoFrame | None = None
 

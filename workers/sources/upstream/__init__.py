@@ -2,13 +2,14 @@
 
 from .clock import MediaClock
 from .feed import UpstreamPassThrough
-from .pictures import UpstreamCapture
+from .pictures import PICTURE_STALE_NS, UpstreamCapture
 from .receiver import TrackReceiver
 from .session import Arrival, Interrupt, LeftError, Listener, Session
 from .subscription import OpenSession
 from .units import UnitCompletion
 
 __all__ = [
+    "PICTURE_STALE_NS",
     "Arrival",
     "Interrupt",
     "LeftError",

@@ -65,6 +65,18 @@ class Subscription:
             self._size -= len(arrival.unit.data)
             return arrival
 
+    def catch_up(self, before_ns: int) -> None:
+        """If the next unit was captured before that, go on with the newest key frame that waits, if there is one."""
+        with self._lock:
+            if not self._arrivals or self._arrivals[0].unit.capture_ns >= before_ns:
+                return
+            newest = max((n for n, arrival in enumerate(self._arrivals) if arrival.unit.key_frame), default=0)
+            for _ in range(newest):
+                self._size -= len(self._arrivals.popleft().unit.data)
+            if newest:
+                self.overflows += newest
+                self._arrivals[0] = _as_first(self._arrivals[0])
+
     def close(self) -> None:
         self._upstream.leave(self)
 
