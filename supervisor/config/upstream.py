@@ -3,9 +3,10 @@
 import re
 import ssl
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from camfleet.core import wire
 from camfleet.core.rtsp.client import ServerURL
@@ -196,9 +197,33 @@ def _net_parts(url: str) -> tuple[str, str, str]:
 
 def _net_url(_: Path, url: str) -> Iterator[Complaint]:
     try:
-        _net_parts(url)
+        scheme, _login, rest = _net_parts(url)
     except ValueError as error:
         yield Complaint("url", f"is {error}", "an address as in http://192.0.2.7/mjpeg")
+        return
+    if scheme == "udp":
+        yield from _udp_url(rest)
+
+
+def _udp_url(rest: str) -> Iterator[Complaint]:
+    example = "an address as in udp://239.1.2.3:5000 or udp://239.1.2.3:5000?localaddr=192.0.2.1"
+    place, _, options = rest.partition("?")
+    port = re.search(r":(\d+)/?\Z", place)
+    if port is None or not 0 < int(port[1]) <= 65535:
+        yield Complaint("url", "names no UDP port from 1 to 65535 to listen on", example)
+    for name, value in parse_qsl(options, keep_blank_values=True):
+        if name != "localaddr":
+            yield Complaint("url", f"has the option {name!r}, which is none of ours", example)
+        elif not _is_ipv4(value):
+            yield Complaint("url", "has a localaddr that is no IPv4 address", example)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _net_login(_: Path, url: str, user: str, password: str, password_file: str) -> Iterator[Complaint]:

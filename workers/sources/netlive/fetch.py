@@ -6,20 +6,23 @@ every byte comes through here, and this decides.
 """
 
 import http.client
+import io
 import ipaddress
-import socket
-import ssl
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 from camfleet.core.rtsp.client import Account, LoginRefusedError, ServerError
 from camfleet.core.rtsp.client.credentials import Credentials
 
+from ...clockmap import NS_PER_S
 from ..base import SourceError
-from ..rtsplive.link import LinkError, TLSOptions, plain_words
+from ..rtsplive.link import Link, LinkEndedError, LinkError, TLSOptions, look_up
 from ..upstream import Interrupt
 
-TIMEOUT_S = 10.0  # without a byte
+TIMEOUT_S = 10.0  # from the connection to the last header, and from one piece of the body to the next
 MAX_REDIRECTS = 3
 MAX_URL_SIZE = 4096
 READ_SIZE = 64 * 1024
@@ -65,13 +68,12 @@ class Fetcher:
         self._tls = tls
         self._account = account
         self._interrupt = interrupt
-        self._context: ssl.SSLContext | None = None
 
     def open(self, url: str) -> "Body":
         """Raises SourceError."""
         address = Address.parse(url)
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._ask(address)
+            response, stream = self._ask(address)
             location = response.getheader("Location")
             if response.status not in (301, 302, 303, 307, 308) or location is None:
                 break
@@ -82,97 +84,113 @@ class Fetcher:
         if response.status != 200:
             response.close()
             raise SourceError(f"{address.place} answers with {response.status}; check the `url`")
-        return Body(response, address.place, self._interrupt)
+        return Body(response, stream, address.place, self._interrupt)
 
-    def _ask(self, address: Address) -> http.client.HTTPResponse:
+    def _ask(self, address: Address) -> tuple[http.client.HTTPResponse, "_Stream"]:
         known = self._account if address.host == self._first.host and address.port == self._first.port else None
         credentials = Credentials(known)
         while True:
-            self._interrupt.check()
-            connection = self._connect(address)
-            headers = {"Host": address.place.partition("://")[2], "User-Agent": USER_AGENT, "Accept": "*/*"}
-            for line in credentials.header("GET", address.target):
-                name, _, value = line.partition(": ")
-                headers[name] = value
             try:
-                connection.request("GET", address.target, headers=headers)
-                response = connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                raise SourceError(f"{address.place} {plain_words(error)}") from None
+                response, stream = self._answer(address, credentials.header("GET", address.target))
+            except (LinkError, http.client.HTTPException) as error:
+                raise SourceError(f"{address.place} {_plain_words(error)}") from None
             if response.status != 401:
-                return response
+                return response, stream
             challenges = response.headers.get_all("WWW-Authenticate") or []
             response.close()
-            connection.close()
             try:
                 credentials.accept(challenges)
             except ServerError as error:
                 self.refused = isinstance(error, LoginRefusedError)
                 raise SourceError(f"{address.place} {error}") from None
 
-    def _connect(self, address: Address) -> http.client.HTTPConnection:
+    def _answer(self, address: Address, authorization: Iterable[str]) -> tuple[http.client.HTTPResponse, "_Stream"]:
+        """To one request, by a connection of its own."""
         if self._first.tls and not address.tls:
             raise SourceError(f"{self._first.place} leads to {address.place}, out of TLS; that is not followed")
-        try:
-            sock = self._socket(address)
-        except LinkError as error:
-            raise SourceError(f"{address.place} {error}") from None
-        except OSError as error:
-            raise SourceError(f"{address.place} {plain_words(error)}") from None
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT_S)
-        connection.sock = sock
-        return connection
-
-    def _socket(self, address: Address) -> socket.socket:
-        places = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        places = look_up(address)
         if address.host != self._first.host and not all(_is_public(str(place[4][0])) for place in places):
             raise LinkError("is an address of this network that another server leads to; that is not followed")
-        last: OSError = OSError("no address")
-        for family, kind, protocol, _, place in places:  # those that were looked at, and no second look-up
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(TIMEOUT_S)
-                sock.connect(place)
-                return self._secured(sock, address.host) if address.tls else sock
-            except OSError as error:
-                sock.close()
-                last = error
-            except BaseException:
-                sock.close()
-                raise
-        raise last
-
-    def _secured(self, sock: socket.socket, host: str) -> socket.socket:
-        if self._context is None:
-            self._context = self._tls.context()
-        secured = self._context.wrap_socket(sock, server_hostname=host)
+        deadline_ns = _deadline_ns()
+        # To those places that were looked at: a second look-up might find others.
+        stream = _Stream(Link.open(address, self._tls, self._interrupt, deadline_ns, places), deadline_ns)
         try:
-            self._tls.check(secured.getpeercert(binary_form=True) or b"")
-        except LinkError:
-            secured.close()
+            host = address.place.partition("://")[2]
+            fixed = ("Accept: */*", "Accept-Encoding: identity", "Connection: close")
+            head = (f"GET {address.target} HTTP/1.1", f"Host: {host}", f"User-Agent: {USER_AGENT}", *fixed)
+            stream.send("\r\n".join((*head, *authorization, "", "")).encode())
+            response = http.client.HTTPResponse(cast(Any, stream), method="GET")
+            response.begin()
+        except BaseException:
+            stream.close()
             raise
-        return secured
+        return response, stream
+
+
+class _Stream(io.RawIOBase):
+    """A link as http.client reads it. However slow the server, a read ends by the deadline, or with LeftError."""
+
+    def __init__(self, link: Link, deadline_ns: int) -> None:
+        self.deadline_ns = deadline_ns
+        self._link = link
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What http.client wants of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while time.monotonic_ns() < self.deadline_ns:
+            try:
+                data = self._link.receive(len(buffer))
+            except LinkEndedError:
+                return 0
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+            self.send(b"")
+            self._link.wait(self.deadline_ns)
+        raise LinkError("does not answer within the time given")
+
+    def send(self, data: bytes) -> None:
+        self._link.send(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._link.close()
+        super().close()
 
 
 class Body:
     """A file for PyAV."""
 
-    def __init__(self, response: http.client.HTTPResponse, place: str, interrupt: Interrupt) -> None:
+    def __init__(self, response: http.client.HTTPResponse, stream: _Stream, place: str, interrupt: Interrupt) -> None:
         self.content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         self._response = response
+        self._stream = stream
         self._place = place
         self._interrupt = interrupt
 
     def read(self, size: int = READ_SIZE) -> bytes:
         self._interrupt.check()
+        self._stream.deadline_ns = _deadline_ns()
         try:
             return self._response.read1(min(size, READ_SIZE))
-        except (OSError, http.client.HTTPException) as error:
-            raise SourceError(f"{self._place} {plain_words(error)}") from None
+        except (LinkError, http.client.HTTPException) as error:
+            raise SourceError(f"{self._place} {_plain_words(error)}") from None
 
     def close(self) -> None:
         self._response.close()
+
+
+def _deadline_ns() -> int:
+    return time.monotonic_ns() + round(TIMEOUT_S * NS_PER_S)
+
+
+def _plain_words(error: LinkError | http.client.HTTPException) -> str:
+    return str(error) if isinstance(error, LinkError) else f"does not speak HTTP as we do: {type(error).__name__}"
 
 
 def _is_public(host: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import av
@@ -19,21 +20,24 @@ from camfleet.core.rtsp.client import Account
 from camfleet.core.sdp.parse import VideoTrack
 from camfleet.core.wire import NetLive
 
+from ...clockmap import NS_PER_S
 from ...codecs import CODECS, H264, H265, AccessUnit, Codec, Description
 from ...encoders.errors import PYAV_ERRORS, plain_words
 from ..base import SourceError
 from ..mediafile import MAX_PIXELS
 from ..rtsplive.link import TLSOptions
 from ..upstream import Arrival, Interrupt, LeftError, Listener, MediaClock, UnitCompletion
+from .datagrams import Datagrams
 from .fetch import Address, Fetcher
 from .pace import Pace
 
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 15.0, 10.0
+PICTURE_TIMEOUT_S = 30.0  # with pictures, but none to begin with; senders have a key frame every 1 to 10 s
 CLOCK_RATE = 90_000
 PASSED = {"h264": (H264, "h264_mp4toannexb"), "hevc": (H265, "hevc_mp4toannexb")}
 # What FFmpeg may open by itself, and what it may take the bytes for: everything that it could do with a name or a list
 # that somebody else wrote is a way into this machine.
-PROTOCOLS = {"srt": "srt", "rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp", "udp": "udp"}
+PROTOCOLS = {"srt": "srt", "rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp", "udp": "none"}
 FORMATS = {
     "srt": "mpegts",
     "rtmp": "flv",
@@ -60,24 +64,37 @@ class NetSession:
         parts = urlsplit(source.url)
         self._scheme = parts.scheme
         self._place = f"{parts.scheme}://{parts.netloc}"
-        self._failure: BaseException | None = (
-            None  # what a call from inside FFmpeg has raised: it only says "I/O error"
-        )
+        # What a call from inside FFmpeg has raised: it only says "I/O error".
+        self._failure: BaseException | None = None
+        self._patience_s = OPEN_TIMEOUT_S
+        self._packet_ns = self._picture_ns = time.monotonic_ns()
 
     @property
     def refused(self) -> bool:
         return self._fetcher is not None and self._fetcher.refused
 
     def run(self) -> None:
+        self._packet_ns = self._picture_ns = time.monotonic_ns()
         try:
-            with self._open() as container:
-                self._play(container)
+            with ExitStack() as stack:
+                self._play(stack.enter_context(self._open(stack)))
         except PYAV_ERRORS as error:
             self._raise_own_failure()
             if isinstance(error, av.error.ProtocolNotFoundError):
                 raise SourceError(f"this build of PyAV has no {self._scheme.upper()}") from error
             raise SourceError(f"{self._place} cannot be read: {plain_words(error)}") from error
+        self._raise_own_failure()
         raise SourceError(f"{self._place} has ended the stream")
+
+    def _check(self) -> None:
+        """With whatever has come: what is no picture is no sign of life."""
+        self._interrupt.check()
+        now_ns = time.monotonic_ns()
+        if now_ns - self._packet_ns > self._patience_s * NS_PER_S:
+            raise SourceError(f"{self._place} has sent no picture for {self._patience_s:g} s")
+        if now_ns - self._picture_ns > PICTURE_TIMEOUT_S * NS_PER_S:
+            wanted = "key frame with its parameter sets"
+            raise SourceError(f"{self._place} has sent no {wanted} for {PICTURE_TIMEOUT_S:g} s")
 
     def _raise_own_failure(self) -> None:
         self._interrupt.check()
@@ -86,28 +103,29 @@ class NetSession:
 
     # ---------------------------------------------------------------- opening
 
-    def _open(self) -> InputContainer:
-        """Raises SourceError, LeftError and what PyAV raises."""
+    def _open(self, stack: ExitStack) -> InputContainer:
+        """Raises SourceError, LeftError and what PyAV raises. What is to be closed after it goes to the `stack`."""
         if self._scheme in ("http", "https"):
-            return self._open_http()
+            return self._open_http(stack)
         options = {"protocol_whitelist": PROTOCOLS[self._scheme], "format_whitelist": FORMATS[self._scheme], **LIMITS}
         if self._scheme == "rtmps":
             options |= {"tls_verify": "1" if self._source.verify else "0"}
             if self._source.ca_file:
                 options["ca_file"] = self._source.ca_file
-        url = self._source.url
-        if self._scheme == "udp":
-            # Without a time-out of its own FFmpeg's UDP thread would wait for ever.
-            url = f"{url}?timeout={round(READ_TIMEOUT_S * 1e6)}&overrun_nonfatal=1&fifo_size=20000"
-        return self._opened(url, options)
+        if self._scheme != "udp":
+            return self._opened(self._source.url, options)
+        datagrams = Datagrams(self._source.url, self._interrupt, READ_TIMEOUT_S)
+        stack.callback(datagrams.close)
+        return self._opened(_Reported(datagrams, self), options)
 
-    def _open_http(self) -> InputContainer:
+    def _open_http(self, stack: ExitStack) -> InputContainer:
         source = self._source
         address = Address.parse(source.url)
         account = Account(source.user, source.password, address.tls or source.basic) if source.user else None
         tls = TLSOptions(verify=source.verify, ca_file=source.ca_file, fingerprint=source.fingerprint)
         self._fetcher = Fetcher(address, tls, account, self._interrupt)
         body = self._fetcher.open(source.url)
+        stack.callback(body.close)
         options = {"protocol_whitelist": "http,https", "format_whitelist": FORMATS["http"], **LIMITS}
         if body.content_type in HLS_TYPES or address.target.partition("?")[0].endswith(".m3u8"):
             body.close()
@@ -145,6 +163,7 @@ class NetSession:
             units = self._pictures(container, track, name)
         for arrival in units:
             self._listener.arrived(arrival)
+            self._picture_ns = time.monotonic_ns()
 
     def _packets(self, container: InputContainer, track: VideoStream) -> Iterator[tuple[Packet[VideoStream], int]]:
         """With the time at which each is there to be shown."""
@@ -153,16 +172,19 @@ class NetSession:
         # Segments and files come as fast as they can; MJPEG has no time but that of its arrival, as live protocols.
         paced = container.format.name in ("hls", "mpegts", "flv") and self._scheme in ("http", "https")
         pace = Pace(time.monotonic_ns(), time_base, 1 / (rate * time_base)) if paced else None
-        for packet in container.demux(track):
-            self._interrupt.check()
-            if not packet.size:
+        self._patience_s = READ_TIMEOUT_S
+        self._packet_ns = self._picture_ns = time.monotonic_ns()
+        # All streams: of those that it is not asked for PyAV says nothing, however long.
+        for packet in container.demux():
+            self._check()
+            if packet.stream_index != track.index or not packet.size:
                 continue
-            now_ns = time.monotonic_ns()
+            self._packet_ns = now_ns = time.monotonic_ns()
             if pace is not None:
                 due_ns = pace.due_ns(packet.dts, packet.duration, now_ns)
                 self._interrupt.wait_until(due_ns)
                 now_ns = max(now_ns, due_ns)
-            yield packet, now_ns
+            yield cast("Packet[VideoStream]", packet), now_ns
 
     def _units(self, container: InputContainer, track: VideoStream, codec: Codec, annex_b: str) -> Iterator[Arrival]:
         """H.264 and H.265 as from a camera."""
@@ -217,6 +239,7 @@ class _Reported:
 
     def read(self, size: int) -> bytes:
         try:
+            self._session._check()
             return bytes(self._body.read(size))
         except BaseException as error:
             self._session._failure = error

@@ -7,10 +7,9 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Self
-
-from camfleet.core.rtsp.client import ServerURL
+from typing import Any, Protocol, Self
 
 from ..upstream import Interrupt, LeftError
 
@@ -22,13 +21,38 @@ class LinkError(Exception):
     """The connection cannot be made, or has ended; the text is for the operator."""
 
 
+class LinkEndedError(LinkError):
+    """By the server, after all that it had to say."""
+
+
+class Server(Protocol):
+    """Whom to connect to."""
+
+    @property
+    def tls(self) -> bool: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+Places = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]]  # as of getaddrinfo
+
+
 class TLSOptions:
     """Whom we believe to be the server: an authority's word, one certificate, or anybody."""
 
     def __init__(self, *, verify: bool, ca_file: str, fingerprint: str) -> None:
         self.verify, self.ca_file, self.fingerprint = verify and not fingerprint, ca_file, fingerprint
+        self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
+        """The same for all connections of a visit. Raises LinkError."""
+        if self._context is None:
+            self._context = self._new_context()
+        return self._context
+
+    def _new_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if not self.verify:
             context.check_hostname = False
@@ -65,13 +89,12 @@ class Link:
         self._interrupt_fd = interrupt.fd
 
     @classmethod
-    def open(cls, url: ServerURL, options: TLSOptions, interrupt: Interrupt, deadline_ns: int) -> Self:
-        """Looking up the name may outlast the deadline, as the system's resolver cannot be interrupted."""
+    def open(
+        cls, url: Server, options: TLSOptions, interrupt: Interrupt, deadline_ns: int, places: Places | None = None
+    ) -> Self:
+        """To the first of the `places` that answers."""
         context = options.context() if url.tls else None
-        try:
-            places = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise LinkError(f"has no address: {error.strerror}") from None
+        places = look_up(url) if places is None else places
         reason = "has no address"
         for family, kind, protocol, _, address in places:
             link = cls(socket.socket(family, kind, protocol), interrupt)
@@ -120,16 +143,16 @@ class Link:
         if len(self._unsent) > MAX_UNSENT_SIZE:
             raise LinkError("does not read what it is sent")
 
-    def receive(self) -> bytes:
+    def receive(self, size: int = CHUNK_SIZE) -> bytes:
         """Empty: nothing is here now."""
         try:
-            data = self._sock.recv(CHUNK_SIZE)
+            data = self._sock.recv(size)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
             raise LinkError(plain_words(error)) from None
         if not data:
-            raise LinkError("has closed the connection")
+            raise LinkEndedError("has closed the connection")
         return data
 
     def close(self) -> None:
@@ -173,6 +196,14 @@ class Link:
             raise LeftError
         if not ready and late:
             raise LinkError(f"{late} within the time given")
+
+
+def look_up(url: Server) -> Places:
+    """May outlast any deadline, as the system's resolver cannot be interrupted."""
+    try:
+        return socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise LinkError(f"has no address: {error.strerror}") from None
 
 
 def plain_words(error: Exception) -> str:

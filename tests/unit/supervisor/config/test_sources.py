@@ -62,6 +62,11 @@ def test_wrong(source: str, key: str, wrong: str, tmp_path: Path) -> None:
         ('url = "http://h/", ca_file = "none.pem"', "ca_file", "says nothing about http://"),
         (f'url = "rtmps://h/", fingerprint = "{PRINT}"', "fingerprint", "is not possible with rtmps://"),
         ('url = "udp://h:1234", tls = "off"', "tls", "says nothing about udp://"),
+        ('url = "udp://h"', "url", "names no UDP port"),
+        ('url = "udp://[ff02::1]/"', "url", "names no UDP port"),
+        ('url = "udp://h:70000"', "url", "names no UDP port"),
+        ('url = "udp://h:1234?fifo_size=1000"', "url", "has the option 'fifo_size'"),
+        ('url = "udp://h:1234?localaddr=eth0"', "url", "no IPv4 address"),
     ],
 )
 def test_wrong_netlive(source: str, key: str, wrong: str, tmp_path: Path) -> None:
@@ -74,6 +79,11 @@ def test_what_the_worker_gets_of_netlive(tmp_path: Path) -> None:
     (camera,) = load(written(tmp_path, 'url = "HTTPS://u:p%40ss@h:8443/a?b=c"', "netlive")).cameras
     assert camera.streams[0].source == NetLive(url="https://h:8443/a?b=c", user="u", password="p@ss")
     assert "p@ss" not in repr(camera.streams[0].source)
+
+
+@pytest.mark.parametrize("url", ["udp://239.1.2.3:5000?localaddr=192.0.2.1", "udp://[ff02::1%2]:5000", "udp://h:1/"])
+def test_what_udp_may_be(url: str, tmp_path: Path) -> None:
+    assert check(written(tmp_path, f'url = "{url}"', "netlive")) == []
 
 
 def spec(folder: Path, source: str) -> RTSPLive:

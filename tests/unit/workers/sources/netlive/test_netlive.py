@@ -230,6 +230,54 @@ def test_mpeg_ts_in_udp(film: Path) -> None:
         assert all(bytes(unit.data) in sent for unit in reader.units(40))
 
 
+@pytest.mark.parametrize("scheme", ["rtmp", "udp"])
+def test_a_sender_that_goes_on_with_sound_alone(scheme: str, film: Path, tmp_path: Path) -> None:
+    """Which is no sign of life."""
+    both = tmp_path / "both.ts"
+    tracks = "-i", str(film), "-f", "lavfi", "-i", "sine=duration=30", "-c:v", "copy", "-c:a", "aac"
+    subprocess.run(["ffmpeg", "-v", "error", *tracks, str(both)], check=True)
+    (port,) = free_ports(1)
+    url = f"{scheme}://127.0.0.1:{port}" + ("/live" if scheme == "rtmp" else "")
+    output = ("-f", "flv", "-listen", "1", url) if scheme == "rtmp" else ("-f", "mpegts", f"{url}?pkt_size=1316")
+    with ffmpeg(both, "-max_interleave_delta", "500000", *output):  # else 10 s for a picture
+        if scheme == "rtmp":
+            wait_for(lambda: listens(port), 15)
+        with Reader(NetLive(url=url)) as reader:
+            reader.units(20)
+            assert "has sent no picture for 1 s" in reader.failure()
+
+
+def test_a_sender_that_comes_back_with_another_pid(film: Path) -> None:
+    """PyAV gives no packet of a stream that it has not seen at first; the next visit does."""
+    (port,) = free_ports(1)
+    source = NetLive(url=f"udp://127.0.0.1:{port}")
+    output = "-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316"
+    with Reader(source) as reader:
+        with ffmpeg(film, *output):
+            reader.units(20)
+        with ffmpeg(film, "-streamid", "0:300", *output):
+            assert "has sent no picture for 1 s" in reader.failure()
+            with Reader(source) as again:
+                again.units(20)
+                again.feed.close()
+                wait_for(lambda: not any(thread.name == "upstream" for thread in threading.enumerate()), 0.9)
+
+
+def test_a_sender_of_no_key_frame(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "PICTURE_TIMEOUT_S", 1.5)
+    (port,) = free_ports(1)
+    sender = ffmpeg(film, "-bsf:v", "noise=drop=key", "-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316")
+    with sender, Reader(NetLive(url=f"udp://127.0.0.1:{port}")) as reader:
+        assert "has sent no key frame with its parameter sets for 1.5 s" in reader.failure()
+
+
+def test_a_multicast_group_on_the_interface_that_is_named(film: Path) -> None:
+    (port,) = free_ports(1)
+    sender = ffmpeg(film, "-f", "mpegts", f"udp://239.255.7.3:{port}?pkt_size=1316&localaddr=127.0.0.1&ttl=0")
+    with sender, Reader(NetLive(url=f"udp://239.255.7.3:{port}?localaddr=127.0.0.1")) as reader:
+        reader.units(20)
+
+
 # ------------------------------------------------------------ whom it believes
 
 
@@ -408,6 +456,18 @@ def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def drips(begin: bytes) -> Page:
+    """A byte at a time, each long before the time-out."""
+
+    def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(begin)
+        for _ in range(1000):
+            handler.wfile.write(b"0")
+            time.sleep(0.05)
+
+    return drip
+
+
 @pytest.mark.parametrize(
     ("page", "reason"),
     [
@@ -416,7 +476,11 @@ def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
         pytest.param((HLS, b"#EXTM3U\n" + b"x" * 100_000), "cannot be read", id="a play list of one line"),
         pytest.param((HLS, b"no list"), "cannot be read", id="no play list"),
         pytest.param(("text/html", b"<html>login</html>"), "cannot be read", id="a page"),
-        pytest.param(silent, "timed out", id="silence"),
+        pytest.param(silent, "does not answer within the time given", id="silence"),
+        pytest.param(drips(b"HTTP/1.0 200 OK\r\nX: "), "does not answer within", id="headers that drip"),
+        pytest.param(
+            drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), "does not answer", id="a chunk that drips"
+        ),
     ],
 )
 def test_it_harms_nothing(page: Page, reason: str) -> None:
@@ -434,14 +498,22 @@ def test_nobody_there() -> None:
             assert failure.startswith(f"{scheme}://127.0.0.1:{port} ")
             assert "key-secret" not in failure
     with Reader(NetLive(url=f"udp://127.0.0.1:{port}")) as reader:
-        assert "cannot be read" in reader.failure()
+        assert "has been sent nothing for 1 s" in reader.failure()
+    with Reader(NetLive(url=f"udp://192.0.2.1:{port}")) as reader:
+        assert "cannot be listened on: Cannot assign requested address" in reader.failure()
     with Reader(NetLive(url=f"srt://127.0.0.1:{port}")) as reader:
         assert "this build of PyAV has no SRT" in reader.failure()
 
 
-def test_closing_does_not_wait() -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_closing_does_not_wait(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 3600.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        reader = Reader(NetLive(url=f"http://127.0.0.1:{deaf.getsockname()[1]}/x"))
-        began_s = time.monotonic()
-        reader.feed.close()
-        assert time.monotonic() - began_s < 0.5
+        reader = Reader(NetLive(url=f"{scheme}://127.0.0.1:{deaf.getsockname()[1]}/x"))
+        sock, _ = deaf.accept()
+        with sock:
+            assert sock.recv(1)
+            began_s = time.monotonic()
+            reader.feed.close()
+            assert time.monotonic() - began_s < 0.5
+            wait_for(lambda: not any(thread.name == "upstream" for thread in threading.enumerate()))
