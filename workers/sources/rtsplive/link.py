@@ -204,6 +204,8 @@ def look_up(url: Server) -> Places:
         return socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise LinkError(f"has no address: {error.strerror}") from None
+    except UnicodeError:  # "a..b", as in a redirect
+        raise LinkError("has no address: that is no name of a host") from None
 
 
 def plain_words(error: Exception) -> str:

@@ -101,7 +101,7 @@ def test_it_runs_as_often_as_the_fastest_user_wants_whatever_the_others_do(opene
     took_s = time.monotonic() - start
     for each in taps:
         each.close()
-    assert 0.95 < took_s < 3.0  # 40 at 40 fps; the upper bound is for a busy machine
+    assert 0.9 < took_s < 3.0  # 40 at 40 fps, the first of them late; the upper bound is for a busy machine
 
 
 def test_a_failure_reaches_every_user_and_the_next_one_opens_anew(opened: list[Played]) -> None:

@@ -392,6 +392,8 @@ def test_nobody_there() -> None:
         assert reader.failure() == f"rtsp://127.0.0.1:{port} cannot be reached: Connection refused"
     with Reader(RTSPLive(url="rtsp://no-such-name.invalid/")) as reader:
         assert "rtsp://no-such-name.invalid:554 has no address" in reader.failure()
+    with Reader(RTSPLive(url="rtsp://a..b/")) as reader:
+        assert reader.failure() == "rtsp://a..b:554 has no address: that is no name of a host"
 
 
 @pytest.mark.parametrize("tls", [False, True])
