@@ -13,7 +13,7 @@ _CODECS = {"H264": "h264", "H265": "h265", "HEVC": "h265"}  # HEVC: Dahua's olde
 _MEDIA = re.compile(r"m=video[ \t]+\d+(?:/\d+)?[ \t]+\S+[ \t]+(\d{1,3})(?:[ \t].*)?", re.IGNORECASE)
 _RTPMAP = re.compile(r"a=rtpmap:(\d{1,3})[ \t]+([A-Za-z0-9_.-]+)/(\d{1,9})(?:/.*)?", re.IGNORECASE)
 _FMTP = re.compile(r"a=fmtp:(\d{1,3})[ \t]+(.*)", re.IGNORECASE)
-_CONTROL = re.compile(r"a=control:[ \t]*(\S*)[ \t]*", re.IGNORECASE)
+_CONTROL = re.compile(r"a=control:[ \t]*(\S*)", re.IGNORECASE)  # lines are stripped; blanks twice would be quadratic
 
 
 class DescriptionError(ValueError):

@@ -16,6 +16,7 @@ from .point import Publication, publishing_point
 log = Log("publish")
 
 NOBODY = "nobody publishes"
+PART_SIZE = 1 << 20  # of what has come, until units are handed on: they may be many more bytes than their packets
 
 
 class PublishSession:
@@ -73,11 +74,13 @@ class PublishSession:
         buffer = bytearray()
         while True:
             is_on = self._point.current is publication  # looked at before, so that its last pictures are shown
-            buffer += publication.inlet.take()
+            taken = memoryview(publication.inlet.take())
             now_ns = time.monotonic_ns()
-            while buffer and receiver.take_frame(buffer, now_ns):
-                pass
-            receiver.deliver(now_ns)
+            for start in range(0, len(taken), PART_SIZE):
+                buffer += taken[start : start + PART_SIZE]
+                while buffer and receiver.take_frame(buffer, now_ns):
+                    pass
+                receiver.deliver(now_ns)
             fault = receiver.fault(now_ns)
             if fault or not is_on:
                 return fault if is_on else ""

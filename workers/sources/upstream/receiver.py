@@ -5,12 +5,14 @@ from camfleet.core.sdp.parse import VideoTrack
 
 from ...clockmap import NS_PER_S
 from ...codecs import AccessUnit
+from ..base import SourceError
 from .clock import MediaClock
 from .reports import Reports
 from .session import Arrival, Listener
 from .units import UnitCompletion
 
 SILENCE_TIMEOUT_NS = 10 * NS_PER_S  # without any RTP
+MAX_AHEAD_NS = 2 * NS_PER_S  # pictures of a burst are a millisecond apart
 PICTURE_TIMEOUT_NS = 30 * NS_PER_S  # with RTP, but no picture to begin with; cameras have a key frame every 1 to 10 s
 
 
@@ -75,6 +77,8 @@ class TrackReceiver:
                 continue
             self._picture_ns = now_ns
             capture_ns = self._clock.place(unit.timestamp, now_ns)
+            if capture_ns - now_ns > MAX_AHEAD_NS:
+                raise SourceError("sends pictures faster than they can be shown")
             self._listener.arrived(Arrival(AccessUnit(data, capture_ns, unit.key_frame), description))
 
     # ---------------------------------------------------------------- what is due

@@ -17,6 +17,7 @@ log = Log("sources")
 
 # Of a stream that does not take its units: a second of a large one. What is older is of no use to anybody.
 MAX_WAITING_SIZE = 16 * 1024 * 1024
+UNIT_SIZE = 256  # what a unit costs besides its bytes: many small ones must not fill the memory
 # Streams that fail are tried again every two seconds; a camera that is asked so often with a wrong password locks its
 # user out, or us.
 REFUSAL_REST_NS = 60 * NS_PER_S
@@ -62,7 +63,7 @@ class Subscription:
             if not self._arrivals:
                 return None
             arrival = self._arrivals.popleft()
-            self._size -= len(arrival.unit.data)
+            self._size -= _cost(arrival)
             return arrival
 
     def catch_up(self, before_ns: int) -> None:
@@ -72,7 +73,7 @@ class Subscription:
                 return
             newest = max((n for n, arrival in enumerate(self._arrivals) if arrival.unit.key_frame), default=0)
             for _ in range(newest):
-                self._size -= len(self._arrivals.popleft().unit.data)
+                self._size -= _cost(self._arrivals.popleft())
             if newest:
                 self.overflows += newest
                 self._arrivals[0] = _as_first(self._arrivals[0])
@@ -92,7 +93,7 @@ class Subscription:
                 self._arrivals.clear()
                 self._size = 0
                 arrival = _as_first(arrival)
-            self._size += len(arrival.unit.data)
+            self._size += _cost(arrival)
             self._arrivals.append(arrival)
             if self._size > MAX_WAITING_SIZE:
                 self.overflows += len(self._arrivals)
@@ -103,6 +104,10 @@ class Subscription:
 
     def wake(self) -> None:
         self._wake()
+
+
+def _cost(arrival: Arrival) -> int:
+    return len(arrival.unit.data) + UNIT_SIZE
 
 
 def _as_first(arrival: Arrival) -> Arrival:

@@ -119,6 +119,20 @@ def test_a_capture_catches_up(visits: list[Visit], capture: UpstreamCapture) -> 
     assert capture._subscription.skipped == 20
 
 
+def test_many_small_units_that_nobody_takes_are_no_more_memory_than_large_ones(
+    visits: list[Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "MAX_WAITING_SIZE", 100_000)
+    stream = subscription.subscribe(SOURCE, opener(visits), lambda: None)
+    largest = 0
+    for number in range(1000):
+        visits[0].send(number * MS, data=b"tiny")
+        largest = max(largest, len(stream))
+    stream.close()
+    assert 200 < largest < 500
+    assert stream.overflows
+
+
 def test_h265_begins_anew_behind_what_is_left_out(visits: list[Visit], capture: UpstreamCapture) -> None:
     """Leading pictures of a CRA picture refer to what was left out; a decoder is told that nothing came before."""
     waiting, now_ns = capture._subscription, time.monotonic_ns()

@@ -187,6 +187,16 @@ def test_pictures_that_nobody_can_want_end_it_at_once(monkeypatch: pytest.Monkey
         wait_for(lambda: "1280x720, over the limit of 1000 pixels" in reader.feed.absence)
 
 
+def test_time_is_not_pushed_far_ahead() -> None:
+    """Each picture has a time of its own, so too many of them would take the stream's into the future for good."""
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        for number, unit in enumerate((film()[0], *(access_unit(n, 20) for n in range(1, 3000)))):
+            for packet in next(packets([unit], sequence=number, timestamp=number * 90_000)):
+                publisher.put(packet)
+        wait_for(publisher.ended.is_set)
+        wait_for(lambda: "the last one sends pictures faster than they can be shown" in reader.feed.absence)
+
+
 def test_a_second_publisher_has_to_wait_unless_the_first_is_silent() -> None:
     with Publisher() as first:
         place = first.point
