@@ -5,7 +5,7 @@ import os
 import select
 import time
 
-from camfleet.core.log import Log
+from camfleet.core.log import LineLimit, Log
 from camfleet.core.wire import Publish
 
 from ...clockmap import NS_PER_S
@@ -17,6 +17,7 @@ log = Log("publish")
 
 NOBODY = "nobody publishes"
 PART_SIZE = 1 << 20  # of what has come, until units are handed on: they may be many more bytes than their packets
+TOO_FAST = "it comes faster than it can be taken, and 8 MB waited: lower its bit rate, or give this machine less to do"
 
 
 class PublishSession:
@@ -32,6 +33,7 @@ class PublishSession:
         self._clock = MediaClock()  # of all publications, so that times only grow
         self._receiver: TrackReceiver | None = None
         self._skipped_before = 0
+        self._lines = LineLimit()
 
     @property
     def skipped(self) -> int:
@@ -72,10 +74,15 @@ class PublishSession:
         self._receiver = receiver
         self.absence = ""
         buffer = bytearray()
+        told = 0  # of its inlet's overflows
         while True:
             is_on = self._point.current is publication  # looked at before, so that its last pictures are shown
             taken = memoryview(publication.inlet.take())
             now_ns = time.monotonic_ns()
+            overflows = publication.inlet.overflows
+            if overflows != told and self._lines.suppressed("media_dropped", now_ns) is not None:
+                log.warning("media_dropped", peer=publication.peer, reason=TOO_FAST, times=overflows)
+                told = overflows
             for start in range(0, len(taken), PART_SIZE):
                 buffer += taken[start : start + PART_SIZE]
                 while buffer and receiver.take_frame(buffer, now_ns):

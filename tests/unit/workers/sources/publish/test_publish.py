@@ -197,6 +197,19 @@ def test_time_is_not_pushed_far_ahead() -> None:
         wait_for(lambda: "the last one sends pictures faster than they can be shown" in reader.feed.absence)
 
 
+def test_what_its_inlet_drops_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with Publisher() as publisher:
+        for _ in range(300):  # 19 MB, of a channel that nobody knows
+            publisher.put(bytes(65_000), channel=7)
+        assert publisher.publication.inlet.overflows == 2
+        with Reader(SOURCE) as reader:
+            publisher.send(film(3))
+            reader.units(3)
+            (line,) = [line for line in caplog.records if line.getMessage() == "media_dropped"]
+            fields = getattr(line, "fields", {})
+            assert (fields["peer"], fields["times"]) == ("192.0.2.9:40000", 2)
+
+
 def test_a_second_publisher_has_to_wait_unless_the_first_is_silent() -> None:
     with Publisher() as first:
         place = first.point
