@@ -130,7 +130,8 @@ class FanOut:
     ) -> int:
         """Take over a connected socket; returns the client id. `session` is core.tls.Session.export, empty for plain.
 
-        `in_text`: the caller holds the beginning of a message, so even a `$` is text until `consumed` says otherwise.
+        `in_text`: the caller holds the beginning of a message, or has no inlet yet for what the client publishes, so
+        even a `$` is text until `consumed` says otherwise.
         `unsent` and `state` are those of a Moved, for a client of another engine.
         Raises ValueError when the session cannot be imported, or the engine has stopped or is full; the descriptor is
         then still the caller's.

@@ -97,8 +97,12 @@ cdef int64_t take_frame(Client *client, const uint8_t *data, size_t size, int64_
     if client.frame_size < INTERLEAVED_HEADER_SIZE:
         return <int64_t> step
     cdef size_t payload = payload_size(client)
+    cdef size_t kept = client.frame_size - INTERLEAVED_HEADER_SIZE
     if is_media(client, client.frame[1]):
         begin_media(client, client.frame, now_ns)
+        if kept:                                # from before there was an inlet
+            inlet_add(client.inlet, client.frame + INTERLEAVED_HEADER_SIZE, kept)
+            client.skip -= <uint32_t> kept
         drop_frame(client)
     elif payload > RTCP_SIZE_MAX:
         client.skip = <uint32_t> payload

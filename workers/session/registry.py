@@ -18,7 +18,9 @@ from camfleet.core.net.fanout import (
     live_objects,
 )
 from camfleet.core.rtsp import Authenticator, Lockout, Parameters, ServerConnection, restore_connection
+from camfleet.core.rtsp import Event as RTSPEvent
 from camfleet.core.rtsp.errors import NOT_FOUND, RefusalError, RemoteProtocolError
+from camfleet.core.rtsp.state import State
 from camfleet.core.wire import HandoffRecord, UserSpec
 from camfleet.core.wire.control import (
     Adopted,
@@ -180,7 +182,8 @@ class Registry:
             if waiting is not None and client.rtsp.pending_stream not in self._streams:
                 rtsp.refuse(NOT_FOUND)
                 waiting = None
-            in_text = waiting is not None or bool(client.rtsp.received)
+            # The engine has no inlet for media before the session's `resume`: until then it goes the way of text.
+            in_text = waiting is not None or bool(client.rtsp.received) or rtsp.state is State.RECORDING
             number = self.fanout.adopt(
                 descriptor, client.session, client.unread, in_text, unsent=client.unsent, state=client.engine
             )
@@ -198,7 +201,17 @@ class Registry:
             session.close()
         else:
             sequence = sequences.get(client.bound, 0)
-            self._guard(session, session.resume, client, waiting, sequence, now_ns)
+            self._guard(session, self._go_on, session, client, waiting, sequence, now_ns)
+
+    def _go_on(
+        self, session: RTSPSession, client: MovingClient, waiting: RTSPEvent | None, sequence: int, now_ns: int
+    ) -> None:
+        try:
+            session.resume(client, waiting, sequence, now_ns)
+        except RefusalError as refusal:  # the settings are others here; there is no request that could be refused
+            peer, reason = client.connection.peer, refusal.reason
+            log.warning("refused", peer=peer, user=session.user, stream=client.bound, reason=reason)
+            session.close()
 
     def dispatch(self, events: Sequence[Event], now_ns: int) -> None:
         """Engine events to the sessions that they are for; one that fails costs its own client only."""

@@ -214,7 +214,10 @@ class RTSPSession:
         )
 
     def resume(self, client: MovingClient, waiting: Event | None, sequence: int, now_ns: int) -> None:
-        """Go on as the other one did, its media with the packet of this number; `waiting` has no answer yet."""
+        """Go on as the other one did, its media with the packet of this number; `waiting` has no answer yet.
+
+        Raises RefusalError when he may not publish here any more.
+        """
         self.paused, self.since_ns = client.paused, client.since_ns
         self._rtp_channel = client.rtp_channel
         self._bound = self._camera.named(client.bound) if client.bound else None

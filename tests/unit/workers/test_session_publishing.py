@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from camfleet.core.net.fanout import Closed
 from camfleet.core.net.inlet import Inlet
-from camfleet.core.wire import Publish, StreamSpec, TestLive
+from camfleet.core.wire import Publish, Source, StreamSpec, TestLive
 from camfleet.workers.sources.publish import publishing_point
 
 from tests.kit.live_camera import Camera, Client, reply, request, session_of, statuses
@@ -186,8 +186,12 @@ def test_at_another_worker_the_recording_goes_on(camera: Camera) -> None:
     new.now_ns = camera.now_ns
     new.configure(streams=STREAMS, publishers=camera.order.camera.publishers)
     commands = moved.arrive(new)
-    (command,) = [command for command in commands if command[0] == "record"]
+    adopt, command = commands
+    assert command[0] == "record"
     assert command[3:] == (0, 1)
+    # Nothing that comes before the engine has the inlet may be dropped: it is text until Python stands at a boundary.
+    assert adopt[5] is True
+    assert new.engine.parsed[adopt[1]] == (0, True)
     current = publishing_point(SOURCE).current
     assert current is not None
     assert current.inlet is command[2] is not first
@@ -198,6 +202,31 @@ def test_at_another_worker_the_recording_goes_on(camera: Camera) -> None:
     assert current.inlet.take() == b"$\0\0\3rtp"
     assert statuses(other.ask("TEARDOWN", URL, other.session, login=ENCODER)) == [200]
     assert new.pipelines["stream1"].wanted == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (Publish(user="viewer", stream="stream1"), "this user may not publish here"),
+        (TestLive(), "the stream has another source now"),
+    ],
+)
+def test_at_a_worker_with_other_settings_the_recording_ends_in_order(
+    camera: Camera, caplog: pytest.LogCaptureFixture, source: Source, reason: str
+) -> None:
+    record(camera)
+    new = Camera()
+    new.now_ns = camera.now_ns
+    new.configure(
+        streams=(StreamSpec(id="stream1", source=source), STREAMS[1]), publishers=camera.order.camera.publishers
+    )
+    adopt, close = Move(camera).leave().arrive(new)
+    assert close == ("close", adopt[1], b"")
+    (line,) = [line for line in caplog.records if line.levelname != "INFO"]
+    assert line.getMessage() == "refused"
+    fields = getattr(line, "fields", {})
+    assert (fields["user"], fields["stream"], fields["reason"]) == ("encoder", "stream1", reason)
+    assert publishing_point(SOURCE).current is None
 
 
 def test_between_setup_and_record_a_client_moves_too(camera: Camera) -> None:

@@ -161,6 +161,48 @@ def test_a_client_moves_in_the_middle_of_a_frame(make_rig: MakeRig) -> None:
     assert first.take() == frame(4, b"whole")
 
 
+@pytest.mark.parametrize("begun", [1, 4, 5, 504, 2051])
+def test_a_frame_that_has_begun_before_the_recording_is_whole(rig: Rig, begun: int) -> None:
+    client, sock = rig.connect()
+    inlet = Inlet()
+    first, second = frame(4, bytes(range(256)) * 8), frame(4, b"next")
+    sock.sendall(first[:begun])
+    rig.until_received(begun)
+    rig.engine.record(client, inlet, 4, 5)
+    rig.engine.send(client, b"done")
+    assert sock.recv(4) == b"done"
+    sock.sendall(first[begun:] + second)
+    assert taken(inlet, len(first + second)) == first + second
+
+
+def test_a_client_that_moves_loses_no_frame_though_the_recording_comes_late(make_rig: MakeRig) -> None:
+    """Until then its media goes the way of text."""
+    old, new = make_rig(), make_rig()
+    client, sock = old.connect()
+    old.engine.move(client)
+    moved = old.event(Moved)
+    assert isinstance(moved, Moved)
+    early, late = [b"".join(frame(4, bytes([n]) * 1400) for n in range(at, at + 20)) for at in (0, 20)]
+    cut = 10 * 1404 + 700
+    sock.sendall(early[:cut])
+    client = new.engine.adopt(moved.descriptor, moved.session, moved.unread, True, moved.unsent, moved.state)
+    new.until_received(cut)
+    inlet = Inlet()
+    new.engine.record(client, inlet, 4, 5)
+    sock.sendall(early[cut:])
+    heard = b""
+    while len(heard) < len(early):
+        event = new.event(Received)
+        assert isinstance(event, Received)
+        heard += event.data
+    assert heard == early
+    new.engine.consumed(client, len(heard), at_boundary=True)
+    new.engine.send(client, b"done")
+    assert sock.recv(4) == b"done"
+    sock.sendall(late)
+    assert taken(inlet, len(late)) == late
+
+
 def test_a_frame_that_python_puts_has_a_limit() -> None:
     inlet = Inlet()
     inlet.put(4, bytes(65_535), 1)
