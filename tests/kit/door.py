@@ -6,7 +6,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,10 +38,6 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The log as it is written."""
     return [LogfmtFormatter().format(record) for record in caplog.records]
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def echo(channel: Channel) -> None:

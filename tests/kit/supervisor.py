@@ -26,6 +26,8 @@ from camfleet.core.wire.control import (
 )
 from camfleet.core.wire.handoff import HANDOFF_VERSION
 
+from tests.kit.descriptors import descriptors
+
 M = TypeVar("M", bound=Message)
 
 TIMEOUT_S = 5.0
@@ -41,7 +43,7 @@ async def until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -
 
 
 def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return len(descriptors())
 
 
 def connection(handoff: int, tls: TLSInfo | None = None) -> Connection:

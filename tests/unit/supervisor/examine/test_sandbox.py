@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.kit.certificates import PASSWORD, Recipe, authority, der, ec_key, pem, rsa_key, vector
+from tests.kit.descriptors import descriptors
 
 ANSWER_S = 6.0
 NOW = datetime.now(UTC)
@@ -158,10 +159,6 @@ def test_the_limits_are_for_good() -> None:
     names = ("CPU", "AS", "NOFILE", "CORE")
     program = f"print([resource.getrlimit(getattr(resource, 'RLIMIT_' + name)) for name in {names}])"
     assert shut_in(program) == f"[(5, 6), ({512 << 20}, {512 << 20}), (0, 0), (0, 0)]"
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def child(monkeypatch: pytest.MonkeyPatch, program: str) -> tuple[str, str]:

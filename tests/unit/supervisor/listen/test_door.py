@@ -11,11 +11,11 @@ from camfleet.supervisor.config import Limits
 from camfleet.supervisor.listen import Budget, Channel, Door, Journal, bind
 from camfleet.supervisor.tls import Driver, ServerContext
 
+from tests.kit.descriptors import descriptors
 from tests.kit.door import (
     ECHO,
     REQUEST,
     connected,
-    descriptors,
     echo,
     every_client,
     open_door,

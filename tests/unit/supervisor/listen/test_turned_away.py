@@ -15,13 +15,13 @@ from camfleet.supervisor.listen import Channel
 from camfleet.supervisor.tls import ServerContext
 from OpenSSL import SSL
 
+from tests.kit.descriptors import descriptors
 from tests.kit.door import (
     ECHO,
     REQUEST,
     TIMEOUT_S,
     OpenDoor,
     connected,
-    descriptors,
     lines,
     open_door,
     raw_socket,
