@@ -55,11 +55,16 @@ class Conversation:
 
     def path(self, url: str) -> StreamPath | None:
         """None: no URL of RTSP."""
-        if self.announced is None or (found := self.announced.track_of(url)) is None:
+        if self.announced is None:
             return StreamPath.parse(url)
-        track, rest = found
-        path = StreamPath.parse(rest)
-        return None if path is None else replace(path, track=str(track))
+        if (found := self.announced.track_of(url)) is not None:
+            track, rest = found
+            path = StreamPath.parse(rest)
+            return None if path is None else replace(path, track=str(track))
+        path = StreamPath.parse(url)
+        if path is not None and path.track is not None and self.announced.has_names:
+            return replace(path, stray=True)  # trackID=1 is the second of the media only where they have no names
+        return path
 
     def stream_of(self, path: StreamPath) -> str:
         """The stream's id; a URL without a track means the only one.

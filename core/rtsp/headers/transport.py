@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 DEFAULT_CHANNELS = (0, 1)  # what every client asks for; frame blocks are framed for them
 _RECORDS = ("record", "receive")  # some say the latter
+_ALTERNATIVE = re.compile(r'(?:"[^"]*"|[^,])+')  # mode="PLAY,RECORD" is one (RFC 2326 12.39)
 _INTERLEAVED = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
 
@@ -24,10 +25,10 @@ class Transport:
 def choose_transport(value: str, *, records: bool = False) -> Transport | None:
     """The first supported alternative of a comma list; None: answer 461, at once, since VLC and FFmpeg try UDP first.
 
-    `records`: after an ANNOUNCE; no mode is then as good as the right one. `destination`, `source` and ports are
-    ignored: media goes nowhere but to the peer of this connection, and comes from nowhere else.
+    `records`: after an ANNOUNCE; it says enough, whatever the mode. `destination`, `source` and ports are ignored:
+    media goes nowhere but to the peer of this connection, and comes from nowhere else.
     """
-    for alternative in value.split(","):
+    for alternative in _ALTERNATIVE.findall(value):
         specifier, *parameters = (part.strip() for part in alternative.split(";"))
         if specifier.upper() != "RTP/AVP/TCP":
             continue
@@ -37,7 +38,7 @@ def choose_transport(value: str, *, records: bool = False) -> Transport | None:
             match name.rstrip().lower():
                 case "multicast":
                     break
-                case "mode" if (text.strip(' "').lower() in _RECORDS) != records:
+                case "mode" if not records and text.strip(' "').lower() in _RECORDS:
                     break
                 case "interleaved":
                     channels = _channels(text.strip())

@@ -39,6 +39,9 @@ TRANSPORTS = [
     ("RTP/AVP/TCP;unicast;mode=play", (0, 1)),
     ('RTP/AVP/TCP;unicast;mode="PLAY"', (0, 1)),
     ('RTP/AVP/TCP;unicast;mode="RECORD"', None),
+    ('RTP/AVP/TCP;unicast;mode="PLAY,RECORD";interleaved=2-3', (2, 3)),
+    ('RTP/AVP;mode="PLAY,RTP/AVP/TCP"', None),
+    ('RTP/AVP;mode="PLAY,RTP/AVP/TCP;interleaved=2-3', (2, 3)),  # a quote without its other one is none
     ("RTP/AVP/TCP;unicast;mode=receive", None),
     ("RTP/AVP/TCP;multicast", None),
     ("RTP/AVP/TCP;unicast;destination=203.0.113.5;source=::%0", (0, 1)),

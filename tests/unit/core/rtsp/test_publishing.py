@@ -13,6 +13,8 @@ from tests.kit.rtsp import SECOND, START_NS, TCP, URL, Client, authenticator, co
 SDP_TYPE = "Content-Type: application/sdp"
 UDP = "RTP/AVP/UDP;unicast;client_port=5000-5001;mode=record"
 PUBLISHER = ("encoder", "third")
+HOST = "rtsp://192.0.2.7:8554"
+SAME_URL = URL.replace(HOST, "rtsp://encoder:third@192.0.2.7")  # but for user, password and port
 USERS = (user("viewer", "secret"), user(*PUBLISHER, watches=False))
 
 
@@ -138,6 +140,18 @@ def test_the_description_is_understood() -> None:
         ("trackID=0", f"{URL}/trackID=0", 0),
         (f"{URL}/video", f"{URL}/video", 0),  # an absolute URL (RFC 2326 C.1.1)
         ("streamid=0", f"{URL}?key=1/streamid=0", 0),
+        ("streamid=0", f"{URL}?key=1/streamid=0/", 0),
+        ("streamid=0", f"{URL}/streamid=0?key=1", 0),
+        ("streamid=0", f"{URL}/streamid=0/", 0),
+        ("trackID=1", f"{URL}/trackID=1/", 0),
+        ("/video", f"{URL}/video", 0),
+        ("/video", f"{URL}//video", 0),
+        (f"{SAME_URL}/trackID=1", f"{URL}/trackID=1", 0),
+        (f"{SAME_URL}/trackID=1/", f"{URL}/trackID=1?key=1", 0),
+        (SAME_URL, URL, 0),
+        (f"{SAME_URL}?track=1", f"{URL}?track=1", 0),
+        (f"{HOST}/", URL, 0),
+        ("", f"{URL}/trackID=0", 0),
         ("", URL, 0),
         ("*", URL, 0),
     ],
@@ -151,7 +165,42 @@ def test_how_clients_name_a_track(control: str, url: str, track: int) -> None:
     assert client.server.video_channels == (0, 1)
 
 
-@pytest.mark.parametrize("url", [f"{URL}/streamid=2", f"{URL}/trackID=7", URL.replace("ipc1-stream1", "ipc1-other")])
+def test_a_track_that_is_called_like_the_camera() -> None:
+    client = announced(DESCRIPTION.replace(b"streamid=0", b"ipc1"), f"{HOST}/ipc1")
+    assert client.ask("SETUP", f"{HOST}/ipc1/ipc1", f"Transport: {RECORD_TCP}").status == 200
+    assert client.ask("RECORD", f"{HOST}/ipc1").status == 200
+
+
+@pytest.mark.parametrize(
+    ("control", "ask", "track"),
+    [
+        ("trackID={}", f"{URL}/trackID={{}}", 1),
+        (f"{SAME_URL}/trackID={{}}", f"{URL}/trackID={{}}", 1),
+        (f"{SAME_URL}?track={{}}", f"{URL}?track={{}}", 1),
+        ("", f"{URL}/trackID={{}}", 0),  # no names: the number is the place
+    ],
+)
+def test_names_with_numbers_from_one(control: str, ask: str, track: int) -> None:
+    """Not the places, which are from zero: trackID=1 is the first."""
+    names = [control.format(number).encode() for number in (track, track + 1)]
+    client = announced(WITH_AUDIO.replace(b"streamid=0", names[0]).replace(b"streamid=1", names[1]))
+    for place in (0, 1):
+        assert client.ask("SETUP", ask.format(track + place), f"Transport: {RECORD_TCP}").status == 200
+        setup = client.events[-1]
+        assert isinstance(setup, Setup)
+        assert setup.track == place
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{URL}/streamid=2",
+        f"{URL}/trackID=7",
+        f"{URL}/trackID=0",  # a place, where there are names
+        f"{URL}?a=1/trackID=1",
+        URL.replace("ipc1-stream1", "ipc1-other"),
+    ],
+)
 def test_tracks_that_were_not_announced(url: str) -> None:
     assert announced(WITH_AUDIO).ask("SETUP", url, f"Transport: {RECORD_TCP}").status == 404
 
@@ -171,7 +220,10 @@ def test_another_stream_than_the_announced_one() -> None:
         ("RTP/AVP/TCP;unicast;interleaved=0-1", 200, RECORD_TCP),
         (f"{UDP},{RECORD_TCP}", 200, RECORD_TCP),
         (UDP, 461, ""),
-        ("RTP/AVP/TCP;unicast;interleaved=0-1;mode=play", 461, ""),
+        ("RTP/AVP/TCP;unicast;interleaved=0-1;mode=play", 200, RECORD_TCP),
+        ('RTP/AVP/TCP;unicast;interleaved=0-1;mode="PLAY,RECORD"', 200, RECORD_TCP),
+        ('RTP/AVP/TCP;unicast;mode="PLAY,RECORD";interleaved=4-5', 200, RECORD_TCP.replace("0-1", "4-5")),
+        (f'{UDP},RTP/AVP;unicast;mode="PLAY,RECORD",{RECORD_TCP}', 200, RECORD_TCP),
     ],
 )
 def test_transports(transport: str, status: int, answer: str) -> None:
