@@ -14,10 +14,11 @@ from ...clockmap import NS_PER_S
 
 # Who has sent nothing for so long gives way to another client: readers do not see him any more, and mostly it is the
 # same one who comes back from a network that has forgotten his old connection.
-GIVES_WAY_NS = 2 * NS_PER_S
+GIVES_WAY_NS = 2 * NS_PER_S  # or twice the time between his pictures, if that is more
+FIRST_INTERVAL_NS = 4 * NS_PER_S  # until the second picture tells: two slow clients would never get that far
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Publication:
     """One client that records, from RECORD to its end."""
 
@@ -27,9 +28,16 @@ class Publication:
     send: Callable[[bytes], object]  # to the client; from any thread, as `end`
     end: Callable[[], object]  # the connection; `leave` follows
     inlet: Inlet = field(default_factory=Inlet)
+    _interval_ns: int = field(default=0, init=False)  # between the last two pictures
+    _picture_ns: int | None = field(default=None, init=False)
+
+    def shown(self, now_ns: int) -> None:
+        """A picture of his; from one thread."""
+        self._interval_ns = FIRST_INTERVAL_NS if self._picture_ns is None else now_ns - self._picture_ns
+        self._picture_ns = now_ns
 
     def is_silent(self, now_ns: int) -> bool:
-        return now_ns - self.inlet.newest_ns > GIVES_WAY_NS
+        return now_ns - self.inlet.newest_ns > max(GIVES_WAY_NS, 2 * self._interval_ns)
 
 
 class PublishingPoint:

@@ -10,7 +10,7 @@ from camfleet.core.wire import Publish
 
 from ...clockmap import NS_PER_S
 from ..base import SourceError
-from ..upstream import Interrupt, Listener, MediaClock, TrackReceiver
+from ..upstream import Arrival, Interrupt, Listener, MediaClock, TrackReceiver
 from .point import Publication, publishing_point
 
 log = Log("publish")
@@ -70,7 +70,13 @@ class PublishSession:
         An RTCP BYE is not the end: rtspclientsink says PAUSE and TEARDOWN after it, and fails when it cannot.
         """
         now_ns = time.monotonic_ns()
-        receiver = TrackReceiver(publication.track, publication.channels, self._listener, self._clock, now_ns)
+
+        def arrived(arrival: Arrival) -> None:
+            publication.shown(time.monotonic_ns())
+            self._listener.arrived(arrival)
+
+        listener = Listener(self._listener.described, arrived)
+        receiver = TrackReceiver(publication.track, publication.channels, listener, self._clock, now_ns)
         self._receiver = receiver
         self.absence = ""
         buffer = bytearray()

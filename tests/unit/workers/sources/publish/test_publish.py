@@ -210,6 +210,38 @@ def test_what_its_inlet_drops_is_told(caplog: pytest.LogCaptureFixture) -> None:
             assert (fields["peer"], fields["times"]) == ("192.0.2.9:40000", 2)
 
 
+@pytest.mark.parametrize(
+    ("pictures_s", "gives_way_s"),
+    [
+        ((), 2),  # readers lose nothing
+        ((0,), 8),
+        ((0, 1 / 25), 2),
+        ((0, 1), 2),
+        ((0, 3), 6),  # time lapse
+        ((0, 3, 6, 9), 6),
+        ((0, 9, 9 + 1 / 25), 2),  # the network was away
+    ],
+)
+def test_who_sends_pictures_seldom_is_not_silent_between_them(pictures_s: Iterable[float], gives_way_s: int) -> None:
+    with Publisher() as publisher:
+        for at_s in pictures_s:
+            publisher.publication.shown(round(at_s * NS_PER_S))
+        silent_ns = publisher.publication.inlet.newest_ns + gives_way_s * NS_PER_S
+        assert not publisher.point.is_free(silent_ns)
+        assert publisher.point.is_free(silent_ns + 1)
+
+
+def test_his_pictures_tell_when_he_is_silent() -> None:
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        publisher.send(film(5))
+        reader.units(5)
+        wait_for(lambda: publisher.point.is_free(publisher.publication.inlet.newest_ns + 7 * NS_PER_S))
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        publisher.send(film(1))
+        reader.units(1)
+        assert not publisher.point.is_free(publisher.publication.inlet.newest_ns + 7 * NS_PER_S)
+
+
 def test_a_second_publisher_has_to_wait_unless_the_first_is_silent() -> None:
     with Publisher() as first:
         place = first.point
