@@ -104,6 +104,8 @@ def painted() -> Iterator[tuple[str, list[int]]]:
         painter = subprocess.Popen([sys.executable, "-m", __spec__.name, display])
         try:
             yield display, [server, painter.pid]
+            if painter.poll() is not None:
+                raise RuntimeError("nobody painted: what was measured is a picture that stands still")
         finally:
             painter.kill()
             painter.wait()

@@ -25,7 +25,15 @@ _FAMILY_WILD = 0xFFFF
 _VARIABLE = "XAUTHORITY"
 _as_started = os.environ.get(_VARIABLE)
 _AT_HOME = f"{os.environ.get('HOME', '')}/.Xauthority"
-_keys = threading.local()  # `.file`: the keys to connect with
+
+
+class _Told(threading.local):
+    """What a thread connects with; who has not been told uses what others would."""
+
+    file = ""
+
+
+_keys = _Told()
 
 # libxcb connects in a few milliseconds; a server that takes so long has hung.
 TURN_S = 1.0

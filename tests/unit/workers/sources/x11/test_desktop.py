@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from camfleet.workers.sources.shared import Buffers, Picture
 from camfleet.workers.sources.x11 import connection
 from camfleet.workers.sources.x11.area import Area
 from camfleet.workers.sources.x11.capture import Grabber
-from Xlib import X
+from Xlib import X, xauth
 from Xlib.ext import randr
 
 from tests.kit.shown import PLACE, Shown
@@ -184,6 +185,13 @@ def test_why_there_is_no_display(server: XServer, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("XDG_SESSION_TYPE", "wayland")
     with Shown(ScreenLive(display=":6300")) as wayland:
         assert 'What works: a session of the kind "Xorg"' in wayland.fails()
+
+
+def test_a_thread_that_was_told_of_no_keys_has_the_usual(server: XServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other code of the process may use python-xlib too, as the benchmark's painter does."""
+    monkeypatch.setattr(connection, "_as_started", str(server.xauthority))
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(xauth.Xauthority).result().entries
 
 
 def test_the_desktop_of_a_wayland_session_is_not_waited_for(server: XServer) -> None:
