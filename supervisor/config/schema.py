@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from .affinity import Affinity, Cores, camera_cores_there, cores_there
-from .files import holds_password
 from .overlays import Overlay
+from .passwords import Password, PasswordFile, holds_password
 from .publish import Publish, wrong_publisher
 from .screens import ScreenLive, WindowLive
 from .section import Check, Complaint, Section
@@ -30,7 +30,6 @@ Id = Annotated[
         extra={"allowed": 'up to 32 letters, digits and "_" (no "-": it separates camera and stream in a URL)'},
     ),
 ]
-_LINE = r"^[^\x00-\x1f\x7f-\x9f]{%s}\Z"
 
 
 def _ports(_: Path, rtsps: str, rtsp_port: int, rtsps_port: int) -> Iterator[Complaint]:
@@ -117,22 +116,8 @@ class User(Section, frozen=True, kw_only=True):
             extra={"allowed": 'up to 64 characters without control characters, ":", "\\" and \'"\''},
         ),
     ]
-    password: Annotated[
-        str,
-        Meta(
-            pattern=_LINE % "1,256",
-            description="The password in clear.",
-            extra={"allowed": "1 to 256 characters without control characters", "secret": True},
-        ),
-    ] = ""
-    password_file: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="A file whose only line is the password; a relative path starts at the configuration file.",
-            extra={"allowed": "a path"},
-        ),
-    ] = ""
+    password: Password = ""
+    password_file: PasswordFile = ""
     digest: Annotated[Digest, Meta(description="What Digest keeps of the password.")] | None = None
 
     unique: ClassVar = ("name",)
@@ -210,7 +195,7 @@ class Camera(Section, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            pattern=_LINE % "0,64",
+            pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,64}\Z",
             description="For people. Absent: the id.",
             extra={"allowed": "up to 64 characters without control characters"},
         ),

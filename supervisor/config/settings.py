@@ -12,8 +12,8 @@ from camfleet.core.wire import CameraSpec, StreamSpec, UserSpec
 from camfleet.supervisor.credentials import REALM, user_spec
 
 from . import sources
-from .files import read_password_file
 from .identities import TLSSettings, resolve_tls
+from .passwords import read_password_file
 from .publish import Publish
 from .read import ConfigurationError, Problem, read
 from .schema import RTSPS, Camera, Document, Limits, Stream, User, Workers

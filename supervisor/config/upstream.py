@@ -12,9 +12,9 @@ from camfleet.core import wire
 from camfleet.core.rtsp.client import ServerURL
 from msgspec import Meta
 
-from .files import holds_password, read_password_file, readable
+from .files import readable
+from .passwords import Login
 from .section import Check, Complaint
-from .sources import Source
 
 
 def _server_url(_: Path, url: str) -> Iterator[Complaint]:
@@ -27,8 +27,6 @@ def _server_url(_: Path, url: str) -> Iterator[Complaint]:
 def _one_login(in_url: bool, user: str, password: str, password_file: str) -> Iterator[Complaint]:
     if in_url and (user or password or password_file):
         yield Complaint("user", "and the url both name a user", "one of them")
-    if password and password_file:
-        yield Complaint("password_file", "and password are both there", "one of them")
     if (password or password_file) and not user:
         yield Complaint("user", "is missing beside its password", "a name")
     if user and not in_url and not (password or password_file):
@@ -77,7 +75,7 @@ def _ca_file(folder: Path, ca_file: str) -> Iterator[Complaint]:
                 yield Complaint("ca_file", f"{folder / ca_file} has no certificate as PEM", "a file with some")
 
 
-class Upstream(Source, frozen=True, kw_only=True):
+class Upstream(Login, frozen=True, kw_only=True):
     """What is pulled: as whom, and who is believed to be the server."""
 
     user: Annotated[
@@ -86,21 +84,6 @@ class Upstream(Source, frozen=True, kw_only=True):
             pattern=r"^[^\x00-\x1f\x7f-\x9f:]{0,64}\Z",
             description="Who we are there.",
             extra={"allowed": 'up to 64 characters without control characters and ":"'},
-        ),
-    ] = ""
-    password: Annotated[
-        str,
-        Meta(
-            pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,256}\Z",
-            description="The password in clear.",
-            extra={"allowed": "up to 256 characters without control characters", "secret": True},
-        ),
-    ] = ""
-    password_file: Annotated[
-        str,
-        Meta(
-            description="A file whose only line is the password; a relative path starts at the configuration file.",
-            extra={"allowed": "a path"},
         ),
     ] = ""
     basic: Annotated[
@@ -132,13 +115,6 @@ class Upstream(Source, frozen=True, kw_only=True):
         ),
     ] = ""
 
-    @property
-    def secret_file(self) -> str:
-        return self.password_file
-
-    def secret(self, folder: Path) -> str:
-        return read_password_file(folder / self.password_file) if self.password_file else self.password
-
 
 class RTSPLive(Upstream, tag="rtsplive", frozen=True, kw_only=True):
     """An upstream camera or server, pulled while somebody watches. Passed through unless the stream has `video`
@@ -159,9 +135,9 @@ class RTSPLive(Upstream, tag="rtsplive", frozen=True, kw_only=True):
     ] = "tcp"
 
     checks: ClassVar = (
+        *Login.checks,
         Check(("url",), _server_url),
         Check(("url", "user", "password", "password_file"), _login),
-        Check(("password_file",), holds_password),
         Check(("url", "transport", "tls", "ca_file", "fingerprint"), _protection),
         Check(("ca_file",), _ca_file),
     )
@@ -260,9 +236,9 @@ class NetLive(Upstream, tag="netlive", frozen=True, kw_only=True):
     ]
 
     checks: ClassVar = (
+        *Login.checks,
         Check(("url",), _net_url),
         Check(("url", "user", "password", "password_file"), _net_login),
-        Check(("password_file",), holds_password),
         Check(("url", "tls", "ca_file", "fingerprint"), _net_protection),
         Check(("ca_file",), _ca_file),
     )

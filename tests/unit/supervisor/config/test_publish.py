@@ -28,6 +28,8 @@ def written(folder: Path, *sources: str, users: str = USERS) -> Path:
         (['user = "encoder", password = "secret", password_file = "pw"'], "password_file", "both there"),
         (['user = "encoder", password_file = "none"'], "password_file", "No such file"),
         (['user = "encoder", password = "secret\\n"'], "password", "this value is not allowed"),
+        (['user = "viewer", password = ""'], "password", "this value is not allowed"),
+        (['user = "viewer", password_file = ""'], "password_file", "is not allowed"),
         (['user = "encoder"'], "user", "has no password and is none of [[users]]"),
         (['user = "viewer", password = "secret"'], "user", "is one of [[users]], with a password there"),
     ],
