@@ -56,11 +56,12 @@ class PaperProcess:
 
 
 class PaperForkServer:
-    """Counts the forks; `broken` it says no, not `open` it says nothing."""
+    """Counts the forks; `broken` it says no, and counts that; not `open` it says nothing."""
 
     def __init__(self) -> None:
         self.forks: list[tuple[float, str, PaperProcess]] = []
         self.broken = False
+        self.refusals = 0
         self.pid = 0
         self.refreshed = 0
         self.open = asyncio.Event()
@@ -71,6 +72,7 @@ class PaperForkServer:
 
     async def fork(self, camera: str, _: Path, *, successor: bool = False) -> PaperProcess:
         if self.broken:
+            self.refusals += 1
             raise ForkServerError("broken")
         await self.open.wait()
         process = PaperProcess(self.pid)
@@ -129,6 +131,7 @@ class PaperWorker:
         return next(message for message in heard if isinstance(message, kind))
 
     async def is_silent(self, duration_s: float = 0.1) -> bool:
+        """For so long: there is no sign of what does not come."""
         await asyncio.sleep(duration_s)
         return not self.bus.poll(0)
 

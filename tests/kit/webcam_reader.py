@@ -31,7 +31,7 @@ def read(number: int, source: Webcam) -> None:
                         print(f"{number}: {width}x{height} {shown.samples[:height].mean():.0f}", flush=True)
         except SourceError as error:
             print(f"{number}: {error}", flush=True)
-        time.sleep(0.05)
+        time.sleep(0.05)  # it is tried again, as by a worker: nothing says when a camera is there
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ async def test_a_port_is_closed_when_nobody_accepts_there_any_more(
     settings = msgspec.structs.replace(load(None), hosts=("127.0.0.1",), rtsp_port=before, rtsps="off", rtsps_port=0)
     server = Server(settings, state, ForkServer(), LiveCertificates(state.certs))
     server._accept(server._listeners)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # some turns of the loop, till it accepts: nothing tells
     await server._reload(lambda: msgspec.structs.replace(settings, rtsp_port=after, cameras=()))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # and again
     await server.close()
     assert watched == [False, False]
 

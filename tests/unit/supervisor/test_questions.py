@@ -10,12 +10,13 @@ from camfleet.supervisor.questions import ask
 
 from tests.kit.supervisor import until
 
-HANGS = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-with open({path!r}, "w") as file:
+HANG = "import time; time.sleep(600)"  # far beyond the test; what a failed one leaves behind ends all the same
+HANGS = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "{HANG}"])
+with open({{path!r}}, "w") as file:
     file.write(str(child.pid) + "\\n")
-time.sleep(600)
+{HANG}
 """
 
 
@@ -34,7 +35,7 @@ async def test_the_answer_is_json() -> None:
 
 async def test_one_that_takes_too_long_is_ended() -> None:
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
-        await ask("timeit", once("import time; time.sleep(600)"), 0.1)
+        await ask("timeit", once(HANG), 0.1)
 
 
 async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:

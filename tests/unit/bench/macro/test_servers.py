@@ -94,7 +94,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
 
 def test_a_server_runs_on_its_core_until_the_end_of_the_context(tmp_path: Path) -> None:
     core = max(os.sched_getaffinity(0))
-    program = "import os, time; print(*os.sched_getaffinity(0), flush=True); time.sleep(60)"
+    program = "import os, signal; print(*os.sched_getaffinity(0), flush=True); signal.pause()"
     with running(pinned(core, sys.executable, "-c", program), tmp_path) as process:
         assert printed_port(process) == core
     assert process.poll() is not None

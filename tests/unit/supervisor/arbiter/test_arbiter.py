@@ -198,7 +198,7 @@ async def test_the_pid_in_a_lock_file_may_be_anybodys(tmp_path: Path, monkeypatc
             file.flush()
         async with running(tmp_path) as rig:
             await forked(rig, 1)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # ten time-outs: it would have been killed
     assert bystander.returncode is None
     bystander.kill()
     await bystander.wait()
@@ -221,7 +221,7 @@ async def test_a_failed_boot_is_not_tried_again_at_once(tmp_path: Path) -> None:
         (process,) = await forked(rig, 1)
         process.end(EXIT_BOOT_FAILED)
         await until(lambda: rig.state() == "restarting")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # longer than the first pause after crashes
         assert len(rig.forks.of("ipc1")) == 1
 
 
@@ -229,7 +229,7 @@ async def test_a_broken_fork_server_is_asked_again(tmp_path: Path) -> None:
     rig = Rig(tmp_path, "ipc1")
     rig.forks.broken = True
     rig.arbiter.start()
-    await asyncio.sleep(0.05)
+    await until(lambda: rig.forks.refusals)
     rig.forks.broken = False
     (process,) = await forked(rig, 1)
     process.ended.set()

@@ -34,6 +34,7 @@ if order is not None:
     os.rename(f"{order.run_dir}/{order.camera}.new", f"{order.run_dir}/{order.camera}")
     signal.pause()
 """
+HANG = "import time; time.sleep(60)"  # far beyond the test; what a failed one leaves behind ends all the same
 
 
 @contextlib.asynccontextmanager
@@ -129,7 +130,7 @@ async def test_when_it_dies_another_one_is_started(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "program",
-    ["raise SystemExit(1)", "import socket; socket.socket(fileno=0).send(b'nonsense'); import time; time.sleep(60)"],
+    ["raise SystemExit(1)", f"import socket; socket.socket(fileno=0).send(b'nonsense'); {HANG}"],
     ids=["ends", "babbles"],
 )
 async def test_one_that_cannot_work_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str) -> None:
@@ -140,7 +141,7 @@ async def test_one_that_cannot_work_is_an_error(monkeypatch: pytest.MonkeyPatch,
 
 async def test_one_that_does_not_answer_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(room, "FORK_TIMEOUT_S", 0.1)
-    async with running(monkeypatch, "import time; time.sleep(60)") as forkserver:
+    async with running(monkeypatch, HANG) as forkserver:
         before = forkserver.pid
         with pytest.raises(ForkServerError):
             await forkserver.fork("stay_1", tmp_path)

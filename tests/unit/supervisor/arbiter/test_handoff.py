@@ -328,7 +328,7 @@ async def test_a_finished_hand_back_does_not_haunt_the_next_one(monkeypatch: pyt
         rig.record(1, held)
         assert rig.handoffs.news(rig.workers["ipc1"], hand_back(1))
         await rig.adopted(1, "ipc2")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # twice the time-out of the first
         assert len(rig.handoffs) == 1
 
 

@@ -145,7 +145,7 @@ def test_one_deadline_for_the_whole_handshake(context: ServerContext, said: int)
                 start = loop.time()
                 for value in hello[:said]:
                     await loop.sock_sendall(sock, bytes((value,)))
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # the pace of the client
                 assert await loop.sock_recv(sock, 1) == b""
                 assert 0.15 < loop.time() - start < TIMEOUT_S
             await door.settled()

@@ -149,7 +149,7 @@ async def test_many_requests_do_not_buy_time() -> None:
     begin = time.monotonic()
     number = 0
     while not running.done():
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the pace of the client
         number += 1
         rig.channel.incoming.put_nowait(request("OPTIONS", "*", cseq=number))
         assert time.monotonic() - begin < 2.0

@@ -89,6 +89,17 @@ class Rig:
     async def serve(self) -> None:
         await self.router.serve(self.channel)
 
+    async def waits(self) -> None:
+        """For the worker to be ready."""
+        await until(lambda: self.worker.ready._waiters)
+
+    async def answers(self) -> list[int]:
+        """Statuses of what the client gets now."""
+        self.client.setblocking(False)
+        async with asyncio.timeout(5):
+            data = await asyncio.get_running_loop().sock_recv(self.client, 65_536)
+        return [reply.status for reply in parse_replies(data)]
+
     def replies(self) -> list[int]:
         """Statuses of what the client has got by now."""
         self.client.setblocking(False)
@@ -112,7 +123,7 @@ async def test_a_ready_worker_gets_the_connection_at_once() -> None:
 async def test_a_worker_that_is_starting_is_waited_for() -> None:
     with Rig() as rig:
         serving = asyncio.create_task(rig.serve())
-        await asyncio.sleep(0.05)
+        await rig.waits()
         assert rig.handoffs.taken == []
         rig.worker.ready.set()
         await serving
@@ -177,8 +188,7 @@ async def test_a_camera_that_nobody_wants_any_more_is_unknown() -> None:
         rig.worker.wanted = False
         rig.worker.ready.set()
         serving = asyncio.create_task(rig.serve())
-        await asyncio.sleep(0.05)
-        assert rig.replies() == [401]
+        assert await rig.answers() == [401]
         rig.client.close()
         await serving
         assert rig.handoffs.taken == []
@@ -237,9 +247,10 @@ async def test_a_connection_that_comes_back_for_nothing_is_closed_and_its_lease_
 async def test_the_end_of_the_router_ends_what_has_come_back() -> None:
     with Rig() as rig:
         rig.handoffs.returned(Returned(rig.connection(1), rig.channel))
-        await asyncio.sleep(0.02)
+        await rig.waits()
         rig.client.close()
-        await rig.router.close()
+        async with asyncio.timeout(room.WORKER_TIMEOUT_S / 2):
+            await rig.router.close()
         assert rig.budget.connections == 0
 
 

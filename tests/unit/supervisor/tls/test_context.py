@@ -86,7 +86,7 @@ async def test_a_large_key_does_not_hold_up_the_event_loop(tmp_path: Path) -> No
     gaps, busy = [0.0], asyncio.create_task(asyncio.to_thread(lambda: rehearse(read_context(*files))))
     while not busy.done():
         began = time.monotonic()
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # what takes longer was held up
         gaps.append(time.monotonic() - began)
     await busy
     assert max(gaps) < 2.0

@@ -50,7 +50,7 @@ class Decoder:
         pass
 
     def decode(self, unit: AccessUnit) -> VideoFrame:
-        time.sleep(self.takes_s)
+        time.sleep(self.takes_s)  # the decoder's work
         frame = VideoFrame(64, 48, "yuv420p")
         frame.pts = unit.capture_ns
         return frame

@@ -452,7 +452,7 @@ def test_a_redirect_out_of_tls(tmp_path: Path) -> None:
 
 
 def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
-    time.sleep(3)  # longer than anybody waits
+    handler.rfile.read(1)  # till the client goes
     handler.close_connection = True
 
 
@@ -463,7 +463,7 @@ def drips(begin: bytes) -> Page:
         handler.wfile.write(begin)
         for _ in range(1000):
             handler.wfile.write(b"0")
-            time.sleep(0.05)
+            time.sleep(0.05)  # the pace of the server
 
     return drip
 
