@@ -97,7 +97,8 @@ class Rig:
 
     def row(self, identity: str = "global", sessions: Sequence[TLSInfo] = ()) -> dict[str, Any]:
         rows = self.live.status(sessions, self.now_s)
-        return msgspec.to_builtins(next(row for row in rows if row.identity == identity))  # type: ignore[no-any-return]  # a dictionary
+        found: dict[str, Any] = msgspec.to_builtins(next(row for row in rows if row.identity == identity))
+        return found
 
 
 def shown(context: ServerContext) -> str:

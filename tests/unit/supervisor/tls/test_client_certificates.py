@@ -6,6 +6,7 @@ import pytest
 from camfleet.core.wire.control import TLSInfo
 from camfleet.supervisor.tls import CertificateError, HandshakeError, Policy, ServerContext
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
@@ -27,7 +28,9 @@ def client_with(certificate: Pair | None, version: int = SSL.TLS1_3_VERSION) -> 
     client = BundledClient(version=version)
     if certificate is not None:
         client.tls.use_certificate(x509.load_pem_x509_certificate(certificate[0]))
-        client.tls.use_privatekey(load_pem_private_key(certificate[1], None))  # type: ignore[arg-type]  # an EC key
+        key = load_pem_private_key(certificate[1], None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        client.tls.use_privatekey(key)
     return client
 
 

@@ -2,6 +2,7 @@
 
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from camfleet.core.wire import FileLive
@@ -151,9 +152,9 @@ def test_streams_with_the_same_file_decode_it_once(folder: Path, monkeypatch: py
     opened: list[str] = []
     open_film = FileFilm.__init__
 
-    def counted(self: FileFilm, path: str, *arguments: object, **more: object) -> None:
+    def counted(self: FileFilm, path: str, *arguments: Any, **more: Any) -> None:
         opened.append(path)
-        open_film(self, path, *arguments, **more)  # type: ignore[arg-type]  # whatever it takes
+        open_film(self, path, *arguments, **more)
 
     monkeypatch.setattr(FileFilm, "__init__", counted)
     source = FileLive(str(folder / "a.mp4"))

@@ -156,22 +156,25 @@ def test_a_file_by_http_in_its_own_rhythm_and_its_end(film: Path) -> None:
         assert "has ended the stream" in reader.failure()
 
 
-def mjpeg(handler: http.server.BaseHTTPRequestHandler) -> None:
-    with av.open(str(handler.server.film)) as container:  # type: ignore[attr-defined]  # set by the test
+def mjpeg(film: Path) -> Page:
+    with av.open(str(film)) as container:
         pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    handler.send_response(200)
-    handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-    handler.end_headers()
-    for picture in pictures:
-        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-        handler.wfile.write(head.encode() + picture + b"\r\n")
-        time.sleep(1 / FPS)  # the pace of a camera
+
+    def show(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        handler.end_headers()
+        for picture in pictures:
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            handler.wfile.write(head.encode() + picture + b"\r\n")
+            time.sleep(1 / FPS)  # the pace of a camera
+
+    return show
 
 
 def test_mjpeg_is_decoded_and_passes_nowhere(tmp_path: Path) -> None:
     film = write_clip(tmp_path / "m.mkv", codec="mjpeg", pixel_format="yuvj420p", pictures=90, options={"q": "2"})
-    with site({"/mjpeg": mjpeg}) as server:
-        server.film = film  # type: ignore[attr-defined]  # for its handler
+    with site({"/mjpeg": mjpeg(film)}) as server:
         source = NetLive(url=server.url("/mjpeg"))
         place = Place("ipc1-stream1", "Lobby", 0, lambda: None)
         pictures = open_pictures(source, place, VideoSpec(width=160, height=96, fps=30), time.monotonic_ns())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -51,8 +52,8 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert upstream._upstreams == {}
 
 
-def source(server: Upstream, **more: object) -> RTSPLive:
-    return RTSPLive(url=server.url, **more)  # type: ignore[arg-type]  # any of its fields
+def source(server: Upstream, **more: Any) -> RTSPLive:
+    return RTSPLive(url=server.url, **more)
 
 
 # ------------------------------------------------------------ what readers get

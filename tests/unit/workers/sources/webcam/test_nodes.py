@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import av
@@ -28,34 +29,34 @@ YUYV = Offer("yuyv422", (one(640, 480), one(1280, 720)))
 MJPEG = Offer("mjpeg", (one(640, 480), one(800, 600), one(1920, 1080)))
 ANY = Offer("nv12", (Sizes(range(32, 4097, 16), range(32, 2161, 8)),))
 UNKNOWN = Offer("uyvy422", ())
+c920 = partial(Webcam, device="C920")
 
 
 @pytest.mark.parametrize(
-    ("settings", "offered", "chosen"),
+    ("source", "offered", "chosen"),
     [
-        ({}, [YUYV, MJPEG], {"input_format": "mjpeg", "video_size": "800x600"}),
-        ({"format": "yuyv422"}, [YUYV, MJPEG], {"input_format": "yuyv422", "video_size": "1280x720"}),
-        ({"width": 1280, "height": 720}, [YUYV, MJPEG], {"input_format": "yuyv422", "video_size": "1280x720"}),
+        (c920(), [YUYV, MJPEG], {"input_format": "mjpeg", "video_size": "800x600"}),
+        (c920(format="yuyv422"), [YUYV, MJPEG], {"input_format": "yuyv422", "video_size": "1280x720"}),
+        (c920(width=1280, height=720), [YUYV, MJPEG], {"input_format": "yuyv422", "video_size": "1280x720"}),
         (
-            {"width": 640, "height": 480, "fps": 15},
+            c920(width=640, height=480, fps=15),
             [YUYV, MJPEG],
             {"input_format": "mjpeg", "video_size": "640x480", "framerate": "15"},
         ),
-        ({}, [ANY], {"input_format": "nv12", "video_size": "1280x720"}),
-        ({"width": 4096, "height": 2160}, [ANY], {"input_format": "nv12", "video_size": "4096x2160"}),
-        ({}, [UNKNOWN], {"input_format": "uyvy422"}),
-        ({}, [], {}),
-        ({"format": "h264", "width": 640, "height": 480}, [], {"input_format": "h264", "video_size": "640x480"}),
+        (c920(), [ANY], {"input_format": "nv12", "video_size": "1280x720"}),
+        (c920(width=4096, height=2160), [ANY], {"input_format": "nv12", "video_size": "4096x2160"}),
+        (c920(), [UNKNOWN], {"input_format": "uyvy422"}),
+        (c920(), [], {}),
+        (c920(format="h264", width=640, height=480), [], {"input_format": "h264", "video_size": "640x480"}),
     ],
 )
-def test_what_is_chosen(settings: dict[str, str | int], offered: list[Offer], chosen: dict[str, str]) -> None:
-    source = Webcam(device="C920", **settings)  # type: ignore[arg-type]  # of both types
+def test_what_is_chosen(source: Webcam, offered: list[Offer], chosen: dict[str, str]) -> None:
     assert options(source, NODE, offered) == chosen
 
 
 def test_what_is_not_offered() -> None:
     with pytest.raises(SourceError) as error:
-        options(Webcam(device="C920", width=1281, height=720), NODE, [YUYV, ANY])
+        options(c920(width=1281, height=720), NODE, [YUYV, ANY])
     assert str(error.value) == (
         "/dev/video0 (C920) does not offer 1281x720, but yuyv422 640x480, 1280x720; nv12 32x32 to 4096x2160"
     )
@@ -76,7 +77,7 @@ def test_devices_that_are_not_there() -> None:
 def test_a_machine_without_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "SYSFS", tmp_path / "none")
     with pytest.raises(SourceError, match='no camera is called "C920": this machine has no camera now'):
-        open_camera(Webcam(device="C920"))
+        open_camera(c920())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from camfleet.core.wire import ScreenLive, VideoSpec
@@ -23,8 +24,8 @@ from tests.kit.x11 import BLUE, GREEN, GREY, RED, WHITE, YELLOW, YUV, Program, X
 BLACK = 0
 
 
-def screen(server: XServer, **settings: object) -> ScreenLive:
-    return ScreenLive(display=server.display, xauthority=str(server.xauthority), cursor=False, **settings)  # type: ignore[arg-type]  # any setting
+def screen(server: XServer, **settings: Any) -> ScreenLive:
+    return ScreenLive(display=server.display, xauthority=str(server.xauthority), cursor=False, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Windows that are moved, resized, covered, hidden, renamed and destroyed: their colours prove what is shown."""
 
 import random
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -14,9 +15,9 @@ from tests.kit.x11 import BLUE, GREEN, GREY, RED, WHITE, YELLOW, Program, XServe
 ALL = {(2, 2): RED, (197, 2): GREEN, (2, 117): BLUE, (197, 117): YELLOW}
 
 
-def shown(server: XServer, width: int = 200, height: int = 120, **wanted: object) -> Shown:
+def shown(server: XServer, width: int = 200, height: int = 120, **wanted: Any) -> Shown:
     return Shown(
-        WindowLive(display=server.display, xauthority=str(server.xauthority), cursor=False, **wanted),  # type: ignore[arg-type]  # any setting
+        WindowLive(display=server.display, xauthority=str(server.xauthority), cursor=False, **wanted),
         width,
         height,
     )
