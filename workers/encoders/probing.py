@@ -169,8 +169,7 @@ def probe(backend: Backend, trial: Callable[[Backend], str] = trial, timeout_s: 
         _answer(writer, trial, backend)
     os.close(writer)
     with os.fdopen(reader, "rb") as answers:
-        ready, _, _ = select.select([answers], [], [], timeout_s)
-        answer = answers.read() if ready else None
+        answer = answers.read() if _is_readable(reader, timeout_s) else None
     if answer is None:
         os.kill(pid, signal.SIGKILL)
     status = _reap(pid)
@@ -201,10 +200,16 @@ def _reap(pid: int) -> int:
     """Its status; 0 when it does not end."""
     pidfd = os.pidfd_open(pid)
     try:
-        select.select([pidfd], [], [], REAP_TIMEOUT_S)
+        _is_readable(pidfd, REAP_TIMEOUT_S)
     finally:
         os.close(pidfd)
     return os.waitpid(pid, os.WNOHANG)[1]
+
+
+def _is_readable(descriptor: int, timeout_s: float) -> bool:
+    ready = select.poll()  # select() knows descriptors up to 1023 only
+    ready.register(descriptor, select.POLLIN)
+    return bool(ready.poll(timeout_s * 1000))
 
 
 def _end(status: int) -> str:

@@ -19,14 +19,15 @@ NVENC = choose("h264", "nvenc")[0]
 NO_SESSION = "the NVIDIA GPU opens no further encoder session"
 
 
-def in_a_child(body: str, timeout_s: float = 10.0) -> str:
+def in_a_child(body: str, timeout_s: float = 10.0, before: str = "") -> str:
     """`probe` with this as the trial; in a process of its own, as it forks."""
     script = f"""
-import os, signal, sys, threading
+import os, resource, signal, sys, threading
 from camfleet.workers.encoders import choose
 from camfleet.workers.encoders.probing import probe
 def trial(backend):
 {body}
+{before}
 print(probe(choose("h264", "nvenc")[0], trial, {timeout_s}))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
@@ -48,6 +49,15 @@ print(probe(choose("h264", "nvenc")[0], trial, {timeout_s}))
 )
 def test_whatever_happens_is_an_answer(body: str, reason: str) -> None:
     assert in_a_child(body) == reason
+
+
+def test_the_number_of_a_descriptor_does_not_matter() -> None:
+    many = """
+resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000))
+for _ in range(1100):
+    os.dup(0)
+"""
+    assert in_a_child("    return 'no driver'", before=many) == "no driver"
 
 
 def test_a_driver_that_hangs_is_killed() -> None:
