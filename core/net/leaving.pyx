@@ -18,11 +18,9 @@ from camfleet.core.net.sys cimport (
 from camfleet.core.net.table cimport table_remove
 from camfleet.core.rtp.rtcp cimport RTCP_BYE_SIZE_MAX, write_bye
 from camfleet.core.status cimport ERROR_CLOSED, STATUS_OK
+from camfleet.core.tls.libcrypto cimport OPENSSL_cleanse
 from camfleet.core.tls.move cimport SESSION_EXPORT_MAX, session_export
 from camfleet.core.tls.session cimport ALERT_WARNING, CLOSE_NOTIFY
-
-cdef extern from "<openssl/crypto.h>" nogil:
-    void OPENSSL_cleanse(void *memory, size_t size)
 
 cdef int64_t GOODBYE_NS = 1_000_000_000
 
@@ -79,8 +77,7 @@ cdef int say_goodbye(Engine *engine, Client *client, int64_t now_ns) noexcept no
     return client_write_text(client, &engine.scratch, bye, <size_t> size, now_ns)
 
 
-cdef void hand_out(Engine *engine, Client *client) noexcept nogil:
-    """Everything has left: descriptor, session and unread ciphertext go to Python as one event."""
+cdef void hand_out(Engine *engine, Client *client, Describe describe) noexcept nogil:
     cdef uint8_t session[SESSION_EXPORT_MAX]
     cdef int64_t size = 0
     cdef Item *event
@@ -89,21 +86,28 @@ cdef void hand_out(Engine *engine, Client *client) noexcept nogil:
         if size < 0:
             drop(engine, client, "session cannot be exported")
             return
-    event = item_new(EVENT_RELEASED, client.id, NULL, <size_t> size + client.unread_size)
-    if event != NULL:
-        event.number[0] = client.descriptor
-        event.head_size = <size_t> size
-        memcpy(item_data(event), session, <size_t> size)
-        if client.unread_size:
-            memcpy(item_data(event) + size, client.unread, client.unread_size)
+    event = describe(client, session, <size_t> size)
     OPENSSL_cleanse(session, sizeof(session))
     if event == NULL:
         drop(engine, client, "out of memory")
         return
+    event.number[0] = client.descriptor
     epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
     queue_put(&engine.events, event)
     table_remove(&engine.table, client)
     client_free(client)
+
+
+cdef Item *released(const Client *client, const uint8_t *session, size_t session_size) noexcept nogil:
+    """Everything has left: session and unread ciphertext."""
+    cdef Item *event = item_new(EVENT_RELEASED, client.id, NULL, session_size + client.unread_size)
+    if event == NULL:
+        return NULL
+    event.head_size = session_size
+    memcpy(item_data(event), session, session_size)
+    if client.unread_size:
+        memcpy(item_data(event) + session_size, client.unread, client.unread_size)
+    return event
 
 
 cdef bint wants_input(const Client *client) noexcept nogil:
@@ -126,7 +130,7 @@ cdef void settle(Engine *engine, Client *client, int status, int64_t now_ns) noe
         close_orderly(engine, client, "error", now_ns)
     if not client_blocked(client):
         if client.leaving == RELEASING:
-            hand_out(engine, client)
+            hand_out(engine, client, released)
             return
         if client.leaving == CLOSING and not client.fin_sent:
             shutdown(client.descriptor, SHUT_WR)

@@ -3,16 +3,9 @@
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from camfleet.core.net.client cimport client_free
-from camfleet.core.net.leaving cimport drop
-from camfleet.core.net.queue cimport EVENT_MOVED, Item, item_data, item_new, queue_put
-from camfleet.core.net.sys cimport EPOLL_CTL_DEL, epoll_ctl, monotonic_ns
-from camfleet.core.net.table cimport table_remove
+from camfleet.core.net.leaving cimport hand_out
+from camfleet.core.net.queue cimport EVENT_MOVED, Item, item_data, item_new
 from camfleet.core.ring.block cimport block_data
-from camfleet.core.tls.move cimport SESSION_EXPORT_MAX, session_export
-
-cdef extern from "<openssl/crypto.h>" nogil:
-    void OPENSSL_cleanse(void *memory, size_t size)
 
 
 cdef uint8_t *put(uint8_t *out, const void *data, size_t size) noexcept nogil:
@@ -21,7 +14,7 @@ cdef uint8_t *put(uint8_t *out, const void *data, size_t size) noexcept nogil:
     return out + size
 
 
-cdef Item *describe(const Client *client, const uint8_t *session, size_t session_size) noexcept nogil:
+cdef Item *moved(const Client *client, const uint8_t *session, size_t session_size) noexcept nogil:
     """NULL when memory is out."""
     cdef MovedClient head
     cdef size_t partial = client.partial.size - client.partial_offset if client.partial != NULL else 0
@@ -38,7 +31,6 @@ cdef Item *describe(const Client *client, const uint8_t *session, size_t session
     cdef Item *event = item_new(EVENT_MOVED, client.id, NULL, size)
     if event == NULL:
         return NULL
-    event.number[0] = client.descriptor
     cdef uint8_t *out = put(item_data(event), &head, sizeof(head))
     out = put(out, session, session_size)
     out = put(out, client.unread, head.unread_size)
@@ -51,20 +43,4 @@ cdef Item *describe(const Client *client, const uint8_t *session, size_t session
 
 
 cdef void move_out(Engine *engine, Client *client) noexcept nogil:
-    cdef uint8_t session[SESSION_EXPORT_MAX]
-    cdef int64_t size = 0
-    cdef Item *event
-    if client.tls != NULL:
-        size = session_export(client.tls, session, SESSION_EXPORT_MAX, monotonic_ns())
-        if size < 0:
-            drop(engine, client, "session cannot be exported")
-            return
-    event = describe(client, session, <size_t> size)
-    OPENSSL_cleanse(session, sizeof(session))
-    if event == NULL:
-        drop(engine, client, "out of memory")
-        return
-    epoll_ctl(engine.epoll, EPOLL_CTL_DEL, client.descriptor, NULL)
-    queue_put(&engine.events, event)
-    table_remove(&engine.table, client)
-    client_free(client)
+    hand_out(engine, client, moved)

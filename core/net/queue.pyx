@@ -11,9 +11,7 @@ from camfleet.core.mutex cimport (
 )
 from camfleet.core.net.sys cimport EFD_CLOEXEC, EFD_NONBLOCK, eventfd
 from camfleet.core.status cimport ERROR_SYSTEM, STATUS_OK
-
-cdef extern from "<openssl/crypto.h>" nogil:
-    void OPENSSL_cleanse(void *memory, size_t size)
+from camfleet.core.tls.libcrypto cimport OPENSSL_cleanse
 
 cdef int64_t live = 0
 
