@@ -49,12 +49,15 @@ class Kind(NamedTuple):
 def kinds(film: Path, display: str) -> list[Kind]:
     passed = f'source = {{ kind = "filelive", path = "{film}" }}'
     encoder = 'codec = "h264", encoder = "x264", fps = 30, gop = 60'
-    pattern = f'source = {{ kind = "testlive" }}\nvideo = {{ {encoder}, width = 1280, height = 720, bitrate = "2M" }}'
+    size = 'width = 1280, height = 720, bitrate = "2M"'
+    pattern = f'source = {{ kind = "testlive" }}\nvideo = {{ {encoder}, {size} }}'
+    fastest = f'source = {{ kind = "testlive" }}\nvideo = {{ {encoder}, {size}, preset = "ultrafast" }}'
     screen = f'source = {{ kind = "screenlive", display = "{display}" }}\n'
     screen += f'video = {{ {encoder}, width = 1920, height = 1080, bitrate = "5M" }}'
     return [
         Kind("film passed through, 2 Mb/s", "filelive", passed, (Trial(100, 10, 3), Trial(300, 60, 2))),
         Kind("test pattern, 720p30, x264, 2 Mb/s", "testlive", pattern, (Trial(8, 8, 3), Trial(16, 8, 3))),
+        Kind("test pattern, 720p30, x264 ultrafast, 2 Mb/s", "testlive", fastest, (Trial(16, 8, 3), Trial(24, 8, 3))),
         Kind("screen, 1080p30, x264, 5 Mb/s", "screenlive", screen, (Trial(1, 8, 3), Trial(2, 8, 3))),
     ]
 
@@ -147,7 +150,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--affinity", default="none", choices=("none", "spread"), help="of the workers (%(default)s)")
     tolerated = "cores that other processes may use in a run that counts (%(default)s)"
     parser.add_argument("--others", type=float, default=0.1, metavar="CORES", help=tolerated)
-    parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="for all of it (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="for all of it (%(default)s)")
     parser.add_argument("--screen", action="store_true", help="show the table, write no results")
     options = parser.parse_args()
     if not named(options.words):

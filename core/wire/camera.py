@@ -19,6 +19,7 @@ class VideoSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rate_control: str = "cbr"  # or "vbr": twice the rate for a second, where the pictures ask for it
     profile: str = ""  # "baseline", "main" or "high"; empty: the encoder's own
     threads: int = 1  # of an encoder on the CPU
+    preset: str = ""  # of an encoder on the CPU, "ultrafast" to "medium"; empty: the one that it has here
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

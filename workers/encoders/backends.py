@@ -46,10 +46,15 @@ def rate_control(video: VideoSpec) -> Options:
 
 # Cameras of 30 fps per core, 720p and 1080p: ultrafast 15.1 and 6.8, superfast 7.7 and 3.5, veryfast 5.4 and 2.4.
 # superfast: ultrafast's key frames are 1.6 times as large (no CABAC), and those go to every reader at once; veryfast is
-# 0.4 dB better for 1.3 times the work. repeat-headers puts SPS and PPS before each IDR picture although the global
-# header, which has them ready for the SDP before the first picture, would keep them out.
-def _x264(_: VideoSpec) -> Options:
-    return {"preset": "superfast", "tune": "zerolatency", "sc_threshold": "0", "x264-params": "repeat-headers=1"}
+# 0.4 dB better for 1.3 times the work. Settings may ask for another one. repeat-headers puts SPS and PPS before each
+# IDR picture although the global header, which has them ready for the SDP before the first one, would keep them out.
+def _x264(video: VideoSpec) -> Options:
+    return {
+        "preset": video.preset or "superfast",
+        "tune": "zerolatency",
+        "sc_threshold": "0",
+        "x264-params": "repeat-headers=1",
+    }
 
 
 # ultrafast: 1.5 cameras of 720p on a core. Its own pool of threads would be one for each core, and more than one frame
@@ -65,7 +70,12 @@ def _x265(video: VideoSpec) -> Options:
         "log-level": "none",
     }
     parameters = ":".join(f"{name}={value}" for name, value in settings.items())
-    return {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x265-params": parameters}
+    return {
+        "preset": video.preset or "ultrafast",
+        "tune": "zerolatency",
+        "forced-idr": "1",
+        "x265-params": parameters,
+    }
 
 
 def _nvenc(video: VideoSpec) -> Options:

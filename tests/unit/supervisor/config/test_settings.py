@@ -202,6 +202,7 @@ def test_a_file_is_passed_through_unless_other_settings_are_asked_for(example: P
         ('codec = "h265", encoder = "hevc_vaapi"', VideoSpec(codec="h265", encoder="vaapi")),
         ('rate_control = "vbr", profile = "baseline"', VideoSpec(rate_control="vbr", profile="baseline")),
         ("threads = 4", VideoSpec(threads=4)),
+        ('preset = "ultrafast"', VideoSpec(preset="ultrafast")),
     ],
 )
 def test_what_the_encoder_gets(written: str, spec: VideoSpec, example: Path) -> None:

@@ -14,6 +14,7 @@ from camfleet.supervisor.config.video import Encoder as Offered
 from camfleet.workers.codecs import BT709, CODECS, H264, Colours
 from camfleet.workers.encoders import AUTO, BACKENDS, Encoder, EncoderError, VideoEncoder, choose, open_encoder
 from camfleet.workers.encoders.backends import SOFTWARE, Backend
+from msgspec import structs
 
 from tests.kit.clips import decode, flat_picture, noise_picture, number_of
 
@@ -173,6 +174,17 @@ def test_threads_of_the_encoder_make_no_delay(video: VideoSpec) -> None:
     pictures = [noise_picture(number, 640, 360) for number in range(6)]
     units = encode(open_encoder(spec), pictures)  # which asserts that each comes out at once
     assert len(decode(units, codec=video.codec)) == 6
+
+
+def test_a_preset_that_does_more_makes_other_pictures_at_once_too(video: VideoSpec) -> None:
+    sizes = {}
+    for preset in ("", "ultrafast", "superfast", "medium"):
+        units = encode(open_encoder(structs.replace(video, preset=preset, bitrate_bps=2_000_000)), noise_pictures(12))
+        assert len(decode(units, codec=video.codec)) == 12
+        assert key_frames(video, units) == [0, 10]
+        sizes[preset] = tuple(map(len, units))
+    assert sizes[""] == sizes["superfast" if video.codec == "h264" else "ultrafast"]
+    assert len({sizes["ultrafast"], sizes["superfast"], sizes["medium"]}) == 3
 
 
 @pytest.mark.parametrize("colours", [BT709, Colours(), Colours(5, 6, 5, 2)])
