@@ -70,7 +70,7 @@ class PictureSource(Protocol):
 
     colours: Colours
     absence: str  # as of a Feed
-    is_shared: bool  # others read the same samples: who wants to write into them takes a copy
+    is_shared: bool  # others read the samples of this picture: who wants to write into them takes a copy
 
     @property
     def skipped(self) -> int:

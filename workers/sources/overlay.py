@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
+from camfleet.core.video.blend import blend
 from camfleet.core.wire import OverlaySpec
 from numpy.typing import NDArray
 
@@ -68,10 +69,7 @@ class Overlay:
                 area = plane[rows, columns]
                 if not is_shared:
                     self._under.append((area, area.copy()))
-                levels = area * layer.keep
-                levels += layer.add
-                levels >>= 8
-                area[:] = levels
+                blend(area, layer.keep, layer.add)
         return picture
 
     def restore(self) -> None:

@@ -24,11 +24,12 @@ def new_picture(width: int, height: int) -> tuple[VideoFrame, Planes]:
 
 
 def planes(frame: VideoFrame) -> Planes:
-    views = []
-    for plane in frame.planes:
-        samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        views.append(samples[: plane.height, : plane.width])
-    return Planes(*views)
+    return Planes(
+        *(
+            np.ndarray((plane.height, plane.width), np.uint8, memoryview(plane), strides=(plane.line_size, 1))
+            for plane in frame.planes
+        )
+    )
 
 
 def frame_over(samples: Plane) -> VideoFrame:

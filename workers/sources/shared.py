@@ -191,7 +191,6 @@ class SharedPictures:
 
     colours = BT709
     skipped = 0
-    is_shared = True
 
     def __init__(
         self,
@@ -202,6 +201,7 @@ class SharedPictures:
         stale_ns: int = STALE_NS,
     ) -> None:
         self.absence = ""  # why there is no picture
+        self.is_shared = False  # as of the picture that is shown
         self._size = video.width, video.height
         self._letterbox = Letterbox(*self._size)
         self._tap = share(key, open_capture, interval_ns=NS_PER_S // video.fps, start_ns=start_ns, stale_ns=stale_ns)
@@ -221,6 +221,7 @@ class SharedPictures:
 
     def _fit(self, picture: Picture) -> VideoFrame:
         frame = frame_over(picture.samples)
-        if (frame.width, frame.height) == self._size and picture.pixel_aspect == 1:
-            return frame
-        return self._letterbox.fit(frame, picture.pixel_aspect)
+        fits = (frame.width, frame.height) == self._size and picture.pixel_aspect == 1
+        fitted = frame if fits else self._letterbox.fit(frame, picture.pixel_aspect)
+        self.is_shared = fitted is frame
+        return fitted

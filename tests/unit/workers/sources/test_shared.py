@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from camfleet.core.wire import VideoSpec
 from camfleet.workers.sources import SourceError
+from camfleet.workers.sources.planes import planes
 from camfleet.workers.sources.shared import (
     Absence,
     Buffers,
@@ -224,6 +225,23 @@ def test_buffers_are_used_again_when_nobody_holds_the_picture() -> None:
     assert third.samples.shape == (48, 64)
     del second
     assert buffers.picture(32, 32, 4).samples.shape == (48, 32)
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel_aspect", "is_shared"),
+    [((64, 64), 1, True), ((64, 64), Fraction(101, 100), False), ((64, 64), 2, False), ((32, 32), 1, False)],
+)
+@pytest.mark.usefixtures("opened")
+def test_who_has_samples_of_its_own_is_told_so(
+    size: tuple[int, int], pixel_aspect: int | Fraction, is_shared: bool
+) -> None:
+    Played.at_first = captured = Picture(np.full((96, 64), 50, np.uint8), time.monotonic_ns(), Fraction(pixel_aspect))
+    with pictures(*size) as mine:
+        wait_for(lambda: mine.picture(0, time.monotonic_ns()) is not None)
+        frame = mine.picture(0, captured.capture_ns)
+        assert frame is not None
+        planes(frame).luma[:] = 200
+        assert mine.is_shared == is_shared == bool((captured.samples[:64] == 200).all())
 
 
 def test_streams_in_threads_of_their_own_write_into_no_frame_of_another(opened: list[Played]) -> None:
