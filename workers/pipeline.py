@@ -112,6 +112,11 @@ class StreamPipeline:
         """The encoder in use, or "pass-through"; empty before the first start."""
         return self._encoder
 
+    @property
+    def has_source(self) -> bool:
+        """Whether one is open, with or without a picture; if not, it has failed, or nobody has wanted it."""
+        return self._feed is not None
+
     def want(self) -> None:
         """Somebody needs the stream; each call is paired with an `unwant`."""
         with self._condition:

@@ -47,6 +47,8 @@ log = Log("succession")
 
 # From the start to the lock.
 TIMEOUT_S = 15.0
+# For the first pictures: the predecessor shows its own meanwhile, and gives up after PREPARE_TIMEOUT_S.
+PICTURE_TIMEOUT_S = 8.0
 # The kernel lets go of a dead process's locks after its sockets.
 ORPHAN_TIMEOUT_S = 1.0
 POLL_INTERVAL_S = 0.05
@@ -177,12 +179,15 @@ class Successor:
         # A film has its key frames where they are, so it begins anew when it goes on; so does an upstream, with the
         # newest key frame that it has had by then.
         await asyncio.gather(*(asyncio.to_thread(_rehearse, stream) for stream in self._rehearsed))
-        while any(stream.pipeline.state != RUNNING for stream in self._warm):
-            for stream in self._warm:
-                state = stream.pipeline.state
-                if state.startswith((FAILED, STANDBY)):
-                    raise SuccessionError(f"{stream.name}: {state.removeprefix(FAILED).removeprefix(STANDBY)}")
-            await camera.stream_change()
+        try:
+            async with asyncio.timeout(PICTURE_TIMEOUT_S):
+                while missing := [stream for stream in self._warm if stream.pipeline.state != RUNNING]:
+                    for stream in missing:
+                        if stream.pipeline.state.startswith((FAILED, STANDBY)) and not stream.pipeline.has_source:
+                            raise _without_picture(stream)
+                    await camera.stream_change()
+        except TimeoutError:
+            raise _without_picture(missing[0]) from None
 
     async def _receive_clients(self, lane: Lane) -> None:
         unsent: dict[int, bytes] = {}
@@ -241,6 +246,11 @@ def _joined(client: MovingClient, unsent: dict[int, bytes], received: dict[int, 
         return client
     rtsp = msgspec.structs.replace(client.rtsp, received=received.pop(handoff) + client.rtsp.received)
     return msgspec.structs.replace(client, unsent=unsent.pop(handoff) + client.unsent, rtsp=rtsp)
+
+
+def _without_picture(stream: LiveStream) -> SuccessionError:
+    reason = stream.pipeline.state.removeprefix(FAILED).removeprefix(STANDBY)
+    return SuccessionError(f"{stream.name}: {reason}")
 
 
 def _rehearse(stream: LiveStream) -> None:

@@ -35,12 +35,13 @@ from camfleet.core.wire.succession import (
 from camfleet.workers import lock
 from camfleet.workers.adopt import Handoff
 from camfleet.workers.camera import LiveCamera
+from camfleet.workers.encoders import open_encoder
 from camfleet.workers.pipeline import IDLE, RUNNING
 from camfleet.workers.succession import Predecessor, SuccessionError, Successor, predecessor, successor
 from camfleet.workers.succession.lane import Lane
 
 from tests.kit import upstream as kit
-from tests.kit.clips import noise_picture, write_clip
+from tests.kit.clips import flat_picture, noise_picture, write_clip
 from tests.kit.engine import tcp_pair
 from tests.kit.interleaved import frames, holes, is_key_frame
 from tests.kit.supervisor import connection, open_descriptors, until
@@ -347,6 +348,34 @@ async def test_a_camera_elsewhere_goes_on_from_the_key_frame_that_the_new_one_ha
             assert change.new is not None
             assert change.new.camera.streams["stream1"].pipeline.state == RUNNING
             assert len(upstream.peers) == 2
+
+
+@pytest.mark.parametrize("patience_s", [8.0, 1.5])
+async def test_the_first_picture_of_a_re_encoded_camera_elsewhere_is_waited_for(
+    patience_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a key frame every few seconds, and only what comes after one can be decoded. Readers watch the old one."""
+    monkeypatch.setattr(successor, "PICTURE_TIMEOUT_S", patience_s)
+    monkeypatch.setattr(successor, "ORPHAN_TIMEOUT_S", 0.1)
+
+    def late_for_the_second(peer: kit.Peer) -> None:
+        kit.play(peer)
+        if len(upstream.peers) > 1:
+            peer.wait(2.5)
+        kit.send_film(peer, film, interval_s=0.02)
+
+    encoder = open_encoder(msgspec.structs.replace(VIDEO, encoder="x264"))
+    film = [bytes(unit.data) for n in range(600) for unit in encoder.encode(flat_picture(n, 160, 96), n, n, False)]
+    with kit.Upstream(late_for_the_second) as upstream:
+        async with Change(tmp_path, of(RTSPLive(url=f"{upstream.url}/old"), VIDEO)) as change:
+            player = await change.reader()
+            renewed = of(RTSPLive(url=f"{upstream.url}/new"), VIDEO)  # workers share no connection
+            if patience_s > 2.5:
+                await change.hands_over(renewed)
+            else:
+                await change.fails("stream1: no picture", "stream1: no picture", spec=renewed)
+            await plays_on(player)
+            assert holes(player.packets) == 0
 
 
 async def test_a_slow_reader_goes_along_with_what_it_has_not_been_sent(tmp_path: Path) -> None:
