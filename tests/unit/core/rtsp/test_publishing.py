@@ -148,6 +148,7 @@ def test_the_description_is_understood() -> None:
         ("/video", f"{URL}//video", 0),
         (f"{SAME_URL}/trackID=1", f"{URL}/trackID=1", 0),
         (f"{SAME_URL}/trackID=1/", f"{URL}/trackID=1?key=1", 0),
+        (f"{SAME_URL}/trackID=1".replace("rtsp:", "RTSP:"), f"{URL}/trackID=1", 0),
         (SAME_URL, URL, 0),
         (f"{SAME_URL}?track=1", f"{URL}?track=1", 0),
         (f"{HOST}/", URL, 0),

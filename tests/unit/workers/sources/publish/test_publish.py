@@ -1,12 +1,14 @@
 """Publications as a stream shows them: one after the other, whatever the clients send."""
 
 import gc
+import os
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+from camfleet.core.net.inlet import Inlet
 from camfleet.core.rtp import rtcp
 from camfleet.core.sdp.parse import VideoTrack, parse_video
 from camfleet.core.wire import Publish
@@ -45,11 +47,13 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 class Publisher:
     """A client's session without its connection."""
 
-    def __init__(self, track: VideoTrack = TRACK) -> None:
+    def __init__(self, track: VideoTrack = TRACK, inlet: Inlet | None = None) -> None:
         self.heard: list[bytes] = []
         self.ended = threading.Event()
         self.point: PublishingPoint = publishing_point(SOURCE)
-        self.publication = Publication(track, (0, 1), "192.0.2.9:40000", self.heard.append, self.ended.set)
+        self.publication = Publication(
+            track, (0, 1), "192.0.2.9:40000", self.heard.append, self.ended.set, inlet or Inlet()
+        )
         assert self.point.take(self.publication, time.monotonic_ns())
 
     def __enter__(self) -> "Publisher":
@@ -65,6 +69,19 @@ class Publisher:
 
     def put(self, payload: bytes, channel: int = 0) -> None:
         self.publication.inlet.put(channel, payload, time.monotonic_ns())
+
+
+class EventfulInlet(Inlet):
+    """Each time that the stream has taken what was there, the next thing happens."""
+
+    def __init__(self) -> None:
+        self.events: list[Callable[[], object]] = []
+
+    def take(self) -> bytes:
+        taken = super().take()
+        if self.events:
+            self.events.pop(0)()
+        return taken
 
 
 def test_its_units_as_they_are() -> None:
@@ -107,6 +124,40 @@ def test_one_after_the_other_in_growing_time() -> None:
             times += [unit.capture_ns for unit in units]
             wait_for(lambda: reader.feed.absence == "nobody publishes")
         assert times == sorted(set(times))
+
+
+def test_what_comes_with_the_end_is_shown() -> None:
+    inlet = EventfulInlet()
+    with Reader(SOURCE) as reader, Publisher(inlet=inlet) as publisher:
+        inlet.events += [lambda: (publisher.send(film(3)), publisher.point.leave(publisher.publication))]
+        assert [unit.data for unit in reader.units(3)] == film()[:3]
+
+
+def test_who_has_left_is_not_ended_for_what_is_missing_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """His connection may go on: PAUSE."""
+    inlet = EventfulInlet()
+    with Reader(SOURCE) as reader, Publisher(inlet=inlet) as publisher:
+        inlet.events += [
+            lambda: publisher.point.leave(publisher.publication),
+            lambda: monkeypatch.setattr(receiver, "SILENCE_TIMEOUT_NS", -1),
+        ]
+        publisher.send(film(1))
+        wait_for(lambda: not inlet.events)
+        wait_for(lambda: reader.feed.absence == "nobody publishes")
+        assert not publisher.ended.is_set()
+
+
+def test_what_was_lost_is_counted_over_all_publications() -> None:
+    lost = [0]
+    with Reader(SOURCE) as reader:
+        for _ in range(2):
+            with Publisher() as publisher:
+                wait_for(lambda: not reader.feed.absence)
+                publisher.send(film(3))
+                publisher.send([access_unit(n) for n in range(3)], sequence=200, timestamp=20_000)
+            wait_for(lambda: reader.feed.absence == "nobody publishes")
+            lost.append(reader.feed.skipped)
+    assert lost == sorted(set(lost))
 
 
 def test_stamps_that_jump_do_not_move_time() -> None:
@@ -259,3 +310,22 @@ def test_a_second_publisher_has_to_wait_unless_the_first_is_silent() -> None:
         assert place.current is other
         place.leave(other)
         assert place.current is None
+
+
+def test_its_stream_is_woken_by_each_change_and_by_nothing_else() -> None:
+    """It looks once a second by itself."""
+    place = publishing_point(SOURCE)
+
+    def is_woken() -> bool:
+        try:
+            return os.eventfd_read(place.fd) > 0
+        except BlockingIOError:
+            return False
+
+    with Publisher() as first:
+        assert is_woken()
+        other = Publication(TRACK, (0, 1), "192.0.2.10:40000", first.heard.append, first.ended.set)
+        assert not place.take(other, time.monotonic_ns())
+        place.leave(other)
+        assert not is_woken()
+    assert is_woken()
