@@ -30,7 +30,7 @@ static const uint32_t formats[] = {V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_MJPEG};
 
 static uint8_t *memory[BUFFERS];
 static int queued[BUFFERS];
-static int owner = -1; /* who streams */
+static int owner = -1; /* who has set a format, and will stream */
 static int unplugged;
 static uint32_t mode = 0, fps = 30;
 
@@ -84,7 +84,7 @@ static int list_sizes(struct v4l2_frmsizeenum *answer)
 static int set_format(int fd, struct v4l2_format *format)
 {
     struct v4l2_pix_format *pix = &format->fmt.pix;
-    if (owner >= 0 && owner != fd)
+    if (!__sync_bool_compare_and_swap(&owner, -1, fd) && owner != fd)
         return fail(EBUSY);
     mode = COUNT(modes) - 1;
     for (size_t each = 0; each < COUNT(modes); each++)
@@ -176,12 +176,11 @@ static int answer(int fd, unsigned long request, void *argument)
     case VIDIOC_DQBUF:
         return dequeue(fd, buffer);
     case VIDIOC_STREAMON:
-        owner = fd;
         unplugged = 0;
         return 0;
     case VIDIOC_STREAMOFF:
-        owner = -1;
-        memset(queued, 0, sizeof queued);
+        if (__sync_bool_compare_and_swap(&owner, fd, -1))
+            memset(queued, 0, sizeof queued);
         return 0;
     }
     return fail(ENOTTY);

@@ -17,8 +17,9 @@ import av
 import pytest
 from av.bitstream import BitStreamFilterContext
 from camfleet.core.wire import NetLive, VideoSpec
-from camfleet.workers.sources import Place, open_pictures
+from camfleet.workers.sources import Place, SourceError, open_pictures
 from camfleet.workers.sources.netlive import fetch, session
+from camfleet.workers.sources.rtsplive import link
 from camfleet.workers.sources.upstream import subscription
 from cryptography import x509
 
@@ -92,9 +93,12 @@ class Site(http.server.ThreadingHTTPServer):
 
 @contextmanager
 def site(
-    pages: dict[str, Page], certificate: tuple[bytes, bytes] | None = None, folder: Path | None = None
+    pages: dict[str, Page],
+    certificate: tuple[bytes, bytes] | None = None,
+    folder: Path | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[Site]:
-    with Site(pages) as server:
+    with Site(pages, host) as server:
         if certificate is not None and folder is not None:
             (folder / "site.pem").write_bytes(b"".join(certificate))
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -190,6 +194,13 @@ def test_mjpeg_is_decoded_and_passes_nowhere(tmp_path: Path) -> None:
         pictures.close()
         with Reader(source) as reader:
             assert "is mjpeg, not H.264 or H.265; give the stream `video` settings" in reader.failure()
+
+
+def test_pictures_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MAX_PIXELS", 160 * 96 - 1)
+    film = write_clip(tmp_path / "m.mkv", codec="mjpeg", pixel_format="yuvj420p", pictures=60, options={"q": "2"})
+    with site({"/mjpeg": mjpeg(film)}) as server, Reader(NetLive(url=server.url("/mjpeg"))) as reader:
+        assert "has pictures of 160x96, over the limit of 15359 pixels" in reader.failure()
 
 
 @contextmanager
@@ -374,6 +385,32 @@ def test_a_login_by_http(film: Path) -> None:
             assert "asks for a user and password" in reader.failure()
 
 
+def asks_for_a_login(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(401)
+    handler.send_header("WWW-Authenticate", 'Basic realm="camera"')
+    handler.end_headers()
+
+
+def test_a_wrong_password_is_not_tried_again_for_a_minute() -> None:
+    with site({"/x": asks_for_a_login}) as server:
+        for _ in range(3):
+            with Reader(NetLive(url=server.url("/x"), user="u", password="wrong", basic=True)) as reader:
+                assert "refuses the user or the password" in reader.failure()
+        assert len(server.asked) == 2  # without it, and with it
+
+
+@pytest.mark.parametrize("elsewhere", ["another host", "another port"])
+def test_only_the_first_server_gets_the_password(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_is_public", lambda _: True)
+    with site({"/x": asks_for_a_login}, host="0.0.0.0") as server, site({"/x": asks_for_a_login}) as other:
+        target = other.url("/x") if elsewhere == "another port" else server.url("/x").replace("127.0.0.1", "127.0.0.2")
+        server.pages["/led"] = redirect(target)
+        with Reader(NetLive(url=server.url("/led"), user="u", password="secret", basic=True)) as reader:
+            assert "asks for a user and password" in reader.failure()
+        assert ("/x", "") in server.asked + other.asked
+        assert {login for path, login in server.asked + other.asked if path == "/x"} == {""}
+
+
 # ------------------------------------------------------------ where it may not be led
 
 
@@ -442,6 +479,54 @@ def redirect(target: str) -> Page:
 def test_redirects(target: str, reason: str) -> None:
     with site({"/again": redirect(target)}) as server, Reader(NetLive(url=server.url("/again"))) as reader:
         assert reason in reader.failure()
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("224.0.1.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("fd00::1", False),
+        ("fe80::1%eth0", False),
+        ("ff0e::1", False),
+    ],
+)
+def test_addresses_of_this_network(host: str, public: bool) -> None:
+    assert fetch._is_public(host) is public
+
+
+def places(*hosts: str, port: int = 1) -> link.Places:
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+
+def test_a_name_with_one_address_of_this_network_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: dict[str, Page] = {"/led": redirect("http://both.example.org/x")}
+    with site(pages) as server:
+        found = {"127.0.0.1": places("127.0.0.1", port=server.server_port)}
+        both = places("93.184.215.14", "127.0.0.1")
+        monkeypatch.setattr(fetch, "look_up", lambda address: found.get(address.host, both))
+        with Reader(NetLive(url=server.url("/led"))) as reader:
+            assert "another server leads to" in reader.failure()
+
+
+def test_a_name_is_looked_up_once(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second answer might be another one than was looked at."""
+    monkeypatch.setattr(link, "look_up", lambda _: [])
+    pages: dict[str, Page] = {"/film.ts": ("video/mp2t", film.read_bytes())}
+    with site(pages) as server, Reader(NetLive(url=server.url("/film.ts"))) as reader:
+        reader.units(5)
+
+
+@pytest.mark.parametrize("url", ["http://h/" + 4096 * "x", "http:///x", "http://h/a b", "http://h/\x01", "http://h/ü"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(SourceError, match="a resource has an address that is none"):
+        fetch.Address.parse(url)
 
 
 def test_a_redirect_out_of_tls(tmp_path: Path) -> None:

@@ -129,7 +129,12 @@ def test_one_after_the_other_in_growing_time() -> None:
 def test_what_comes_with_the_end_is_shown() -> None:
     inlet = EventfulInlet()
     with Reader(SOURCE) as reader, Publisher(inlet=inlet) as publisher:
-        inlet.events += [lambda: (publisher.send(film(3)), publisher.point.leave(publisher.publication))]
+
+        def say_all_and_leave() -> None:
+            publisher.send(film(3))
+            publisher.point.leave(publisher.publication)
+
+        inlet.events.append(say_all_and_leave)
         assert [unit.data for unit in reader.units(3)] == film()[:3]
 
 

@@ -12,9 +12,24 @@ import pytest
 from camfleet.core.wire import Webcam
 from camfleet.workers.encoders.errors import PYAV_ERRORS
 from camfleet.workers.sources import SourceError
-from camfleet.workers.sources.webcam import nodes
+from camfleet.workers.sources.webcam import device, nodes
 from camfleet.workers.sources.webcam.device import open_camera, options
-from camfleet.workers.sources.webcam.nodes import Node, Offer, Sizes, offers, refusal
+from camfleet.workers.sources.webcam.nodes import (
+    CAPABILITY,
+    HAS_DEVICE_CAPS,
+    QUERYCAP,
+    STREAMING,
+    VIDEO_CAPTURE,
+    Node,
+    Offer,
+    Sizes,
+    candidates,
+    offers,
+    refusal,
+)
+
+from tests.kit.clips import write_clip
+from tests.kit.descriptors import descriptors
 
 NODE = Node("/dev/video0", "C920")
 ABSENT = "/dev/video77"
@@ -80,6 +95,42 @@ def test_a_machine_without_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         open_camera(c920())
 
 
+def test_a_camera_by_a_link_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those in /dev/v4l/by-id."""
+    monkeypatch.setattr(nodes, "SYSFS", tmp_path / "sysfs")
+    monkeypatch.setattr(nodes, "DEV", tmp_path)
+    (tmp_path / "sysfs" / "video3").mkdir(parents=True)
+    (tmp_path / "sysfs" / "video3" / "name").write_text("C920\n")
+    (tmp_path / "video3").touch()
+    (tmp_path / "by-id").symlink_to(tmp_path / "video3")
+    assert candidates(str(tmp_path / "by-id")) == [Node(str(tmp_path / "by-id"), "C920")]
+
+
+@pytest.mark.parametrize(
+    ("of_all", "of_this", "captures"),
+    [
+        (VIDEO_CAPTURE | STREAMING, 0, True),  # an old driver, which says nothing of the node
+        (VIDEO_CAPTURE, 0, False),  # by read() only
+        (STREAMING, 0, False),
+        (HAS_DEVICE_CAPS | VIDEO_CAPTURE | STREAMING, VIDEO_CAPTURE | STREAMING, True),
+        (HAS_DEVICE_CAPS | VIDEO_CAPTURE | STREAMING, STREAMING, False),  # the node of its metadata
+    ],
+)
+def test_what_is_a_camera(
+    of_all: int, of_this: int, captures: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ioctl(_fd: int, request: int, argument: bytearray) -> None:
+        if request != QUERYCAP:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        argument[:] = CAPABILITY.pack(b"", b"", b"", 0, of_all, of_this)
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    (tmp_path / "video0").touch()
+    before = descriptors()
+    assert offers(Node(str(tmp_path / "video0"), "")) == ([] if captures else None)
+    assert descriptors() == before
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """Root may read everything."""
@@ -105,3 +156,16 @@ def test_a_full_bus_and_what_is_not_known() -> None:
     assert "its USB bus has no room" in str(full)
     broken = refusal(NODE, av.error.OSError(errno.EIO, "Input/output error"))
     assert str(broken) == "/dev/video0 (C920) cannot be read: Input/output error"
+
+
+@pytest.mark.parametrize(("opened", "words"), [(set(), "is gone"), ({5, 6}, "is busy")])
+def test_a_camera_whose_descriptor_is_not_known_is_not_read(
+    opened: set[int], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be waited for where nothing ever comes."""
+    film = write_clip(tmp_path / "film.mkv", pictures=3)
+    look, open_file = iter([{4}, {4} | opened]), av.open
+    monkeypatch.setattr(device, "_descriptors", lambda _: next(look))
+    monkeypatch.setattr("av.open", lambda *_, **__: open_file(str(film)))
+    with pytest.raises(SourceError, match=words):
+        device._opened(NODE, {})

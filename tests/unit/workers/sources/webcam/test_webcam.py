@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -16,8 +17,9 @@ from camfleet.core.wire import StreamSpec, VideoSpec, Webcam
 from camfleet.workers.pipeline import StreamPipeline
 from camfleet.workers.sources import Place, SourceError, open_pictures, webcam
 from camfleet.workers.sources.planes import frame_over
-from camfleet.workers.sources.shared import Picture
+from camfleet.workers.sources.shared import Absence, Picture
 from camfleet.workers.sources.webcam import capture as module
+from camfleet.workers.sources.webcam import device
 from camfleet.workers.sources.webcam.capture import WebcamCapture, opener
 
 from tests.kit.played_camera import PlayedCamera, Running, write_pictures
@@ -106,6 +108,43 @@ def test_a_damaged_picture_is_left_out(tmp_path: Path) -> None:
         assert shown(capture) is first
         camera.show()
         assert shown(capture) is not first
+
+
+def test_damage_is_told_each_time_that_it_is_ten_times_as_much(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = PlayedCamera(write_pictures(tmp_path / "film.nut", "mjpeg", "yuvj422p", (64, 48), GREYS))
+    with captured(camera) as capture:
+        camera.damaged = 25
+        for _ in range(25):
+            camera.show()
+            capture.read()
+    told = [vars(line)["fields"] for line in caplog.records if line.getMessage() == "pictures_damaged"]
+    assert told == [{"camera": "/dev/video9 (Played Camera)", "count": count} for count in (1, 10)]
+
+
+def test_pictures_that_are_too_large_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "MAX_PIXELS", 64 * 48 - 1)
+    camera = PlayedCamera(write_pictures(tmp_path / "film.nut", "mjpeg", "yuvj422p", (64, 48), GREYS))
+    with captured(camera) as capture:
+        camera.show()
+        assert isinstance(capture.read(), Absence)
+
+
+def test_silence_is_counted_from_the_last_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: round(now_s[0] * 1e9)))
+    monkeypatch.setattr(module, "MAX_WAIT_S", 0)
+    camera = PlayedCamera(write_pictures(tmp_path / "film.nut", "mjpeg", "yuvj422p", (64, 48), GREYS))
+    with captured(camera) as capture:
+        now_s[0] = 2.0
+        camera.show()
+        picture = shown(capture)
+        now_s[0] = 5.0
+        assert shown(capture) is picture
+        now_s[0] = 5.1
+        with pytest.raises(SourceError, match="gives no pictures"):
+            capture.read()
 
 
 def test_a_camera_that_gives_nothing_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
