@@ -2,20 +2,18 @@
 
 import contextlib
 import random
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import pytest
-from av.bitstream import BitStreamFilterContext
 from camfleet.supervisor.arbiter.bus import ask_to_replace
 from camfleet.workers.codecs import BLA_W_LP
 
-from tests.kit.clips import noise_picture, write_clip
+from tests.kit.clips import noise_picture, units_of, write_clip
 from tests.kit.players import START_TIMEOUT_S, FFmpeg
+from tests.kit.publishers import Publisher, ffmpeg, gstreamer
 from tests.kit.publishing import DESCRIPTION, RECORD_TCP
+from tests.kit.recorder import Recorder
 from tests.kit.rtsp_client import Response, RTSPClient, Watch
 from tests.kit.server import PASSWORD, USER, Server
 from tests.kit.wait import wait_for
@@ -31,53 +29,9 @@ id = "stream1"
 source = {{ kind = "publish", user = "{user}"{password} }}
 linger_s = 1
 """
+RTSP = ("-f", "rtsp")
+TCP = (*RTSP, "-rtsp_transport", "tcp")
 CAMERAS = ("ffplain", "ffsecure", "gstplain", "gstsecure", "comes", "moves")
-
-
-class Publisher:
-    """A client as a child process; it ends with the context at the latest."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._output = Path(self._folder.name) / "output"
-        with self._output.open("w") as output:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-
-    def __enter__(self) -> "Publisher":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._folder.cleanup()
-
-    def kill(self) -> None:
-        """As a machine that loses its power."""
-        self.process.kill()
-        self.process.wait()
-
-    def refused(self) -> str:
-        """What it says after it has ended by itself, in vain."""
-        assert self.process.wait(START_TIMEOUT_S) != 0
-        return self.said()
-
-    def said(self) -> str:
-        return self._output.read_text()
-
-
-def ffmpeg(film: Path, url: str, *options: str, sound: bool = False) -> Publisher:
-    inputs = ["-re", "-stream_loop", "-1", "-i", str(film)]
-    outputs = ["-c:v", "copy"]
-    if sound:
-        inputs = ["-f", "lavfi", "-i", "sine", *inputs]
-        outputs += ["-map", "0:a", "-map", "1:v", "-c:a", "aac"]
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-v", "warning", *inputs, *outputs, "-f", "rtsp", *options, url]
-    return Publisher(command)
-
-
-def gstreamer(film: Path, url: str, codec: str) -> Publisher:
-    source = ["filesrc", f"location={film}", "!", "qtdemux", "!", f"{codec}parse"]
-    sink = ["!", "rtspclientsink", f"location={url}", "protocols=tcp", "tls-validation-flags=0"]
-    return Publisher(["gst-launch-1.0", "-q", *source, *sink])
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +86,8 @@ def wait_until_live(server: Server, camera: str, publisher: Publisher, timeout_s
     wait_for(lambda: state_of(server, camera) == "running", timeout_s, why)
 
 
-def units_of(film: Path, codec: str) -> set[tuple[bytes, ...]]:
-    """The slices of each of its access units: of what stands before them, clients have their own ideas."""
-    with av.open(str(film)) as container:
-        track = container.streams.video[0]
-        filter_ = BitStreamFilterContext(f"{track.codec.name}_mp4toannexb", track)
-        units = [bytes(each) for packet in container.demux(track) if packet.size for each in filter_.filter(packet)]
-    return {slices(rtp.nal_units(unit), codec) for unit in units}
-
-
 def slices(units: list[bytes], codec: str) -> tuple[bytes, ...]:
+    """Of an access unit: of what stands before them, clients have their own ideas."""
     if codec == "h264":
         return tuple(unit for unit in units if unit[0] & 31 in (1, 5))
     return tuple(unit for unit in units if h265.fields(unit)[0] < 32)
@@ -165,26 +111,20 @@ def test_readers_get_what_is_published(
         if client == "gstreamer":
             publisher = gstreamer(film, url, codec)
         elif tls:
-            publisher = ffmpeg(film, url, "-rtsp_transport", "tcp")
+            publisher = ffmpeg(film, *TCP, url)
         else:
-            publisher = ffmpeg(film, url, sound=True)
+            publisher = ffmpeg(film, *RTSP, url, sound=True)
         stack.enter_context(publisher)
         wait_until_live(server, camera, publisher)
-        reader = stack.enter_context(RTSPClient.connect(server.url(camera, source="publish")))
+        reader = stack.enter_context(Recorder.connect(server.url(camera, source="publish")))
         reader.play()
-        received, markers = list[rtp.Packet](), 0
-        for frame in reader.frames(20):
-            if frame.channel == 0:
-                received += rtp.packets(b"$\0" + len(frame.payload).to_bytes(2) + frame.payload)
-                markers += received[-1].marker
-            if markers == wanted:
-                break
+        reader.record(wanted)
         assert reader.video.holes == 0
         (stream,) = server.camera(camera)["streams"]
     assert (stream["codec"], stream["encoder"], stream["width"]) == (codec, "pass-through", 160)
-    got = [unit.units for unit in {"h264": rtp, "h265": h265}[codec].depacketize(received)]
+    got = [unit.units for unit in reader.units(codec)]
     assert len(got) == wanted
-    sent = units_of(film, codec)
+    sent = {slices(rtp.nal_units(unit), codec) for unit in units_of(film)}
     changed = [n for n, units in enumerate(got) if slices(units, codec) not in sent]
     # The first H.265 picture after a cut says that it is one.
     assert changed == [] or (codec == "h265" and all(h265.fields(got[n][-1])[0] == BLA_W_LP for n in changed))
@@ -192,7 +132,7 @@ def test_readers_get_what_is_published(
 
 def test_a_player_decodes_what_is_published_without_one_error(server: Server, films: dict[str, Path]) -> None:
     url = url_of(server, "ffsecure", tls=True)
-    with ffmpeg(films["h264"], url, "-rtsp_transport", "tcp") as publisher:
+    with ffmpeg(films["h264"], *TCP, url) as publisher:
         wait_for(lambda: server.camera("ffsecure")["streams"][0]["codec"] == "h264", START_TIMEOUT_S)
         wait_until_live(server, "ffsecure", publisher)
         played = FFmpeg(server.url("ffsecure", source="publish"), 2 * FPS).wait(START_TIMEOUT_S)
@@ -213,7 +153,7 @@ def test_nobody_else_publishes(
     client: str, camera: str, user: str, password: str, says: str, server: Server, films: dict[str, Path]
 ) -> None:
     url = url_of(server, camera, user=user, password=password)
-    make = gstreamer(films["h264"], url, "h264") if client == "gstreamer" else ffmpeg(films["h264"], url)
+    make = gstreamer(films["h264"], url, "h264") if client == "gstreamer" else ffmpeg(films["h264"], *RTSP, url)
     with make as publisher:
         said = publisher.refused()
     assert (says in said) if client == "ffmpeg" else ("ERROR" in said)
@@ -234,16 +174,16 @@ def test_a_publisher_that_dies_and_comes_back_costs_readers_nothing_but_a_slate(
     server: Server, films: dict[str, Path]
 ) -> None:
     """The same session and RTP stream, though the picture comes back in another size."""
-    url, tcp = url_of(server, "comes", tls=True), ("-rtsp_transport", "tcp")
+    url = url_of(server, "comes", tls=True)
     with Watch(RTSPClient.connect(server.url("comes", source="publish"))) as reader:
         reader.wait_for_frames(3)  # nobody has published yet
         for name in ("h264", "large"):
-            with ffmpeg(films[name], url, *tcp) as publisher:
+            with ffmpeg(films[name], *TCP, url) as publisher:
                 wait_for(lambda: "recording" in str(server.camera("comes")["readers"]), START_TIMEOUT_S)
                 wait_until_live(server, "comes", publisher, 3.0)
                 reader.wait_for_frames(FPS)
                 if name == "h264":
-                    with ffmpeg(films[name], url, *tcp) as second:
+                    with ffmpeg(films[name], *TCP, url) as second:
                         assert "somebody publishes here already" in second.refused()
                     reader.wait_for_frames(FPS)
                 publisher.kill()
@@ -279,7 +219,7 @@ def test_garbage_harms_neither_the_connection_nor_the_next_publisher(server: Ser
             wait_for(lambda: announce(other).status == 200)  # who is silent gives way
         with (
             Watch(RTSPClient.connect(server.url("comes", source="publish"))) as reader,
-            ffmpeg(films["h264"], url_of(server, "comes"), "-rtsp_transport", "tcp") as publisher,
+            ffmpeg(films["h264"], *TCP, url_of(server, "comes")) as publisher,
         ):
             wait_until_live(server, "comes", publisher)
             reader.wait_for_frames(FPS)
@@ -288,7 +228,7 @@ def test_garbage_harms_neither_the_connection_nor_the_next_publisher(server: Ser
 
 def test_a_publisher_stays_while_the_worker_is_replaced(server: Server, films: dict[str, Path]) -> None:
     url = url_of(server, "moves", tls=True)
-    with ffmpeg(films["h264"], url, "-rtsp_transport", "tcp") as publisher:
+    with ffmpeg(films["h264"], *TCP, url) as publisher:
         wait_until_live(server, "moves", publisher)
         with Watch(RTSPClient.connect(server.url("moves", source="publish"))) as reader:
             reader.wait_for_frames(FPS)

@@ -7,13 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import pytest
-from av.bitstream import BitStreamFilterContext
 from camfleet.workers.codecs import BLA_W_LP
 
-from tests.kit.clips import flat_picture, noise_picture, write_clip
+from tests.kit.clips import flat_picture, noise_picture, units_of, write_clip
 from tests.kit.players import START_TIMEOUT_S, FFmpeg
+from tests.kit.recorder import REFERENCES, Recorder
 from tests.kit.rtsp_client import RTSPClient, Watch
 from tests.kit.server import PASSWORD, USER, Server
 from tests.kit.wait import wait_for
@@ -50,16 +49,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         for name, encoder, seconds in (("h264", "libx264", 2), ("h265", "libx265", 2), ("gst", "libx264", 12))
     }
-
-
-def units_of(film: Path, codec: str) -> set[tuple[bytes, ...]]:
-    """The NAL units of each of its access units."""
-    reference = {"h264": rtp, "h265": h265}[codec]
-    with av.open(str(film)) as container:
-        track = container.streams.video[0]
-        filter_ = BitStreamFilterContext(f"{track.codec.name}_mp4toannexb", track)
-        units = [bytes(each) for packet in container.demux(track) if packet.size for each in filter_.filter(packet)]
-    return {tuple(nal for nal in rtp.nal_units(unit) if reference.is_sent(nal)) for unit in units}
 
 
 @pytest.fixture(scope="module")
@@ -146,22 +135,18 @@ def test_readers_get_what_the_upstream_sends(
     camera: str, film: str, codec: str, puller: Server, films: dict[str, Path]
 ) -> None:
     """Two turns of the film."""
-    wanted, received, markers = 2 * FPS * SECONDS, list[rtp.Packet](), 0
-    with RTSPClient.connect(puller.url(camera, source="rtsplive")) as client:
+    wanted = 2 * FPS * SECONDS
+    with Recorder.connect(puller.url(camera, source="rtsplive")) as client:
         client.play()
-        for frame in client.frames(20):
-            if frame.channel == 0:
-                received += rtp.packets(b"$\0" + len(frame.payload).to_bytes(2) + frame.payload)
-                markers += received[-1].marker
-            if markers == wanted:
-                break
+        client.record(wanted)
         assert client.video.holes == 0
         (stream,) = puller.camera(camera)["streams"]
     assert (stream["state"], stream["codec"], stream["encoder"]) == ("running", codec, "pass-through")
     assert (stream["width"], stream["height"]) == SIZE
-    got = [tuple(unit.units) for unit in {"h264": rtp, "h265": h265}[codec].depacketize(received)]
+    got = [tuple(unit.units) for unit in client.units(codec)]
     assert len(got) == wanted
-    sent = units_of(films[film], codec)
+    is_sent = REFERENCES[codec].is_sent
+    sent = {tuple(nal for nal in rtp.nal_units(unit) if is_sent(nal)) for unit in units_of(films[film])}
     # An H.265 picture that is the first after a cut says so: the film's own first one, and that of each reader.
     changed = [n for n, units in enumerate(got) if units not in sent]
     assert changed == [] or (codec == "h265" and all(h265.fields(got[n][-1])[0] == BLA_W_LP for n in changed))

@@ -1,8 +1,7 @@
 """FFmpeg watches a stream of each kind of source by RTSPS: the colours of what it decodes say that it is that one."""
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from tests.kit.clips import write_clip
+from tests.kit.publishers import ffmpeg
 from tests.kit.server import PASSWORD, USER, Server, free_ports
 from tests.kit.shown import Played
 from tests.kit.wait import wait_for
@@ -63,16 +63,6 @@ def write_film(path: Path, colour: int, seconds: int = 1) -> Path:
     return write_clip(path, pictures=25 * seconds, gop=5, fps=25, size=(WIDTH, HEIGHT), paint=paint)
 
 
-@contextmanager
-def sent_by_udp(film: Path, port: int) -> Iterator[None]:
-    command = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-c", "copy", "-f", "mpegts"]
-    with subprocess.Popen([*command, f"udp://127.0.0.1:{port}?pkt_size=1316"], stdin=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def x11(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XServer]:
     with XServer(tmp_path_factory.mktemp("x11")) as running, ExitStack() as stack:
@@ -111,7 +101,8 @@ def server(x11: XServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         for camera, source in sources.items()
     )
     running.write_config(())
-    with sent_by_udp(write_film(folder / "white.ts", WHITE, seconds=2), port), running:
+    white = write_film(folder / "white.ts", WHITE, seconds=2)
+    with ffmpeg(white, "-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316"), running:
         yield running
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
@@ -73,6 +74,14 @@ def _defaults(codec: str, gop: int, b_frames: int) -> dict[str, str]:
         settings = f"log-level=none:pools=none:scenecut=0:b-adapt=0:keyint={gop}:min-keyint={gop}:bframes={b_frames}"
         return {"preset": "ultrafast", "x265-params": settings}
     return {}
+
+
+def units_of(film: Path) -> list[bytes]:
+    """The access units of its video, as Annex B."""
+    with av.open(str(film)) as container:
+        track = container.streams.video[0]
+        annex_b = BitStreamFilterContext(f"{track.codec.name}_mp4toannexb", track)
+        return [bytes(each) for packet in container.demux(track) if packet.size for each in annex_b.filter(packet)]
 
 
 def write_access_units(path: Path, units: list[bytes], *, fps: int = 30, codec: str = "libx264") -> Path:

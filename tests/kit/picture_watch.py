@@ -1,6 +1,5 @@
 """A reader that looks at the pictures: what changes in a running stream, and when it is seen."""
 
-import struct
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from av.packet import Packet as AVPacket
 
 from tests.kit.rtsp_client import InterleavedFrame, RTSPClient, Watch
 from tests.kit.wait import wait_for
-from tests.reference.rtp import Packet, annex_b, depacketize
+from tests.reference.rtp import Packet, annex_b, depacketize, packet
 
 
 class Picture(NamedTuple):
@@ -38,16 +37,15 @@ class PictureWatch(Watch):
     def seen(self, frame: InterleavedFrame) -> None:
         if frame.channel != 0:
             return
-        first, second, sequence, timestamp, ssrc = struct.unpack_from(">BBHII", frame.payload)
-        assert first == 0x80
-        self._packets.append(Packet(0, second >= 128, second & 127, sequence, timestamp, ssrc, frame.payload[12:]))
-        if second < 128:
+        last = packet(0, frame.payload)
+        self._packets.append(last)
+        if not last.marker:
             return
         (unit,) = depacketize(self._packets)
         self._packets = []
         data = annex_b(unit.units)
-        step = 0 if self._timestamp is None else (timestamp - self._timestamp) & 0xFFFFFFFF
-        self._timestamp = timestamp
+        step = 0 if self._timestamp is None else (last.timestamp - self._timestamp) & 0xFFFFFFFF
+        self._timestamp = last.timestamp
         for picture in self._decoder.decode(AVPacket(data)):
             flat = float(np.asarray(picture.to_ndarray())[: picture.height].std()) < 2
             self.pictures.append(Picture(frame.arrived_ns, picture.width, picture.height, step, len(data), flat))

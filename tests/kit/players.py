@@ -21,14 +21,14 @@ class Played:
     ended_well: bool
 
 
-class Player:
+class Client:
     """A child process whose output goes to a file: nobody reads while it plays, and a full pipe would stop it."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._output = Path(self._folder.name) / "output"
+        self.folder = tempfile.TemporaryDirectory()
+        self._output = Path(self.folder.name) / "output"
         with self._output.open("w") as output:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -36,6 +36,11 @@ class Player:
                 env={**os.environ, **environment},
             )
 
+    def said(self) -> str:
+        return self._output.read_text()
+
+
+class Player(Client):
     def judge(self, output: str) -> Played:
         """From all that it said, in order."""
         raise NotImplementedError
@@ -44,13 +49,13 @@ class Player:
         """Ends the process when it takes longer."""
         late = ""
         try:
-            self._process.wait(timeout_s)
+            self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             late = f"ERROR: not finished within {timeout_s} s"
-            self._process.kill()
-            self._process.wait()
-        with self._folder:
-            return self.judge(self._output.read_text() + late)
+            self.process.kill()
+            self.process.wait()
+        with self.folder:
+            return self.judge(self.said() + late)
 
 
 class FFmpeg(Player):
@@ -65,7 +70,7 @@ class FFmpeg(Player):
     def judge(self, output: str) -> Played:
         frames = max((int(count) for count in re.findall(r"^frame=\s*(\d+)", output, re.MULTILINE)), default=0)
         errors = [line for line in output.splitlines() if not re.match(r"\w+=", line)]
-        return Played(frames, "\n".join(errors), self._process.returncode == 0)
+        return Played(frames, "\n".join(errors), self.process.returncode == 0)
 
 
 class GStreamer(Player):

@@ -91,12 +91,16 @@ def packets(data: bytes) -> list[Packet]:
     while data:
         dollar, channel, size = struct.unpack_from("!BBH", data)
         assert dollar == 0x24
-        packet, data = data[4 : 4 + size], data[4 + size :]
-        assert len(packet) == size
-        first, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", packet)
-        assert first == 0x80
-        out.append(Packet(channel, second >= 128, second & 127, sequence, timestamp, ssrc, packet[12:]))
+        frame, data = data[4 : 4 + size], data[4 + size :]
+        assert len(frame) == size
+        out.append(packet(channel, frame))
     return out
+
+
+def packet(channel: int, data: bytes) -> Packet:
+    first, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
+    assert first == 0x80
+    return Packet(channel, second >= 128, second & 127, sequence, timestamp, ssrc, data[12:])
 
 
 def depacketize(received: list[Packet]) -> list[AccessUnit]:

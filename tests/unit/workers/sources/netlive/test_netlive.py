@@ -15,7 +15,6 @@ from pathlib import Path
 
 import av
 import pytest
-from av.bitstream import BitStreamFilterContext
 from camfleet.core.wire import NetLive, VideoSpec
 from camfleet.workers.sources import Place, SourceError, open_pictures
 from camfleet.workers.sources.netlive import fetch, session
@@ -24,8 +23,9 @@ from camfleet.workers.sources.upstream import subscription
 from cryptography import x509
 
 from tests.kit.authority import Authority
-from tests.kit.clips import number_of, write_clip
+from tests.kit.clips import number_of, units_of, write_clip
 from tests.kit.descriptors import descriptors
+from tests.kit.publishers import ffmpeg
 from tests.kit.server import free_ports
 from tests.kit.source_reader import Reader
 from tests.kit.wait import wait_for
@@ -117,13 +117,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("film") / "film.ts", pictures=60, gop=15)
 
 
-def units_of(film: Path) -> list[bytes]:
-    with av.open(str(film)) as container:
-        track = container.streams.video[0]
-        filter_ = BitStreamFilterContext("h264_mp4toannexb", track)
-        return [bytes(each) for packet in container.demux(track) if packet.size for each in filter_.filter(packet)]
-
-
 def playlist(*segments: str) -> bytes:
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-MEDIA-SEQUENCE:0"]
     lines += [line for segment in segments for line in ("#EXTINF:2.0,", segment)]
@@ -201,16 +194,6 @@ def test_pictures_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyP
     film = write_clip(tmp_path / "m.mkv", codec="mjpeg", pixel_format="yuvj420p", pictures=60, options={"q": "2"})
     with site({"/mjpeg": mjpeg(film)}) as server, Reader(NetLive(url=server.url("/mjpeg"))) as reader:
         assert "has pictures of 160x96, over the limit of 15359 pixels" in reader.failure()
-
-
-@contextmanager
-def ffmpeg(film: Path, *output: str) -> Iterator[None]:
-    command = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-c", "copy", *output]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def test_rtmp_of_an_ffmpeg_that_serves(film: Path) -> None:

@@ -13,9 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
-from av.bitstream import BitStreamFilterContext
 from camfleet.core.rtp import rtcp
 from camfleet.core.wire import RTSPLive, VideoSpec
 from camfleet.workers.sources import PictureSource, Place, UpstreamPassThrough, open_pictures
@@ -28,7 +26,7 @@ from cryptography import x509
 from tests.kit import upstream as kit
 from tests.kit.access_units import PPS, SPS, START, access_unit, key_access_unit
 from tests.kit.authority import Authority
-from tests.kit.clips import STEP, write_clip
+from tests.kit.clips import STEP, units_of, write_clip
 from tests.kit.descriptors import descriptors
 from tests.kit.source_reader import Reader
 from tests.kit.upstream import Peer, Script, Upstream
@@ -181,13 +179,6 @@ def look(streams: list[PictureSource], seen: list[set[int]]) -> bool:
             middle = planes(picture).luma[48, picture.width // 2]
             numbers.add(round((int(middle) - 20) / STEP))
     return all(len(numbers) > 10 for numbers in seen)
-
-
-def units_of(clip: Path) -> list[bytes]:
-    with av.open(str(clip)) as container:
-        track = container.streams.video[0]
-        filter_ = BitStreamFilterContext(f"{track.codec.name}_mp4toannexb", track)
-        return [bytes(each) for packet in container.demux(track) if packet.size for each in filter_.filter(packet)]
 
 
 # ------------------------------------------------------------ whom it believes
