@@ -76,6 +76,28 @@ def _defaults(codec: str, gop: int, b_frames: int) -> dict[str, str]:
     return {}
 
 
+def encode_noise(codec: str, options: dict[str, str], pictures: int = 40) -> list[bytes]:
+    """Access units from one packet to many."""
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 320, 240, "yuv420p", Fraction(30)
+    encoder.options = options
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add("testsrc2", "size=320x240:rate=30"),
+        graph.add("noise", "alls=40:allf=t"),
+        graph.add("format", "yuv420p"),
+        graph.add("buffersink"),
+    ).configure()
+    units = []
+    for _ in range(pictures):
+        picture = graph.pull()
+        assert isinstance(picture, VideoFrame)
+        picture.pict_type = PictureType.NONE
+        units += [bytes(packet) for packet in encoder.encode(picture)]
+    return units + [bytes(packet) for packet in encoder.encode(None)]
+
+
 def units_of(film: Path) -> list[bytes]:
     """The access units of its video, as Annex B."""
     with av.open(str(film)) as container:

@@ -1,9 +1,7 @@
-from fractions import Fraction
-
-import av
 import pytest
 from camfleet.core.rtp.packetizer import Packetizer
 
+from tests.kit.clips import encode_noise
 from tests.reference import rtp
 
 HEADERS = 4 + 12
@@ -175,24 +173,8 @@ def test_settings_cut_inside_their_uuid_are_not_recognized_by_what_lies_behind()
 @pytest.fixture(scope="module")
 def x264_access_units() -> list[bytes]:
     """Forty access units of noise: sizes from one packet to many, several slices, parameter sets before each IDR."""
-    codec = av.CodecContext.create("libx264", "w")
-    assert isinstance(codec, av.VideoCodecContext)
-    codec.width, codec.height, codec.pix_fmt, codec.framerate = 320, 240, "yuv420p", Fraction(30)
-    codec.options = {"tune": "zerolatency", "preset": "ultrafast", "g": "10", "slices": "3", "aud": "1"}
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add("testsrc2", "size=320x240:rate=30"),
-        graph.add("noise", "alls=40:allf=t"),
-        graph.add("format", "yuv420p"),
-        graph.add("buffersink"),
-    ).configure()
-    units = []
-    for _ in range(40):
-        frame = graph.pull()
-        assert isinstance(frame, av.VideoFrame)
-        frame.pict_type = av.video.frame.PictureType.NONE
-        units += [bytes(packet) for packet in codec.encode(frame)]
-    return units
+    options = {"tune": "zerolatency", "preset": "ultrafast", "g": "10", "slices": "3", "aud": "1"}
+    return encode_noise("libx264", options)
 
 
 def test_x264_output_comes_back(x264_access_units: list[bytes]) -> None:

@@ -1,9 +1,7 @@
-from fractions import Fraction
-
-import av
 import pytest
 from camfleet.core.rtp.packetizer import Packetizer
 
+from tests.kit.clips import encode_noise
 from tests.reference import h265, rtp
 
 HEADERS = 4 + 12
@@ -180,25 +178,8 @@ def test_codecs_have_one_name(codec: str) -> None:
 @pytest.fixture(scope="module")
 def x265_access_units() -> list[bytes]:
     """Forty access units of noise: sizes from one packet to many, B pictures, open GOPs."""
-    codec = av.CodecContext.create("libx265", "w")
-    assert isinstance(codec, av.VideoCodecContext)
-    codec.width, codec.height, codec.pix_fmt, codec.framerate = 320, 240, "yuv420p", Fraction(30)
     settings = "log-level=none:pools=none:keyint=11:min-keyint=11:scenecut=0:bframes=2:aud=1:repeat-headers=1"
-    codec.options = {"preset": "ultrafast", "crf": "20", "x265-params": settings}
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add("testsrc2", "size=320x240:rate=30"),
-        graph.add("noise", "alls=40:allf=t"),
-        graph.add("format", "yuv420p"),
-        graph.add("buffersink"),
-    ).configure()
-    units = []
-    for _ in range(40):
-        frame = graph.pull()
-        assert isinstance(frame, av.VideoFrame)
-        frame.pict_type = av.video.frame.PictureType.NONE
-        units += [bytes(packet) for packet in codec.encode(frame)]
-    return units + [bytes(packet) for packet in codec.encode(None)]
+    return encode_noise("libx265", {"preset": "ultrafast", "crf": "20", "x265-params": settings})
 
 
 def test_x265_output_comes_back(x265_access_units: list[bytes]) -> None:
