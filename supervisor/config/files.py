@@ -8,6 +8,11 @@ from pathlib import Path
 from .section import Complaint
 
 
+def absolute(folder: Path, path: str) -> str:
+    """For other processes; an empty path stays empty."""
+    return str(folder / path) if path else ""
+
+
 def readable(folder: Path, key: str, path: str) -> Iterator[Complaint]:
     """A complaint about `key` unless `path`, which starts at `folder`, is a file that can be read."""
     file = folder / path

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from camfleet.core import wire
 from msgspec import Meta
 
-from .files import readable
+from .files import absolute, readable
 from .section import Check, Complaint, Section
 
 _COLOUR = r"^#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?\Z"
@@ -74,7 +74,7 @@ class Overlay(Section, frozen=True, kw_only=True):
             size=self.size,
             colour=_rgba(self.colour),
             box=_rgba(self.box),
-            font=str(folder / self.font) if self.font else "",
+            font=absolute(folder, self.font),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from camfleet.core import wire
 from msgspec import Meta
 
-from .files import readable
+from .files import absolute, readable
 from .section import Check, Complaint
 from .sources import Source
 from .values import Region
@@ -86,7 +86,7 @@ class ScreenLive(X11Source, tag="screenlive", frozen=True, kw_only=True):
     def spec(self, folder: Path) -> wire.Source:
         return wire.ScreenLive(
             display=self.display,
-            xauthority=_path(folder, self.xauthority),
+            xauthority=absolute(folder, self.xauthority),
             cursor=self.cursor,
             max_fps=self.max_fps,
             monitor=self.monitor,
@@ -137,7 +137,7 @@ class WindowLive(X11Source, tag="windowlive", frozen=True, kw_only=True):
     def spec(self, folder: Path) -> wire.Source:
         return wire.WindowLive(
             display=self.display,
-            xauthority=_path(folder, self.xauthority),
+            xauthority=absolute(folder, self.xauthority),
             cursor=self.cursor,
             max_fps=self.max_fps,
             id=self.id,
@@ -145,7 +145,3 @@ class WindowLive(X11Source, tag="windowlive", frozen=True, kw_only=True):
             exact=self.exact,
             program=self.program,
         )
-
-
-def _path(folder: Path, path: str) -> str:
-    return str(folder / path) if path else ""

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from camfleet.core import wire
 from msgspec import Meta
 
-from .files import readable
+from .files import absolute, readable
 from .section import Check, Complaint, Section
 
 
@@ -96,7 +96,7 @@ class FileLive(Source, tag="filelive", frozen=True, kw_only=True):
 
     def spec(self, folder: Path) -> wire.Source:
         return wire.FileLive(
-            str(folder / self.path) if self.path else "",
+            absolute(folder, self.path),
             tuple(str(folder / path) for path in self.paths),
             self.shuffle,
             self.start_offset_s,

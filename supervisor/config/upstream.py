@@ -12,7 +12,7 @@ from camfleet.core import wire
 from camfleet.core.rtsp.client import ServerURL
 from msgspec import Meta
 
-from .files import readable
+from .files import absolute, readable
 from .passwords import Login
 from .section import Check, Complaint
 
@@ -151,7 +151,7 @@ class RTSPLive(Upstream, tag="rtsplive", frozen=True, kw_only=True):
             basic=self.basic,
             udp=self.transport == "udp",
             verify=self.tls == "verify",
-            ca_file=str(folder / self.ca_file) if self.ca_file else "",
+            ca_file=absolute(folder, self.ca_file),
             fingerprint=self.fingerprint.replace(":", "").lower(),
         )
 
@@ -252,6 +252,6 @@ class NetLive(Upstream, tag="netlive", frozen=True, kw_only=True):
             password=self.secret(folder) or unquote(password),
             basic=self.basic,
             verify=self.tls == "verify",
-            ca_file=str(folder / self.ca_file) if self.ca_file else "",
+            ca_file=absolute(folder, self.ca_file),
             fingerprint=self.fingerprint.replace(":", "").lower(),
         )
