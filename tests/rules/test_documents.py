@@ -10,7 +10,7 @@ from camfleet.supervisor import cli
 from camfleet.supervisor.config import load
 
 from tests.kit.authority import Authority
-from tests.rules.sources import ROOT
+from tests.rules.sources import ROOMS, ROOT, files
 
 DOCUMENTS = ("README.md", "docs/certificates.md")
 _WORDS = "serve|check|status|cert|password|encoders"
@@ -34,6 +34,13 @@ def test_there_are_some() -> None:
     found = commands((ROOT / "docs/certificates.md").read_text())
     assert len(found) > 15
     assert ["camfleet", "cert", "install", "rsa.crt", "rsa.key", "--beside"] in found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_page_of_a_room_names_all_that_stands_in_it(room: str) -> None:
+    page = (ROOT / room / "README.md").read_text()
+    names = {path.parts[1].partition(".")[0] for path in files(room)} - {"__init__", "__main__"}
+    assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
 
 
 _SECTION = re.compile(r"^## `?(\w+)`?\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
