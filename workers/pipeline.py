@@ -156,7 +156,7 @@ class StreamPipeline:
         feed.close()
 
     def _may_come(self, feed: UpstreamPassThrough) -> bool:
-        """Its picture, while we wait; nobody publishes to a worker that does not serve yet."""
+        """Its picture, while we wait."""
         return not (feed.failure or feed.absence or self._stopping or self._thread)
 
     def begin_after(self, capture_ns: int) -> None:

@@ -10,8 +10,8 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     # It has access units of its own, which go out as they are unless the stream has `video` settings.
     passes_through: ClassVar[bool] = False
-    # It can be seen as pictures, for an encoder of ours.
-    has_pictures: ClassVar[bool] = True
+    # One process has it at a time: a worker that takes over cannot try it before.
+    is_exclusive: ClassVar[bool] = False
     # Clients bring it (RFC 2326 10.3).
     is_published: ClassVar[bool] = False
 
@@ -67,6 +67,7 @@ class WindowLive(X11Spec, frozen=True, tag="windowlive"):
 class Webcam(SourceSpec, frozen=True, tag="webcam"):
     """A camera of this machine (Video4Linux). What is 0 or empty is chosen when it is opened."""
 
+    is_exclusive = True
     device: str  # "/dev/video0", or a part of the camera's name
     width: int = 0
     height: int = 0
@@ -111,6 +112,7 @@ class Publish(SourceSpec, frozen=True, tag="publish"):
     """What a client pushes."""
 
     passes_through = True
+    is_exclusive = True
     is_published = True
     user: str  # who alone may
     stream: str = ""  # as which one of the camera

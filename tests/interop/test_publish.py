@@ -227,16 +227,20 @@ def test_garbage_harms_neither_the_connection_nor_the_next_publisher(server: Ser
 
 
 def test_a_publisher_stays_while_the_worker_is_replaced(server: Server, films: dict[str, Path]) -> None:
+    """His pictures come to one worker only, so the next one has not seen any when it takes over."""
     url = url_of(server, "moves", tls=True)
     with ffmpeg(films["h264"], *TCP, url) as publisher:
         wait_until_live(server, "moves", publisher)
-        with Watch(RTSPClient.connect(server.url("moves", source="publish"))) as reader:
-            reader.wait_for_frames(FPS)
+        seen = server.url("moves", source="publish")
+        with Watch(RTSPClient.connect(seen)) as reader, Watch(RTSPClient.connect(f"{seen}?w=80&h=64")) as of_a_variant:
+            for watch in (reader, of_a_variant):
+                watch.wait_for_frames(FPS)
             before = server.worker_pid("moves")
             replaced = ask_to_replace(server.run_dir, "moves")
-            assert (replaced.problem, replaced.sessions) == ("", 2)
+            assert (replaced.problem, replaced.sessions) == ("", 3)
             assert server.worker_pid("moves") != before
             wait_until_live(server, "moves", publisher)
-            reader.wait_for_frames(FPS)
-            assert reader.video.holes == 0
+            for watch in (reader, of_a_variant):
+                watch.wait_for_frames(FPS)
+                assert watch.video.holes == 0
         assert publisher.process.poll() is None

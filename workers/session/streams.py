@@ -73,7 +73,7 @@ class Streams(Mapping[str, LiveStream]):
         gone = []
         for variant in list(self.variants):
             origin = self._live.get(variant.spec.id)
-            if origin is None or not origin.spec.source.has_pictures:
+            if origin is None:
                 self.variants.remove(variant)
                 gone.append(variant)
             else:
@@ -89,8 +89,6 @@ class Streams(Mapping[str, LiveStream]):
         spec = as_asked(origin.spec, parameters)
         if (stream := self._known(spec)) is not None:
             return stream
-        if not spec.source.has_pictures:
-            raise RefusalError(PARAMETER_NOT_UNDERSTOOD, reason=f"{spec.kind} goes out as it is")
         if reason := too_large(spec, origin.spec.video or origin.pipeline.description):
             raise RefusalError(PARAMETER_NOT_UNDERSTOOD, reason=reason)
         if len(self.variants) >= self._max_variants and not self._end_one(used()):

@@ -75,7 +75,7 @@ class Successor:
         self._numbers: Numbers | None = None
         self._clients: list[tuple[MovingClient, int]] = []
         self._warm: list[LiveStream] = []  # run already
-        self._rehearsed: list[LiveStream] = []  # begin when they go on
+        self._cold: list[LiveStream] = []  # begin when they go on
         self.configured: asyncio.Future[LiveCamera] = self._loop.create_future()
 
     async def run(self) -> int:
@@ -171,14 +171,15 @@ class Successor:
         """Start what is watched."""
         camera = await asyncio.shield(self.configured)
         for stream in filter(None, map(camera.named, introduction.watched)):
-            if encodes(stream.spec):
+            if encodes(stream.spec) and not stream.spec.source.is_exclusive:
                 stream.pipeline.want()
                 self._warm.append(stream)
             else:
-                self._rehearsed.append(stream)
+                self._cold.append(stream)
         # A film has its key frames where they are, so it begins anew when it goes on; so does an upstream, with the
         # newest key frame that it has had by then.
-        await asyncio.gather(*(asyncio.to_thread(_rehearse, stream) for stream in self._rehearsed))
+        rehearsed = (stream for stream in self._cold if not stream.spec.source.is_exclusive)
+        await asyncio.gather(*(asyncio.to_thread(_rehearse, stream) for stream in rehearsed))
         try:
             async with asyncio.timeout(PICTURE_TIMEOUT_S):
                 while missing := [stream for stream in self._warm if stream.pipeline.state != RUNNING]:
@@ -215,13 +216,13 @@ class Successor:
         numbers = self._numbers
         streams = numbers.streams if numbers is not None else {}
         camera.go_on(streams)
-        for stream in self._rehearsed:
+        for stream in self._cold:
             stream.pipeline.want()
         sequences = {name: each.sequence for name, each in streams.items()}
         now_ns = time.monotonic_ns()
         for client, descriptor in self._clients:
             camera.registry.resume(client, descriptor, sequences, now_ns)
-        for stream in (*self._warm, *self._rehearsed):
+        for stream in (*self._warm, *self._cold):
             stream.pipeline.unwant()  # those who watch want it by now, and it lingers
         held_ms = round((time.monotonic_ns() - numbers.held_ns) / 1e6, 1) if numbers is not None else None
         log.info("took_over", clients=len(self._clients), held_ms=held_ms)

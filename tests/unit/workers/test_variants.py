@@ -187,16 +187,3 @@ def test_variants_go_with_their_stream() -> None:
     camera.engine.take()
     assert camera.configure(streams=camera.order.camera.streams[1:]) == [("close", client.id, b"")]
     assert names(camera) == ["stream2", "stream2?w=640&h=360"]
-
-
-def test_what_goes_out_as_it_is_cannot_be_asked_for_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    camera = Camera()
-    client = camera.client()
-    describe(client, SMALL)
-    camera.engine.take()
-    monkeypatch.setattr(TestLive, "has_pictures", False)
-    newcomer = camera.client(handoff=2)
-    head = "RTSP/1.0 451 Parameter Not Understood: testlive goes out as it is\r\n"
-    assert reply(describe(newcomer, "?w=320")[1:]).startswith(head)
-    assert ("close", client.id, b"") in camera.configure(name="Gate")
-    assert names(camera) == ["stream1", "stream2"]
