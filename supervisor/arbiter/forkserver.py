@@ -22,9 +22,10 @@ COMMAND = [sys.executable, "-P", "-m", "camfleet.workers.forkserver"]
 FORK_TIMEOUT_S = 10.0  # the first fork waits for the imports: 0.2 s on an idle machine, seconds on a cold or busy one
 
 # What workers may know of the supervisor's environment: where programs, libraries, the clock's zone and a desktop are.
-# Everything else, which may be secret, stays out.
-ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY",
-               "XDG_RUNTIME_DIR", "TMPDIR")  # fmt: skip
+# Some webcams are read through libv4l's v4l2convert.so, which is preloaded. Everything else, which may be secret, stays
+# out.
+ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "DISPLAY",
+               "XAUTHORITY", "XDG_RUNTIME_DIR", "TMPDIR")  # fmt: skip
 
 
 class ForkServerError(Exception):

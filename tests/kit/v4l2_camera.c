@@ -2,7 +2,7 @@
  *
  * What is written into the FIFO is what the camera sees, picture by picture: length (32 bits, in this machine's order)
  * and bytes, or one of the lengths below alone. It has MJPEG of 320x240 and 160x120, and YUYV of 160x120. A FIFO whose
- * name ends with "1" gives no pictures, as the second node of a USB camera. Only one may be open for pictures.
+ * name ends with "1" gives no pictures, as the second node of a USB camera. Only one may be open for pictures, in all processes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -84,7 +85,9 @@ static int list_sizes(struct v4l2_frmsizeenum *answer)
 static int set_format(int fd, struct v4l2_format *format)
 {
     struct v4l2_pix_format *pix = &format->fmt.pix;
-    if (!__sync_bool_compare_and_swap(&owner, -1, fd) && owner != fd)
+    if (__sync_bool_compare_and_swap(&owner, -1, fd) && flock(fd, LOCK_EX | LOCK_NB)) /* another process has it */
+        owner = -1;
+    if (owner != fd)
         return fail(EBUSY);
     mode = COUNT(modes) - 1;
     for (size_t each = 0; each < COUNT(modes); each++)
@@ -179,8 +182,11 @@ static int answer(int fd, unsigned long request, void *argument)
         unplugged = 0;
         return 0;
     case VIDIOC_STREAMOFF:
-        if (__sync_bool_compare_and_swap(&owner, fd, -1))
+        if (owner == fd) {
             memset(queued, 0, sizeof queued);
+            flock(fd, LOCK_UN);
+            owner = -1;
+        }
         return 0;
     }
     return fail(ENOTTY);
