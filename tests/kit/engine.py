@@ -12,6 +12,7 @@ from camfleet.core.ring.stream import MediaStream
 
 from tests.kit.access_units import access_unit, key_access_unit
 from tests.kit.interleaved import Element, InterleavedReader
+from tests.kit.wait import wait_for
 
 DEADLINE_S = 5.0
 
@@ -77,10 +78,7 @@ class Rig:
             assert time.monotonic() < deadline, f"no {kind.__name__}, but {self.kept}"
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, "the condition never came true"
-            select.select([], [], [], 0.002)
+        wait_for(condition, DEADLINE_S)
 
     def until_received(self, count: int) -> None:
         """Until the engine has taken so many bytes from its only client since the adoption."""

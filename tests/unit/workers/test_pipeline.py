@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -16,6 +16,7 @@ from camfleet.workers.sources import SourceError
 
 from tests.kit.clips import decode
 from tests.kit.played_feed import DESCRIPTION, NEVER_NS, Sink, Stage
+from tests.kit.wait import wait_for as until
 
 TIMEOUT_S = 5.0
 
@@ -27,13 +28,6 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     for pipeline in stage.pipelines:
         pipeline.stop()
         assert pipeline.join(TIMEOUT_S)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.001)
 
 
 def threads() -> list[str]:
