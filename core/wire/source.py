@@ -75,37 +75,33 @@ class Webcam(SourceSpec, frozen=True, tag="webcam"):
     format: str = ""  # FFmpeg's name of a pixel format or codec
 
 
-class RTSPLive(SourceSpec, frozen=True, tag="rtsplive"):
-    """An upstream camera, pulled by RTSP."""
+class UpstreamSpec(SourceSpec, frozen=True):
+    """What all have in common that are pulled from elsewhere."""
 
     passes_through = True
-    url: str  # rtsp:// or rtsps://, without user and password
+    url: str  # without user and password
     user: str = ""  # empty: no login
     password: str = ""
     basic: bool = False  # the password may be sent in clear, outside of TLS
-    udp: bool = False
     verify: bool = True  # the server's certificate, unless there is a fingerprint
     ca_file: str = ""  # empty: the system's authorities
     fingerprint: str = ""  # SHA-256 of the only certificate that is accepted, in lower-case hex
 
     def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # the password is nobody's business, and the path may be a key
+
+
+class RTSPLive(UpstreamSpec, frozen=True, tag="rtsplive"):
+    """An upstream camera, pulled by RTSP: rtsp:// or rtsps://."""
+
+    udp: bool = False
+
+    def __repr__(self) -> str:
         return f"RTSPLive(url={self.url!r})"
 
 
-class NetLive(SourceSpec, frozen=True, tag="netlive"):
-    """A stream of another protocol than RTSP."""
-
-    passes_through = True
-    url: str  # rtmp, rtmps, http, https or udp, without user and password
-    user: str = ""
-    password: str = ""
-    basic: bool = False
-    verify: bool = True
-    ca_file: str = ""
-    fingerprint: str = ""
-
-    def __repr__(self) -> str:
-        return "NetLive()"  # the path may be a key
+class NetLive(UpstreamSpec, frozen=True, tag="netlive"):
+    """A stream of another protocol than RTSP: rtmp, rtmps, http, https or udp."""
 
 
 class Publish(SourceSpec, frozen=True, tag="publish"):
