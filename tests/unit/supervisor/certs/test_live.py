@@ -1,116 +1,39 @@
-"""The certificates of a running server: at the start, as files change, as time passes. Time comes in."""
+"""The certificates of a running server: at the start, and as files change. Time comes in."""
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from camfleet.core.wire.control import Endpoint, TLSInfo
-from camfleet.supervisor.certs import Authority, LiveFiles, Store, StoreError, live, provision, watch
-from camfleet.supervisor.certs.authority import RENEWAL_INTERVAL_S
-from camfleet.supervisor.certs.live import LiveCertificates
+from camfleet.supervisor.certs import LiveFiles, Store, watch
 from camfleet.supervisor.certs.watch import GRACE_S
 from camfleet.supervisor.config import ClientPolicy, IdentitySettings, TLSSettings
-from camfleet.supervisor.examine import Material, Pair, Purpose, Report
+from camfleet.supervisor.examine import Material, Purpose, Report
 from camfleet.supervisor.examine.examination import examined
-from camfleet.supervisor.tls import CertificateError, ServerContext
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509 import load_pem_x509_certificate
+from camfleet.supervisor.tls import CertificateError
 
 from tests.kit import authority
+from tests.kit.live_certificates import (
+    CA,
+    NOW_S,
+    PEM,
+    Rig,
+    ecdsa_pair,
+    examine_here,
+    fingerprint,
+    installed,
+    rsa_pair,
+    shown,
+)
 from tests.kit.supervisor import until
-from tests.kit.tls_client import BundledClient, establish
-
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-CA = authority.Authority()
-NOW_S = datetime.now(UTC).timestamp()
-DAY_S = 86_400
-
-PEM = tuple[bytes, bytes]
-
-
-def ecdsa_pair(days: float = 30) -> PEM:
-    return CA.issue("localhost", [x509.DNSName("localhost")], days=(-400, days))
-
-
-def rsa_pair() -> PEM:
-    return CA.issue("localhost", [x509.DNSName("localhost")], key=RSA_KEY)
-
-
-def fingerprint(pair: PEM) -> str:
-    return load_pem_x509_certificate(pair[0]).fingerprint(hashes.SHA256()).hex()
 
 
 @pytest.fixture(autouse=True)
 def examinations(monkeypatch: pytest.MonkeyPatch) -> list[Material]:
-    """Without the child process, which costs a third of a second; what was examined is in the list."""
-    seen: list[Material] = []
-
-    def examine(material: Material, purpose: Purpose) -> Report:
-        seen.append(material)
-        trusted = x509.load_pem_x509_certificates(purpose.trusted) if purpose.trusted else []
-        return examined(material, purpose, trusted, datetime.fromtimestamp(Rig.now_s, UTC))
-
-    monkeypatch.setattr(watch, "examine", examine)
-    monkeypatch.setattr(provision, "examine", examine)
-    return seen
-
-
-class Rig:
-    """certs/ in a folder, a clock, which the examination goes by too, and the certificates."""
-
-    now_s = NOW_S
-
-    def __init__(self, certs: Path, *identities: IdentitySettings, **settings: Any) -> None:
-        self.certs = certs
-        certs.mkdir(exist_ok=True)
-        self.store = Store(certs)
-        self.settings = TLSSettings(identities=(IdentitySettings(name="global"), *identities), **settings)
-        self.live = LiveCertificates(certs)
-        Rig.now_s = NOW_S
-
-    def put(self, pair: PEM, identity: str = "global", name: str = "ssl") -> None:
-        """By hand."""
-        folder = self.certs if identity == "global" else self.certs / "cameras" / identity
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.ca").write_bytes(pair[0])
-        (folder / f"{name}.key").write_bytes(pair[1])
-
-    async def start(self) -> None:
-        self.live.commit(await self.live.prepare(self.settings, self.now_s))
-
-    reload = start
-
-    async def look(self, seconds: float = 1.0) -> None:
-        Rig.now_s += seconds
-        await self.live.look(self.now_s)
-
-    def context(self, port: int = 8322, server_name: str = "", host: str = "192.0.2.1") -> ServerContext:
-        assert self.live.directory is not None
-        return self.live.directory.choose(Endpoint(host, port), server_name)
-
-    def row(self, identity: str = "global", sessions: Sequence[TLSInfo] = ()) -> dict[str, Any]:
-        rows = self.live.status(sessions, self.now_s)
-        found: dict[str, Any] = msgspec.to_builtins(next(row for row in rows if row.identity == identity))
-        return found
-
-
-def shown(context: ServerContext) -> str:
-    """What a client sees."""
-    _, info = establish(context, BundledClient())
-    return info.certificate_fingerprint
-
-
-def installed(pair: PEM) -> Pair:
-    report = examined(Material(certificate=pair[0], private_key=pair[1]), Purpose(identity="x"), [], datetime.now(UTC))
-    assert report.pair is not None
-    return report.pair
+    return examine_here(monkeypatch)
 
 
 # -------------------------------------------------------------------- the start
@@ -426,7 +349,7 @@ async def test_other_files_by_the_configuration(tmp_path: Path) -> None:
     assert shown(rig.context()) == fingerprint(new)
 
 
-# -------------------------------------------------------------------- two key types, time, clients
+# -------------------------------------------------------------------- two key types, clients, many
 
 
 async def test_two_key_types_are_two_rows(tmp_path: Path) -> None:
@@ -460,87 +383,6 @@ async def test_sessions_on_older_ones(tmp_path: Path) -> None:
     rig.put(ecdsa_pair())
     await rig.look()
     assert rig.row(sessions=sessions)["sessions_on_older"] == 1
-
-
-@pytest.mark.parametrize("expired", ["serve", "refuse"])
-async def test_the_end_of_a_certificate(tmp_path: Path, expired: str, caplog: pytest.LogCaptureFixture) -> None:
-    rig = Rig(tmp_path / "certs", IdentitySettings(name="ipc1", rtsps_port=8401), expired=expired)
-    rig.put(ecdsa_pair(days=20))
-    rig.put(ecdsa_pair(days=90), "ipc1")
-    await rig.start()
-    events = []
-    for _ in range(22):
-        await rig.look(DAY_S)
-        events += [
-            (record.getMessage(), vars(record)["fields"].get("days_left"))
-            for record in caplog.records
-            if record.getMessage().startswith("certificate_expire")
-        ]
-        caplog.clear()
-    assert [event for event, _ in events] == ["certificate_expires"] * 4 + ["certificate_expired"]
-    assert rig.row()["state"] == "expired"
-    assert rig.row()["days_left"] < 0
-    assert rig.context().expired is (expired == "refuse")
-    assert not rig.context(8401).expired
-    rig.put(new := ecdsa_pair(days=400))
-    await rig.look()
-    assert shown(rig.context()) == fingerprint(new)
-
-
-async def test_a_start_with_a_certificate_that_has_expired(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "certs")
-    rig.put(old := ecdsa_pair(days=-3))
-    await rig.start()
-    assert shown(rig.context()) == fingerprint(old)
-    assert rig.row()["state"] == "expired"
-
-
-async def test_of_two_certificates_the_one_that_has_expired_is_shown_to_nobody(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "certs", expired="refuse")
-    rig.put(ecdsa_pair(days=1))
-    rig.put(rsa_pair(), name="ssl.alternate")
-    await rig.start()
-    assert set(rig.context().fingerprints) == {"ECDSA", "RSA"}
-    await rig.look(2 * DAY_S)
-    assert set(rig.context().fingerprints) == {"RSA"}
-    assert not rig.context().expired
-    assert [row.state for row in rig.live.status([], rig.now_s)] == ["expired", "live"]
-
-
-async def test_renewal_at_two_thirds(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "certs", IdentitySettings(name="ipc1", rtsps_port=8401))
-    rig.put(ecdsa_pair(days=365))
-    ours = Authority(rig.certs)
-    now = datetime.fromtimestamp(NOW_S, UTC)
-    ours.create("localhost", [], now)
-    subject = provision.host_subject()
-    material = ours.issue(subject, now, days=90)
-    rig.store.install("ipc1", [provision.vetted(material, "ipc1", ours.root_pem)], "authority")
-    await rig.start()
-    before, other = rig.context(8401), rig.context()
-    await rig.look(58 * DAY_S)
-    assert rig.context(8401) is before
-    await rig.look(3 * DAY_S)
-    assert rig.context(8401) is not before
-    assert rig.row("ipc1")["generation"] == 2
-    assert rig.row("ipc1")["days_left"] >= 88
-    assert rig.context() is other
-
-
-async def test_a_renewal_that_fails_is_said_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def renew(*_: object) -> None:
-        raise StoreError("the disk is full")
-
-    monkeypatch.setattr(live, "renew", renew)
-    rig = Rig(tmp_path / "certs")
-    Authority(rig.certs).create("localhost", [], datetime.fromtimestamp(NOW_S, UTC))
-    await rig.start()
-    for seconds in (1, RENEWAL_INTERVAL_S, 1):
-        await rig.look(seconds)
-    events = [record for record in caplog.records if record.getMessage() == "certificate_not_renewed"]
-    assert len(events) == 2
 
 
 async def test_policies(tmp_path: Path) -> None:
