@@ -18,8 +18,9 @@ import pytest
 from camfleet.core.wire import NetLive, VideoSpec
 from camfleet.workers.sources import Place, SourceError, open_pictures
 from camfleet.workers.sources.netlive import fetch, session
+from camfleet.workers.sources.netlive.datagrams import Datagrams
 from camfleet.workers.sources.rtsplive import link
-from camfleet.workers.sources.upstream import subscription
+from camfleet.workers.sources.upstream import Interrupt, subscription
 from cryptography import x509
 
 from tests.kit.authority import Authority
@@ -153,6 +154,19 @@ def test_a_file_by_http_in_its_own_rhythm_and_its_end(film: Path) -> None:
         assert "has ended the stream" in reader.failure()
 
 
+def test_after_a_damaged_picture_comes_the_next_key_frame(film: Path) -> None:
+    units, data = units_of(film), bytearray(film.read_bytes())
+    begins = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x00"]  # of PID 0x100, FFmpeg's
+    assert len(begins) == len(units)
+    data[begins[20] + 1] |= 0x80  # transport_error_indicator (ISO 13818-1 2.4.3.3)
+    with site({"/film.ts": ("video/mp2t", bytes(data))}) as server, Reader(NetLive(url=server.url("/film.ts"))) as reader:
+        found = [units.index(bytes(unit.data)) for unit in reader.units(25)]
+        damaged = found.index(30)
+        assert 15 < damaged <= 20
+        assert found == [*range(damaged), *range(30, 55 - damaged)]
+        assert reader.feed.skipped == 30 - damaged
+
+
 def mjpeg(film: Path) -> Page:
     with av.open(str(film)) as container:
         pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
@@ -273,6 +287,64 @@ def test_a_multicast_group_on_the_interface_that_is_named(film: Path) -> None:
     sender = ffmpeg(film, "-f", "mpegts", f"udp://239.255.7.3:{port}?pkt_size=1316&localaddr=127.0.0.1&ttl=0")
     with sender, Reader(NetLive(url=f"udp://239.255.7.3:{port}?localaddr=127.0.0.1")) as reader:
         reader.units(20)
+
+
+@contextmanager
+def listening(url: str) -> Iterator[Datagrams]:
+    interrupt = Interrupt()
+    received = Datagrams(url, interrupt, 1.0)
+    yield received
+    received.close()
+    interrupt.close()
+
+
+def send(data: bytes, host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        sock.sendto(data, (host, port))
+
+
+def test_what_udp_has_brought_is_read_in_any_pieces() -> None:
+    (port,) = free_ports(1)
+    with listening(f"udp://127.0.0.1:{port}") as received:
+        for number in range(3):
+            send(bytes([number]) * 1000, "127.0.0.1", port)
+        pieces = [received.read(600) for _ in range(5)]
+        assert [len(piece) for piece in pieces] == [600] * 5
+        assert b"".join(pieces) == b"".join(bytes([number]) * 1000 for number in range(3))
+        with pytest.raises(SourceError, match="has been sent nothing for 1 s"):
+            received.read(1)
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("239.255.7.4", "239.255.7.4"), ("127.0.0.1", "127.0.0.2")],
+    ids=["a group", "an address of this host"],
+)
+def test_nothing_else_that_is_sent_to_the_port_is_heard(host: str, own: str) -> None:
+    (port,) = free_ports(1)
+    interface = "127.0.0.1" if host != "127.0.0.1" else own
+    with listening(f"udp://{host}:{port}?localaddr={interface}") as received:
+        send(b"stray", "127.0.0.1", port)
+        send(b"meant", own, port)
+        assert received.read(100) == b"meant"
+
+
+def test_closing_does_not_wait_for_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "READ_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(session, "OPEN_TIMEOUT_S", 3600.0)
+    waits, wait = threading.Event(), Datagrams._wait
+
+    def wait_as_told(received: Datagrams) -> None:
+        waits.set()
+        wait(received)
+
+    monkeypatch.setattr(Datagrams, "_wait", wait_as_told)
+    (port,) = free_ports(1)
+    reader = Reader(NetLive(url=f"udp://127.0.0.1:{port}"))
+    assert waits.wait(10)
+    reader.feed.close()
+    wait_for(lambda: not any(thread.name == "upstream" for thread in threading.enumerate()))
 
 
 # ------------------------------------------------------------ whom it believes

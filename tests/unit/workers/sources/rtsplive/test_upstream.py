@@ -470,12 +470,18 @@ def play_udp(peer: Peer, own: Datagrams) -> tuple[str, int]:
 
 
 def test_udp_in_any_order_but_of_the_server_only() -> None:
-    with Datagrams() as own, Datagrams() as stranger:
+    with (
+        Datagrams() as own,
+        Datagrams() as stranger,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour,
+    ):
+        neighbour.bind(("127.0.0.2", own.rtp.getsockname()[1]))
 
         def script(peer: Peer) -> None:
             place = play_udp(peer, own)
             for unit in kit.packets(kit.film(60)):
-                stranger.rtp.sendto(unit[0][:12] + b"\x65\x80evil", place)
+                for sock in (stranger.rtp, neighbour):
+                    sock.sendto(unit[0][:12] + b"\x65\x80evil", place)
                 for packet in reversed(unit):
                     own.rtp.sendto(packet, place)
                 peer.wait(0.005)
