@@ -104,12 +104,17 @@ def describe(peer: Peer, *, codec: str = "H264", lines: str = "", body: bytes | 
 
 
 def play(
-    peer: Peer, *, transport: str = "RTP/AVP/TCP;unicast;interleaved=0-1", codec: str = "H264", lines: str = ""
+    peer: Peer,
+    *,
+    transport: str = "RTP/AVP/TCP;unicast;interleaved=0-1",
+    codec: str = "H264",
+    lines: str = "",
+    timeout_s: int = 60,
 ) -> Request:
     """All up to the answer to PLAY; returns the SETUP."""
     describe(peer, codec=codec, lines=lines)
     setup = peer.request()
-    peer.answer(setup, "Session: 12345678;timeout=60", f"Transport: {transport}")
+    peer.answer(setup, f"Session: 12345678;timeout={timeout_s}", f"Transport: {transport}")
     peer.answer(peer.request())
     return setup
 

@@ -1,13 +1,16 @@
 """When the slate is shown, in virtual time, and what it is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from camfleet.core.wire import VideoSpec
+from camfleet.workers import standby as module
 from camfleet.workers.codecs import CODECS, Codec
 from camfleet.workers.feed import StillFeed
 from camfleet.workers.sources import Place, slate
+from camfleet.workers.sources.still import StillPicture
 from camfleet.workers.standby import NEVER_NS, SILENCE_NS, START_NS, Absence, Shape, Standby, open_slate
 
 from tests.kit.clips import decode
@@ -86,9 +89,37 @@ def test_another_slate_is_made_only_when_it_says_something_else() -> None:
     assert standby.make(PLACE, ABSENCE, shape, NOW_NS) is None
     assert standby.make(PLACE, ABSENCE._replace(shown="the file is missing"), shape, NOW_NS)
     assert standby.make(PLACE, ABSENCE, Shape(width=320, height=180), NOW_NS)
+    assert standby.make(replace(PLACE, camera_name="Hall"), ABSENCE, Shape(width=320, height=180), NOW_NS)
+    standby.expect(NOW_NS)
     standby.close()
     assert not standby.is_shown
     assert standby.due_ns == NEVER_NS
+
+
+def test_its_pictures_come_when_they_are_due_and_end_with_the_stream_s_own() -> None:
+    standby = Standby("ipc1-stream1", enabled=True)
+    absence = standby.miss("gone", "gone", NOW_NS)
+    assert standby.make(PLACE, absence, Shape(width=160, height=90), NOW_NS)
+    assert [len(standby.read(NOW_NS + late_ns, False)) for late_ns in (-1, 0, 1)] == [0, 1, 0]
+    standby.back(NOW_NS + 2)
+    assert not standby.is_shown
+    assert standby.due_ns == NEVER_NS
+    assert standby.read(NOW_NS + NS_PER_S, False) == ()
+
+
+def test_it_tells_everybody_since_when_and_nobody_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = list[str]()
+
+    def tapped(width: int, height: int, told: Sequence[tuple[str, float]]) -> StillPicture:
+        lines.extend(text for text, _ in told)
+        return slate(width, height, told)
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(module, "slate", tapped)
+    place = replace(PLACE, unix_offset_ns=1_780_056_000 * NS_PER_S - NOW_NS)
+    open_slate(place, ABSENCE, Shape(width=160, height=90), NOW_NS)
+    assert lines == ["Lobby", "NO SIGNAL", "since 2026-05-29 12:00:00", "the file is empty"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ SMALL = "?w=640&h=360"
         ("w=640", replace(VIDEO, width=640, height=360)),
         ("h=360", replace(VIDEO, width=640, height=360)),
         ("w=100", replace(VIDEO, width=100, height=64)),  # 56 would be too low
+        ("h=4096", replace(VIDEO, width=4096, height=4096)),  # 7282 would be too wide
         ("w=640&h=480", replace(VIDEO, width=640, height=480)),
         ("fps=10", replace(VIDEO, fps=10, gop=20)),
         ("fps=1", replace(VIDEO, fps=1, gop=2)),
@@ -41,6 +42,9 @@ def test_key_frames_are_never_further_apart_than_a_stream_may_have_them() -> Non
     asked = as_asked(slow, Parameters.parse("fps=120")).video
     assert asked is not None
     assert asked.gop == 3600
+    dense = as_asked(replace(STREAM, video=replace(VIDEO, gop=1)), Parameters.parse("fps=1")).video
+    assert dense is not None
+    assert dense.gop == 1
 
 
 def test_a_stream_that_passes_through_is_encoded_when_a_picture_is_asked_for() -> None:

@@ -124,6 +124,8 @@ class _Visit:
         self._link.send(self._rtsp.data_to_send())
         self._link.wait(min(deadline_ns, self._due_ns()))
         now_ns = time.monotonic_ns()
+        if self._receiver and not self.is_playing:
+            self._receiver.rest(now_ns)
         self._buffer += self._link.receive()
         self._read(now_ns)
         if self._receiver is None:
@@ -151,8 +153,6 @@ class _Visit:
             self._rtsp.wait_no_more()
         receiver = self._receiver
         if not self.is_playing or receiver is None:
-            if receiver is not None:
-                receiver.rest(now_ns)
             return
         self._rtsp.keep_alive(now_ns)
         if fault := receiver.fault(now_ns):

@@ -76,6 +76,18 @@ def test_a_peer_that_never_reads_its_answers_is_closed(rig: Rig) -> None:
     assert closed.reason == "does not read its replies"
 
 
+def test_a_peer_that_reads_all_its_answers_late_is_not(rig: Rig) -> None:
+    client, sock = rig.connect(receive_buffer=4096)
+    for _ in range(3):
+        for _ in range(15):
+            rig.engine.send(client, bytes(100_000))
+        left = 1_500_000
+        while left:
+            left -= len(sock.recv(min(left, 65_536)))
+    rig.engine.send(client, b"done")
+    assert sock.recv(4) == b"done"
+
+
 def test_a_flood_of_interleaved_frames_reaches_nobody_and_the_next_request_somebody(rig: Rig) -> None:
     _, sock = rig.connect()
     for _ in range(100):

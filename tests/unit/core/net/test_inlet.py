@@ -1,6 +1,7 @@
 """Media of a client that publishes: whole frames of its channels reach the inlet, in order, whatever comes between."""
 
 import random
+import select
 import time
 from collections.abc import Callable
 
@@ -201,6 +202,24 @@ def test_a_client_that_moves_loses_no_frame_though_the_recording_comes_late(make
     assert sock.recv(4) == b"done"
     sock.sendall(late)
     assert taken(inlet, len(late)) == late
+
+
+def test_who_waits_is_woken_for_each_whole_frame_after_he_has_taken_all(rig: Rig) -> None:
+    client, sock = rig.connect()
+    inlet = Inlet()
+    rig.engine.record(client, inlet, 4, 5)
+    poll = select.poll()
+    poll.register(inlet.fd, select.POLLIN)
+    sent = 0
+    for _ in range(3):
+        sock.sendall(frame(4, b"whole")[:5])
+        rig.until_received(sent + 5)
+        assert not poll.poll(0)
+        sock.sendall(frame(4, b"whole")[5:])
+        sent += 9
+        assert poll.poll(5000)
+        assert inlet.take() == frame(4, b"whole")
+        assert not poll.poll(0)
 
 
 def test_a_frame_that_python_puts_has_a_limit() -> None:

@@ -165,6 +165,27 @@ def test_a_load_is_smoothed_and_another_process_is_measured_anew(machine: Machin
     assert fleet.worker(1).load == pytest.approx(0.38)
 
 
+def test_the_large_ones_are_spread_first_and_the_small_ones_fill_the_gaps(machine: Machine) -> None:
+    machine.cores = frozenset((0, 1))
+    fleet = Fleet(3)
+    fleet.begin()
+    for number, load in ((1, 0.1), (2, 0.1), (3, 0.2)):
+        fleet.worker(number).load = load
+    fleet.affinity.order({}, spread=True)
+    assert fleet.cores() == ["1", "1", "0"]
+
+
+def test_one_that_has_ended_is_not_moved_and_uses_nothing(machine: Machine) -> None:
+    machine.cores = frozenset((0, 1))
+    fleet = Fleet(3)
+    fleet.affinity.order({}, spread=True)
+    fleet.begin()
+    fleet.worker(1).load, fleet.worker(2).load, fleet.worker(3).load = 0.2, 0.0, 0.2
+    fleet.worker(1).detach()
+    fleet.affinity.look(S)
+    assert fleet.cores() == ["0", "1", "0"]
+
+
 def test_workers_of_a_core_that_is_gone_get_another(machine: Machine) -> None:
     fleet = Fleet(4)
     fleet.affinity.order({}, spread=True)
@@ -218,6 +239,15 @@ def test_all_threads_are_bound() -> None:
         threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
         assert len(threads) == 6
         assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {core}
+
+
+def test_threads_that_begin_meanwhile_are_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter((["1", "2"], ["1", "2", "3"], ["1", "2", "3"]))
+    bound = list[int]()
+    monkeypatch.setattr(room, "_threads", lambda _: next(looks))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, _: bound.append(thread))
+    bind(1, frozenset((0,)))
+    assert sorted(bound) == [1, 2, 3]
 
 
 def test_who_has_ended_is_left_alone() -> None:

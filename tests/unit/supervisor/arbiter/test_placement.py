@@ -56,6 +56,12 @@ def test_a_worker_that_is_all_the_load_of_its_core_stays() -> None:
     assert next_move({0, 1}, {"ipc1": on(0, 0.9), "ipc2": on(1, 0.1)}) is None
 
 
+def test_one_that_would_soon_go_back_stays() -> None:
+    workers = {"ipc1": on(0, 0.3), "ipc2": on(0, 0.08, bound=True)}
+    assert next_move({0, 1}, workers) is None
+    assert next_move({0, 1}, workers | {"ipc3": on(0, 0.03, bound=True)}) == Move("ipc1", 1)
+
+
 def test_one_that_is_bound_stays_and_the_others_make_room() -> None:
     workers = {"ipc1": on(0, 0.4, bound=True), "ipc2": on(0, 0.3), "ipc3": on(1, 0.1)}
     assert next_move({0, 1}, workers) == Move("ipc2", 1)

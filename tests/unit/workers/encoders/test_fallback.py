@@ -1,5 +1,6 @@
 """Encoders of graphics cards that fail in all ways that one can make up, and the stream that goes on."""
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ from camfleet.workers.encoders.probing import NO_GPU
 from camfleet.workers.pipeline import StreamPipeline
 
 from tests.kit.clips import decode, flat_picture, number_of
-from tests.kit.faulty_encoder import Faults, faults
+from tests.kit.faulty_encoder import Faults, FaultyEncoder, faults
 from tests.kit.wait import wait_for
 
 FPS = 30
@@ -33,6 +34,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fallback, "OPEN_TIMEOUT_S", 0.1)
     yield
     wait_for(lambda: not fallback._hanging, why="a hanging call has not come back")
+    wait_for(lambda: not helpers(), why="a thread is left")
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,11 @@ def run(encoder: VideoEncoder, first: int, count: int) -> list[AccessUnit]:
     for number in range(first, first + count):
         units += encoder.encode(flat_picture(number, 160, 96), number, number * 1_000_000_000 // FPS, False)
     return units
+
+
+def helpers() -> list[str]:
+    """Threads that call drivers."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("h264_", "hevc_"))]
 
 
 def numbers(units: list[AccessUnit], codec: str = "h264") -> list[int]:
@@ -71,15 +78,15 @@ def test_a_card_that_works_is_used_from_one_thread_of_its_own() -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("how", FAULTS)
-def test_the_next_picture_is_a_key_frame_of_the_cpu(how: str, codec: str) -> None:
-    software = {"h264": "libx264", "h265": "libx265"}[codec]
+def test_the_next_picture_is_a_key_frame_of_the_cpu(how: str, codec: str, caplog: pytest.LogCaptureFixture) -> None:
+    software, hardware = {"h264": "libx264", "h265": "libx265"}[codec], choose(codec, "nvenc")[0].ffmpeg
     with faults(at_picture=(12, how)) as made:
         encoder = open_encoder(video(codec=codec), BT709, made)
         before = run(encoder, 0, 12)
         began = time.monotonic()
         after = run(encoder, 12, 45)
         assert time.monotonic() - began < 1.5
-        reason = REASONS[how].replace("h264_nvenc", choose(codec, "nvenc")[0].ffmpeg)
+        reason = REASONS[how].replace("h264_nvenc", hardware)
         assert encoder.name == f"{software} ({reason})"
         assert made.opened[-1] == software
         assert [unit.key_frame for unit in after] == [True] + (len(after) - 1) * [False]
@@ -90,6 +97,22 @@ def test_the_next_picture_is_a_key_frame_of_the_cpu(how: str, codec: str) -> Non
         assert encoder.set_bitrate(200_000) == (codec == "h264")  # x264 follows
         encoder.close()
         encoder.close()
+    (told,) = [vars(line)["fields"] for line in caplog.records if line.getMessage() == "encoder_failed"]
+    assert told == {"encoder": hardware, "reason": reason, "instead": software}
+    wait_for(lambda: made.closed == [hardware], why="the card has not been given back")
+
+
+def test_a_driver_that_fails_to_close_is_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def close(_: FaultyEncoder) -> None:
+        raise KeyError(12)
+
+    monkeypatch.setattr(FaultyEncoder, "close", close)
+    with faults() as made:
+        open_encoder(video(), BT709, made).close()
+        wait_for(lambda: not helpers())
+    assert [line.getMessage() for line in caplog.records] == ["encoder_not_closed"]
 
 
 def test_a_card_that_is_slow_once_is_not_given_up() -> None:
@@ -100,6 +123,7 @@ def test_a_card_that_is_slow_once_is_not_given_up() -> None:
         made.at_picture = (0, "")
         assert len(run(encoder, 5 + FPS - 1, FPS)) == FPS
         assert encoder.name == "h264_nvenc"
+        encoder.close()
 
 
 def test_no_further_call_is_made_while_one_hangs() -> None:
@@ -114,7 +138,7 @@ def test_no_further_call_is_made_while_one_hangs() -> None:
         assert run(open_encoder(video("x264"), BT709, made), 0, 1)
         assert time.monotonic() - began < 2.0
     wait_for(lambda: not fallback._hanging)
-    open_encoder(video(), BT709, Faults())
+    open_encoder(video(), BT709, Faults()).close()
 
 
 def test_when_the_cpu_cannot_either_the_feed_hears_of_it() -> None:
@@ -161,12 +185,23 @@ def test_a_machine_without_a_card_is_not_worth_a_line(
 
 @pytest.mark.parametrize("known", [{}, {"h264/nvenc": "no NVIDIA driver on this machine"}])
 def test_a_named_encoder_is_not_replaced_when_it_cannot_be_had(
-    known: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    known: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(opening, "unusable", lambda: known)
-    with faults(at_open="missing") as made, pytest.raises(EncoderError, match=r"h264_nvenc: no (NVIDIA )?driver"):
+    with (
+        faults(at_open="missing") as made,
+        caplog.at_level("INFO"),
+        pytest.raises(EncoderError, match=r"h264_nvenc: no (NVIDIA )?driver"),
+    ):
         open_encoder(video(), BT709, made)
     assert made.opened == []
+    assert [line.getMessage() for line in caplog.records if line.getMessage() == "encoder_passed_over"] == []
+
+
+def test_for_the_cpu_no_card_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes seconds."""
+    monkeypatch.setattr(opening, "unusable", lambda: pytest.fail("probed"))
+    open_encoder(video("x264")).close()
 
 
 def test_only_a_named_encoder_of_a_card_is_tried_before_somebody_watches() -> None:

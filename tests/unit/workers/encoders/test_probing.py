@@ -1,11 +1,14 @@
 """Encoders that are tried in children, and what is kept of it. There is no card: what a child does is the test's."""
 
 import dataclasses
+import fcntl
 import grp
 import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +67,18 @@ def test_a_driver_that_hangs_is_killed() -> None:
     """Deaf to everything else."""
     hang = "    signal.signal(signal.SIGTERM, signal.SIG_IGN); threading.Event().wait()"
     assert in_a_child(hang, 0.2) == "no answer of the driver within 0.2 s"
+
+
+def test_a_driver_that_crashes_leaves_no_core_dump() -> None:
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    before = f"import resource; resource.setrlimit(resource.RLIMIT_CORE, ({most}, {most}))"
+    assert in_a_child("    return str(resource.getrlimit(resource.RLIMIT_CORE))", before=before) == "(0, 0)"
+
+
+def test_a_missing_permission_is_the_reason_before_all_others() -> None:
+    before = "from camfleet.workers.encoders import probing; probing._forbidden = lambda _: 'no permission'"
+    assert in_a_child("    return 'no device'", before=before) == "no permission"
+    assert in_a_child("    return ''", before=before) == ""
 
 
 def test_the_trial_opens_and_encodes() -> None:
@@ -164,6 +179,19 @@ def test_what_one_worker_has_found_out_all_know(asked: list[list[str]]) -> None:
     assert len(asked) == 1
 
 
+def test_who_comes_while_another_worker_tries_waits_for_its_answer(card: Path, asked: list[list[str]]) -> None:
+    cache, found = probing.cache_in(card.parent / "run"), dict[str, str]()
+    with cache.with_suffix(".probing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=lambda: found.update(probing.unusable()))
+        second.start()
+        second.join(0.1)
+        assert (second.is_alive(), asked) == (True, [])
+        probing.store(cache, probing.machine(), {"h264/qsv": "of the first"})
+    second.join(5)
+    assert (found, asked) == ({"h264/qsv": "of the first"}, [])
+
+
 def test_a_worker_without_a_run_folder_asks_for_itself(
     card: Path, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +230,18 @@ def test_another_boot_and_another_pyav_are_another_machine(
     monkeypatch.setattr(av, "__version__", "99")
     probing.unusable()
     assert len(asked) == 3
+
+
+@pytest.mark.usefixtures("card")
+def test_another_driver_and_other_groups_are_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "version"
+    driver.touch()
+    monkeypatch.setattr(probing, "_DRIVERS", (str(driver),))
+    before = probing.machine()
+    os.utime(driver, ns=(1, 1))
+    after = probing.machine()
+    monkeypatch.setattr(os, "getgroups", lambda: [44, 992])
+    assert len({before, after, probing.machine()}) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"machine": 5}', b"\xff", b'{"machine": "x", "unusable": {}}'])

@@ -6,6 +6,7 @@ import pytest
 from av.video.frame import VideoFrame
 from camfleet.core.wire import OverlaySpec
 from camfleet.workers.sources import Overlay, SourceError
+from camfleet.workers.sources import overlay as module
 from camfleet.workers.sources.planes import new_picture, planes
 from numpy.typing import NDArray
 
@@ -114,6 +115,27 @@ def test_a_picture_that_others_see_is_never_touched() -> None:
     shown = overlay(OverlaySpec(text="x", size=0.3)).paint(frame, 0, is_shared=True)
     assert (frame.to_ndarray() == 100).all()
     assert (planes(shown).luma != 100).any()
+
+
+def test_each_picture_that_others_see_is_shown_under_the_text() -> None:
+    over = overlay(OverlaySpec(text="x", size=0.3))
+    for value in (100, 50):
+        shown = over.paint(ground(value), 0, is_shared=True)
+        assert (planes(shown).luma[-1] == value).all()
+
+
+def test_lines_over_one_another_leave_the_picture_as_it_was() -> None:
+    specs = (OverlaySpec(text="mm", size=0.5, position=position, box=0xFF0000FF) for position in ("top", "bottom"))
+    painted(overlay(*specs))
+
+
+def test_letters_are_kept_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT", 4)
+    over, spec = overlay(OverlaySpec(text="%S.{ms}")), OverlaySpec(text="%S.{ms}")
+    for number in range(30):
+        at_ns = number * 1_023_000_000
+        assert (painted(over, at_ns) == painted(overlay(spec), at_ns)).all()
+        assert len(over._lines[0]._set) <= 4
 
 
 def test_a_file_that_is_no_font_is_named() -> None:

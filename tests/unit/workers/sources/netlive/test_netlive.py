@@ -159,7 +159,10 @@ def test_after_a_damaged_picture_comes_the_next_key_frame(film: Path) -> None:
     begins = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x00"]  # of PID 0x100, FFmpeg's
     assert len(begins) == len(units)
     data[begins[20] + 1] |= 0x80  # transport_error_indicator (ISO 13818-1 2.4.3.3)
-    with site({"/film.ts": ("video/mp2t", bytes(data))}) as server, Reader(NetLive(url=server.url("/film.ts"))) as reader:
+    with (
+        site({"/film.ts": ("video/mp2t", bytes(data))}) as server,
+        Reader(NetLive(url=server.url("/film.ts"))) as reader,
+    ):
         found = [units.index(bytes(unit.data)) for unit in reader.units(25)]
         damaged = found.index(30)
         assert 15 < damaged <= 20

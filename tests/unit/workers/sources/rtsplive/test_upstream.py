@@ -1,5 +1,6 @@
 """The whole source against servers of all sorts, in this process: what readers get, and what is said if not."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -11,14 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from camfleet.core.rtp import rtcp
 from camfleet.core.wire import RTSPLive, VideoSpec
 from camfleet.workers.sources import PictureSource, Place, UpstreamPassThrough, open_pictures
 from camfleet.workers.sources.planes import planes
-from camfleet.workers.sources.rtsplive import session
+from camfleet.workers.sources.rtsplive import datagrams, session
+from camfleet.workers.sources.rtsplive.link import Link
 from camfleet.workers.sources.upstream import receiver
 from camfleet.workers.sources.upstream import subscription as upstream
 from cryptography import x509
@@ -425,6 +428,45 @@ def test_a_wrong_password_is_not_tried_again_for_a_minute() -> None:
     upstream._upstreams.clear()
 
 
+def test_a_server_that_ignores_signs_of_life_is_not_left_and_hears_the_end() -> None:
+    """Some cameras answer no GET_PARAMETER."""
+    heard = list[str]()
+
+    def script(peer: Peer) -> None:
+        kit.play(peer, timeout_s=2)
+        threading.Thread(target=listen, args=(peer,), daemon=True).start()
+        kit.send_film(peer, kit.film())
+
+    def listen(peer: Peer) -> None:
+        with contextlib.suppress(kit.GoneError):
+            while True:
+                heard.append(peer.request().method)
+
+    with Upstream(script) as server:
+        with Reader(source(server)) as reader:
+            wait_for(lambda: heard, kit.TIMEOUT_S)
+            began_ns = time.monotonic_ns()
+            while time.monotonic_ns() - began_ns < 1.5 * session.ANSWER_TIMEOUT_NS:
+                reader.units(1)
+        wait_for(lambda: heard[-1] == "TEARDOWN")
+        assert set(heard[:-1]) == {"GET_PARAMETER"}
+
+
+def test_media_is_awaited_from_the_answer_to_play_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_NS", 10 * NS_PER_S)
+
+    def script(peer: Peer) -> None:
+        kit.describe(peer)
+        peer.answer(peer.request(), "Session: 1", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        play = peer.request()
+        peer.wait(1.5 * receiver.SILENCE_TIMEOUT_NS / NS_PER_S)
+        peer.answer(play)
+        kit.send_film(peer, kit.film())
+
+    with Upstream(script) as server, Reader(source(server)) as reader:
+        reader.units(5)
+
+
 def test_stamps_and_numbers_that_jump_are_no_failure() -> None:
     def script(peer: Peer) -> None:
         kit.play(peer)
@@ -528,6 +570,30 @@ def test_udp_a_loss_is_told_and_costs_until_the_next_key_frame(monkeypatch: pyte
             assert [unit.key_frame for unit in units[:11]] == [True] + [False] * 9 + [True]
             assert reader.feed.skipped > 0
             assert wanted.is_set()
+
+
+def test_udp_opens_the_firewalls_on_its_way() -> None:
+    with Datagrams() as own:
+        heard = list[bool]()
+
+        def script(peer: Peer) -> None:
+            place = play_udp(peer, own)
+            heard.append(own.rtp.recvfrom(100) == (datagrams.PUNCH, place))
+            peer.until_gone()
+
+        with Upstream(script) as server, Reader(source(server, udp=True)) as reader:
+            reader.failure()
+        assert heard == [True]
+
+
+def test_udp_that_floods_leaves_a_turn_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "MAX_AT_ONCE", 4)
+    link = SimpleNamespace(local_address=(socket.AF_INET, "127.0.0.1"), peer_host="127.0.0.1", watch=lambda _: None)
+    with contextlib.closing(datagrams.Datagrams.open(cast(Link, link))) as received, Datagrams() as own:
+        for number in range(9):
+            own.rtcp.sendto(number.to_bytes(2), ("127.0.0.1", received.ports.rtcp))
+        found = [list(received.reports()) for _ in range(4)]
+    assert [len(turn) for turn in found] == [4, 4, 1, 0]
 
 
 def test_udp_that_no_packet_comes_through() -> None:
