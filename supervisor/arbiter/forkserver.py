@@ -25,7 +25,7 @@ FORK_TIMEOUT_S = 10.0  # the first fork waits for the imports: 0.2 s on an idle 
 # Some webcams are read through libv4l's v4l2convert.so, which is preloaded. Everything else, which may be secret, stays
 # out.
 ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "DISPLAY",
-               "XAUTHORITY", "XDG_RUNTIME_DIR", "TMPDIR")  # fmt: skip
+               "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "XDG_RUNTIME_DIR", "TMPDIR")  # fmt: skip
 
 
 class ForkServerError(Exception):

@@ -48,7 +48,7 @@ class Picture:
 class Absence:
     """There is nothing to show for now."""
 
-    reason: str
+    reason: str  # empty: not known, as of what has just been opened; why there was no picture before still holds then
 
 
 class Capture(Protocol):
@@ -131,7 +131,7 @@ class _Shared:
     """The thread of a capture, and what it gave last."""
 
     def __init__(self, key: Hashable, open_capture: OpenCapture, before: threading.Thread | None) -> None:
-        self.newest: Picture | Absence = Absence("no picture yet")
+        self.newest: Picture | Absence = Absence("")
         self.failure = ""
         self.taps: list[Tap] = []
         self.thread = threading.Thread(target=self._run, args=(before,), name="capture", daemon=True)
@@ -163,7 +163,7 @@ class _Shared:
                 del _shared[self._key]
 
     def _give(self, newest: Picture | Absence) -> None:
-        if isinstance(newest, Absence) and newest != self.newest:
+        if isinstance(newest, Absence) and newest.reason and newest != self.newest:
             log.info("nothing_to_show", reason=newest.reason)
         self.newest = newest
 

@@ -63,7 +63,7 @@ class Credentials:
         elif basic and self._account.clear:
             self._basic = True
         elif basic:
-            raise ServerError("asks for the password in clear (Basic); use rtsps://, or allow it by `basic = true`")
+            raise ServerError("asks for the password in clear (Basic); use TLS, or allow it by `basic = true`")
         else:
             raise ServerError("asks for a login of a kind that is not known here")
 

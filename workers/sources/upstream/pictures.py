@@ -49,7 +49,7 @@ class UpstreamCapture:
             stands_until_ns = self._last.capture_ns + min(2 * self._rhythm_ns, PICTURE_STALE_NS)
             if time.monotonic_ns() < stands_until_ns:
                 return self._last
-        return Absence(absence or "no picture from the upstream")
+        return Absence(absence)
 
     def close(self) -> None:
         self._subscription.close()

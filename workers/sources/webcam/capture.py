@@ -36,7 +36,7 @@ class WebcamCapture:
     def __init__(self, source: Webcam, open_device: OpenDevice, _wait_until_due: WaitUntilDue) -> None:
         self._device = open_device(source)
         self._copier = PictureCopier()
-        self._shown: Picture | Absence = Absence("no picture yet")
+        self._shown: Picture | Absence = Absence("")
         self._newest_ns = time.monotonic_ns()
         self._damaged, self._report_at = 0, 1
 

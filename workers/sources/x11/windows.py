@@ -103,7 +103,7 @@ class WindowFinder:
 
     def _title(self, window: Window) -> str:
         named = window.get_full_property(self._atoms["_NET_WM_NAME"], self._atoms["UTF8_STRING"])
-        if named is None:
+        if named is None or named.property_type != self._atoms["UTF8_STRING"]:  # xdotool's is a STRING, and empty here
             named = window.get_full_property(self._display.get_atom("WM_NAME"), X.AnyPropertyType)
             encoding = "latin-1"
         else:

@@ -84,6 +84,8 @@ async def test_many_at_once_and_none_left_as_a_zombie(monkeypatch: pytest.Monkey
 
 async def test_a_worker_gets_no_descriptors_and_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SOME_PASSWORD", "secret")
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    monkeypatch.setenv("XDG_SESSION_TYPE", "wayland")
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     async with running(monkeypatch) as forkserver:
@@ -93,7 +95,8 @@ async def test_a_worker_gets_no_descriptors_and_no_secrets(monkeypatch: pytest.M
         facts = json.loads((tmp_path / "stay_2").read_text())
         assert facts["ppid"] == forkserver.pid
         assert "SOME_PASSWORD" not in facts["environment"]
-        assert "PATH" in facts["environment"]
+        # The last two: why there is no X server.
+        assert {"PATH", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE"} <= set(facts["environment"])
         assert facts["environment"]["CAMFLEET_LOG_LEVEL"] == level()
         assert len(facts["descriptors"]) == 3 + 1  # the standard streams, and the folder that is being listed
         for each in (sibling, process):

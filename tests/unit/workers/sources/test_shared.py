@@ -149,7 +149,7 @@ def test_a_device_is_opened_again_only_when_it_is_closed(opened: list[Played]) -
     first.close()
     second = tap()
     third = tap()
-    assert isinstance(newest(second), Absence)
+    assert newest(second) == Absence("")  # not known: an earlier reason still holds, and is not told anew
     assert len(opened) == 1
     opened[0].may_close.set()
     wait_for(lambda: isinstance(newest(second), Picture))

@@ -149,7 +149,7 @@ def test_the_last_picture_stands_for_twice_its_rhythm(
     visits: list[Visit], capture: UpstreamCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "MAX_WAIT_NS", 100 * MS)
-    absence = Absence("no picture from the upstream")
+    absence = Absence("")
     assert capture.read() == absence
     now_ns = time.monotonic_ns()
     visits[0].send(now_ns - 36 * S)

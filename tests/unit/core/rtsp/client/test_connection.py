@@ -152,7 +152,7 @@ def test_the_strongest_challenge_is_taken(challenges: list[str], chosen: str) ->
 
 
 def test_basic_only_where_nobody_reads_along() -> None:
-    with pytest.raises(ServerError, match=r"in clear \(Basic\); use rtsps"):
+    with pytest.raises(ServerError, match=r"in clear \(Basic\); use TLS"):
         Talk(ACCOUNT).answer('WWW-Authenticate: Basic realm="b"', status="401 Unauthorized")
     talk = Talk(Account("viewer", "secret", clear=True))
     talk.answer('WWW-Authenticate: Basic realm="b"', status="401 Unauthorized")

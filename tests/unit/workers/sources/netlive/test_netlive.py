@@ -436,7 +436,7 @@ def test_a_login_by_http(film: Path) -> None:
         with Reader(NetLive(url=url, user="u", password="right", basic=True)) as reader:
             reader.units(5)
         with Reader(NetLive(url=url, user="u", password="right")) as reader:
-            assert "asks for the password in clear" in reader.failure()
+            assert "asks for the password in clear (Basic); use TLS" in reader.failure()
         with Reader(NetLive(url=url, user="u", password="wrong", basic=True)) as reader:
             assert "refuses the user or the password" in reader.failure()
         with Reader(NetLive(url=url)) as reader:

@@ -46,6 +46,17 @@ def test_a_window_is_found_by_title_program_and_number(server: XServer) -> None:
                 missing.wait_for_absence(text)
 
 
+def test_a_title_that_xdotool_has_set(server: XServer) -> None:
+    """_NET_WM_NAME and WM_NAME, both of the type STRING."""
+    with Program(server, "before") as program:
+        program.window.delete_property(program.display.intern_atom("_NET_WM_NAME"))
+        for name in (program.display.intern_atom("_NET_WM_NAME"), Xatom.WM_NAME):
+            program.window.change_property(name, Xatom.STRING, 8, b"Report 2")
+        program.display.sync()
+        with shown(server, title="Report") as found:
+            found.wait(ALL)
+
+
 def test_an_old_program_has_a_title_in_latin_1(server: XServer) -> None:
     with Program(server, "") as program:
         program.window.delete_property(program.display.intern_atom("_NET_WM_NAME"))
