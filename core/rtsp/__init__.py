@@ -2,7 +2,20 @@
 
 from .connection import ServerConnection
 from .digest import Authenticator
-from .events import Announce, Describe, Event, LoginFailed, Media, OtherCamera, Pause, Play, Record, Setup, Teardown
+from .events import (
+    Announce,
+    Describe,
+    Event,
+    LoginFailed,
+    Media,
+    OtherCamera,
+    Pause,
+    Play,
+    Record,
+    Refused,
+    Setup,
+    Teardown,
+)
 from .lockout import Lockout
 from .move import export_connection, restore_connection
 from .parameters import Parameters
@@ -21,6 +34,7 @@ __all__ = [
     "Pause",
     "Play",
     "Record",
+    "Refused",
     "ServerConnection",
     "Setup",
     "StreamPath",

@@ -12,7 +12,20 @@ from .announcement import Announcement
 from .conversation import NOTHING, Conversation, Fields, Question, playback
 from .digest import Authenticator
 from .errors import SERVICE_UNAVAILABLE, LocalProtocolError, RefusalError, RemoteProtocolError
-from .events import Announce, Describe, Event, LoginFailed, Media, OtherCamera, Pause, Play, Record, Setup, Teardown
+from .events import (
+    Announce,
+    Describe,
+    Event,
+    LoginFailed,
+    Media,
+    OtherCamera,
+    Pause,
+    Play,
+    Record,
+    Refused,
+    Setup,
+    Teardown,
+)
 from .headers.negotiation import required_tags
 from .headers.transport import Transport
 from .lockout import Lockout
@@ -62,6 +75,7 @@ class ServerConnection:
         "_output",
         "_pending",
         "_reader",
+        "_refused",
         "_server",
         "_session_timeout_s",
         "_start_ns",
@@ -93,6 +107,7 @@ class ServerConnection:
         self._reader = Reader()
         self._output = b""
         self._pending: _Pending | None = None
+        self._refused: Refused | None = None  # until somebody takes it
         self._talk = Conversation(streams, is_published)
         self._closing = False
 
@@ -147,7 +162,7 @@ class ServerConnection:
     def next_event(self, now_ns: int) -> Event | None:
         """None: nothing to decide now, or the last event is not answered yet (pipelined requests wait)."""
         self._now_ns = now_ns
-        while self._login.failed is None and self._pending is None and not self._closing:
+        while not (self._closing or self._pending or self._refused or self._login.failed is not None):
             try:
                 message = self._reader.next_message()
             except RemoteProtocolError as error:
@@ -169,7 +184,10 @@ class ServerConnection:
             if isinstance(message, InterleavedFrame) and self.state is State.RECORDING:
                 return Media(message.channel, message.payload)
         failed, self._login.failed = self._login.failed, None
-        return None if failed is None else LoginFailed(failed)
+        if failed is not None:
+            return LoginFailed(failed)
+        refused, self._refused = self._refused, None
+        return refused
 
     def data_to_send(self) -> bytes:
         """Reply bytes, handed out once."""
@@ -324,6 +342,7 @@ class ServerConnection:
     # ---------------------------------------------------------------- decisions
 
     def _handle(self, request: Request, decide: Callable[[Request, StreamPath], _Pending | None]) -> _Pending | None:
+        path = None
         try:
             if request.method not in (*METHODS, *PUBLISHING_METHODS):
                 if request.method in FOREIGN_METHODS:
@@ -335,6 +354,8 @@ class ServerConnection:
             return decide(request, path)
         except RefusalError as refusal:
             self._closing |= self._login.locked_out
+            if path is not None and refusal.reason and self.user is not None:
+                self._refused = Refused(path.url, refusal.reason)
             self._reply(refusal.status, request.cseq, refusal.headers, reason=refusal.reason)
             return None
 
@@ -358,7 +379,7 @@ class ServerConnection:
             raise RefusalError(405, [("Allow", ", ".join(self._talk.methods))])
         self._login.check(request, path, self._now_ns)
         if path.camera not in (None, self._camera):
-            raise RefusalError(404)
+            raise RefusalError(404, reason="there is no such camera")
         self._talk.check_session(request, self.user)
         if request.method in ("GET_PARAMETER", "SET_PARAMETER"):
             self._parameters(request)

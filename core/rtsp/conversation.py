@@ -73,11 +73,13 @@ class Conversation:
         """
         tracks = len(self.announced.controls) if self.announced else 1
         known = path.track is None or path.track in map(str, range(tracks))
-        if path.camera is None or path.stray or not known or (path.kind is not None and path.kind not in KINDS):
+        if path.kind is not None and path.kind not in KINDS:
+            raise RefusalError(404, reason="the last part of the URL is no kind of source")
+        if path.camera is None or path.stray or not known:
             raise RefusalError(404)
         stream = next((stream for stream in self._streams if path.stream in (None, stream)), None)
         if stream is None:
-            raise RefusalError(404)
+            raise RefusalError(404, reason="the camera has no such stream")
         return stream
 
     def check_session(self, request: Request, user: str | None) -> None:

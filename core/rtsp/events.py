@@ -1,4 +1,5 @@
-"""What a ServerConnection cannot decide alone. Each event but LoginFailed and Media waits for exactly one answer."""
+"""What a ServerConnection cannot decide alone. Each event waits for exactly one answer, but LoginFailed, Refused and
+Media."""
 
 from dataclasses import dataclass
 
@@ -93,4 +94,12 @@ class LoginFailed:
     user: str
 
 
-Event = Describe | Setup | Play | Announce | Record | Media | Pause | Teardown | OtherCamera | LoginFailed
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """For the log, answered already: somebody who has logged in was told `reason`, which holds no byte of his."""
+
+    url: str  # as he writes it, less user and password
+    reason: str
+
+
+Event = Describe | Setup | Play | Announce | Record | Media | Pause | Teardown | OtherCamera | LoginFailed | Refused

@@ -134,6 +134,7 @@ class Door:
         loop = asyncio.get_running_loop()
         reader = RecordReader(sock, first)
         driver = Driver(functools.partial(self._choose, endpoint(sock.getsockname())))
+        answered = False
         try:
             while not driver.complete:
                 driver.receive_record(await reader.read(driver.record_size))
@@ -141,8 +142,16 @@ class Door:
                 # the alert before the reset would not be read.
                 if data := driver.data_to_send():
                     await loop.sock_sendall(sock, data)
+                    answered = True
         except HandshakeError as error:
             raise TurnedAwayError(error.word, str(error), driver.data_to_send()) from None
+        except ConnectionError as error:
+            if not answered:
+                raise
+            traceback.clear_frames(error.__traceback__)  # as in _welcome
+            # GStreamer, for one, sends no alert when it does not believe a certificate.
+            detail = "it has seen the certificate and left without a word; perhaps it does not trust it"
+            raise TurnedAwayError("gone in the handshake", detail) from None
         session, tls = export(driver, time.monotonic_ns())
         return Channel(sock, peer, lease, session=session, tls=tls)
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from camfleet.core.rtsp import LoginFailed, OtherCamera, ServerConnection
+from camfleet.core.rtsp import LoginFailed, OtherCamera, Refused, ServerConnection
 from camfleet.supervisor.listen import Channel
 from camfleet.supervisor.listen.door import TurnedAwayError
 
@@ -22,16 +22,17 @@ async def first_request(
     *,
     is_known: Callable[[str], bool],
     login_failed: Callable[[str], None],
+    refused: Callable[[Refused], None],
 ) -> OtherCamera | None:
     """The request to route; None when the client has gone and the channel is to be closed.
 
-    `login_failed(user)` hears of wrong credentials in requests for cameras that do not exist. Lets OSError out. Raises
-    TurnedAwayError when it is we who end it.
+    `login_failed(user)` hears of wrong credentials in requests for cameras that do not exist, `refused` of right ones.
+    Lets OSError out. Raises TurnedAwayError when it is we who end it.
     """
     answers = received_size = 0
     late = False
     while True:
-        request = _next_request(rtsp, is_known, login_failed)
+        request = _next_request(rtsp, is_known, login_failed, refused)
         if request is None and not rtsp.should_close and time.monotonic_ns() >= deadline_ns:
             rtsp.give_up()
             late = True
@@ -63,11 +64,16 @@ async def first_request(
 
 
 def _next_request(
-    rtsp: ServerConnection, is_known: Callable[[str], bool], login_failed: Callable[[str], None]
+    rtsp: ServerConnection,
+    is_known: Callable[[str], bool],
+    login_failed: Callable[[str], None],
+    refused: Callable[[Refused], None],
 ) -> OtherCamera | None:
     while (event := rtsp.next_event(time.monotonic_ns())) is not None:
         if isinstance(event, LoginFailed):
             login_failed(event.user)
+        elif isinstance(event, Refused):
+            refused(event)
         elif isinstance(event, OtherCamera):
             if is_known(event.camera):
                 return event

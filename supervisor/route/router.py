@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from camfleet.core.log import LineLimit, Log
-from camfleet.core.rtsp import Authenticator, Lockout, ServerConnection
+from camfleet.core.rtsp import Authenticator, Lockout, Refused, ServerConnection
 from camfleet.core.rtsp.errors import FORBIDDEN, NOT_ENOUGH_BANDWIDTH, SERVICE_UNAVAILABLE
 from camfleet.core.wire.control import Connection, Endpoint
 from camfleet.supervisor.arbiter import Arbiter, HandOverError
@@ -102,6 +102,7 @@ class Router:
                 now_ns + int(self.limits.first_request_timeout_s * 1e9),
                 is_known=lambda camera: self._worker(camera) is not None,
                 login_failed=lambda user: self._login_failed(channel.peer, user),
+                refused=lambda event: self._refused(channel.peer, rtsp.user, event),
             )
         except TurnedAwayError as error:
             self._note(error.reason, channel.peer, str(error))
@@ -129,6 +130,11 @@ class Router:
         if suppressed is not None:
             log.warning("login_failed", peer=peer, user=user, suppressed=suppressed)
         self._arbiter.spread_lockout(peer.host, user)
+
+    def _refused(self, peer: Endpoint, user: str | None, event: Refused) -> None:
+        suppressed = self._lines.suppressed("refused", time.monotonic_ns())
+        if suppressed is not None:
+            log.warning("refused", peer=peer, user=user, url=event.url, reason=event.reason, suppressed=suppressed)
 
     async def _hand_over(self, connection: Connection, channel: Channel, camera: str, received: bytes) -> bool:
         """False when no worker of this camera could take it in time; the channel is then still ours."""

@@ -25,6 +25,7 @@ from camfleet.core.rtsp import (
     Pause,
     Play,
     Record,
+    Refused,
     ServerConnection,
     Setup,
     Teardown,
@@ -329,6 +330,8 @@ class RTSPSession:
                 self._camera.fanout.release(self.client)
             case LoginFailed():
                 self._camera.login_failed(self.connection, event.user, now_ns)
+            case Refused():
+                log.warning("refused", **self._who(), url=event.url, reason=event.reason)
             case _:
                 assert_never(event)
 
@@ -363,8 +366,7 @@ class RTSPSession:
             self._rtsp.accept_setup(event.transport.channels)
             return
         if self._rtsp.session_id is None and not self._camera.take_seat():
-            log.warning("refused", **self._who(), reason="the camera has its maximum of sessions")
-            self._rtsp.refuse(NOT_ENOUGH_BANDWIDTH)
+            self._refuse(event.stream, RefusalError(NOT_ENOUGH_BANDWIDTH, reason="the camera has all its readers"))
             return
         self._rtp_channel = event.transport.channels[0]
         self._bound = stream
@@ -376,10 +378,9 @@ class RTSPSession:
                 check_publisher(self._camera.stream(event.stream, NO_PARAMETERS), self.user, now_ns)
             else:
                 self._record(now_ns)
+            self._rtsp.accept()
         except RefusalError as refusal:
             self._refuse(event.stream, refusal)
-        else:
-            self._rtsp.accept()
 
     def _record(self, now_ns: int) -> None:
         """Raises RefusalError."""
@@ -421,8 +422,7 @@ class RTSPSession:
         self._deadline_ns = deadline_ns
 
     def _answered(self) -> None:
-        self._waiting = None
-        self._deadline_ns = None
+        self._waiting = self._deadline_ns = None
         if self._describing is not None:
             self._describing.pipeline.unwant()
             self._describing = None

@@ -74,6 +74,16 @@ def test_describe_of_a_stream_that_does_not_come_is_503(how: str) -> None:
     assert statuses(client.ask("OPTIONS")) == [200]
 
 
+def test_a_user_who_asks_for_what_is_not_there_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    camera = Camera()
+    client, url = camera.client(), URL.replace("stream1", "stream9")
+    assert "404 Not Found: the camera has no such stream" in reply(client.ask("DESCRIBE", url))
+    (record,) = caplog.records
+    fields = vars(record)["fields"]
+    assert record.getMessage() == "refused"
+    assert (fields["user"], fields["url"], fields["reason"]) == ("viewer", url, "the camera has no such stream")
+
+
 def test_a_client_that_leaves_while_its_describe_waits_keeps_no_pipeline_running() -> None:
     camera = Camera()
     camera.pipelines["stream1"].description = None
@@ -138,6 +148,7 @@ def test_setup_is_453_when_every_seat_is_taken_and_200_when_one_is_free_again() 
     camera = Camera(max_sessions=2)
     clients = [camera.client(handoff=number) for number in range(4)]
     assert [statuses(client.set_up()) for client in clients] == [[200], [200], [453], [453]]
+    assert "453 Not Enough Bandwidth: the camera has all its readers" in reply(clients[2].set_up())
     assert statuses(clients[0].set_up()) in ([200], [455])  # not a second seat
     assert statuses(clients[0].ask("TEARDOWN", URL, clients[0].session)) == [200]
     assert statuses(clients[2].set_up()) == [200]

@@ -9,6 +9,7 @@ from camfleet.core.rtsp import (
     OtherCamera,
     Pause,
     Play,
+    Refused,
     Setup,
     Teardown,
 )
@@ -341,7 +342,8 @@ class TestOtherCamera:
         wrong.nonce = nonce_of(client.raw(method, self.OTHER))
         assert wrong.ask(method, self.OTHER).status == 401
         assert wrong.events[-1] == LoginFailed("viewer")
-        assert client.ask(method, self.OTHER).status == 404
+        assert "404 Not Found: there is no such camera" in client.ask(method, self.OTHER).head
+        assert client.events[-1] == Refused(self.OTHER, "there is no such camera")
         assert client.server.at_boundary
         assert not client.server.should_close
 
@@ -349,9 +351,19 @@ class TestOtherCamera:
         assert Client(connection(camera=None, streams=())).raw("OPTIONS", self.OTHER).status == 200
 
     def test_404_of_a_known_camera_after_login_only(self, client: Client) -> None:
-        for url in (URL + "x", "rtsp://h/ipc1-stream9", "rtsp://h/ipc1-stream1/nolive", "rtsp://h/ipc1/a/b/c"):
-            assert Client(connection()).raw("DESCRIBE", url).status == 401
+        no_kind, no_stream = "the last part of the URL is no kind of source", "the camera has no such stream"
+        for url, reason in (
+            (URL + "x", no_kind),
+            ("rtsp://h/ipc1-stream9", no_stream),
+            ("rtsp://h/ipc1-stream1/nolive", no_kind),
+            ("rtsp://h/ipc1/a/b/c", ""),
+        ):
+            stranger = Client(connection())
+            assert stranger.raw("DESCRIBE", url).status == 401
+            assert stranger.events == []
+            client.events.clear()
             assert client.ask("DESCRIBE", url).status == 404
+            assert client.events == ([Refused(url, reason)] if reason else [])
 
 
 class TestTime:

@@ -130,6 +130,28 @@ def test_a_reset_in_the_middle_is_no_news(context: ServerContext, caplog: pytest
     assert not caplog.records
 
 
+def test_who_leaves_when_he_has_seen_the_certificate_is_told_of(
+    context: ServerContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As GStreamer's rtspsrc does with one that it does not trust."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        client = SystemClient()
+        client.handshake()
+        async with open_door(context) as door:
+            with raw_socket() as sock:
+                await loop.sock_connect(sock, ("127.0.0.1", door.port))
+                await loop.sock_sendall(sock, client.output())
+                assert await loop.sock_recv(sock, 5)
+            await door.settled()
+            assert door.journal.counts == {"gone in the handshake": 1}
+
+    run(test())
+    (line,) = lines(caplog)
+    assert 'reason="gone in the handshake" detail="it has seen the certificate' in line
+
+
 @pytest.mark.parametrize("said", [0, 1, 5, 8])
 def test_one_deadline_for_the_whole_handshake(context: ServerContext, said: int) -> None:
     """Bad-input 3 and 59: some bytes of a ClientHello and then silence; a byte now and then does not move it."""

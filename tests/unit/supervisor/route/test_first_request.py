@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
-from camfleet.core.rtsp import OtherCamera
+from camfleet.core.rtsp import OtherCamera, Refused
 from camfleet.supervisor.listen import Channel
 from camfleet.supervisor.listen.door import TurnedAwayError
 from camfleet.supervisor.route.first_request import MAX_ANSWERS, MAX_RECEIVED_SIZE, first_request
@@ -39,6 +39,7 @@ class Rig:
     def __init__(self, *chunks: bytes, timeout_s: float = 5.0) -> None:
         self.channel = PaperChannel(chunks)
         self.failed_logins: list[str] = []
+        self.refused: list[Refused] = []
         now_ns = time.monotonic_ns()
         self.rtsp = connection(camera=None, streams={}, first_request_timeout_s=timeout_s, now_ns=now_ns)
         self.deadline_ns = now_ns + int(timeout_s * 1e9)
@@ -50,6 +51,7 @@ class Rig:
             self.deadline_ns,
             is_known=KNOWN.__contains__,
             login_failed=self.failed_logins.append,
+            refused=self.refused.append,
         )
 
     async def turned_away(self) -> str:
@@ -101,6 +103,7 @@ async def test_an_unknown_camera_is_401_and_404_and_then_a_known_one_is_found() 
     assert found.camera == "ipc1"
     assert rig.statuses == [401, 404]
     assert rig.failed_logins == []
+    assert rig.refused == [Refused(NOWHERE, "there is no such camera")]
 
 
 async def test_wrong_credentials_for_an_unknown_camera_are_a_failed_login() -> None:

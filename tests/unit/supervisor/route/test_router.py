@@ -22,7 +22,7 @@ from camfleet.supervisor.route import Router
 from camfleet.supervisor.route import router as room
 from camfleet.supervisor.tls import Policy
 
-from tests.kit.rtsp import authenticator, digest, parse_replies, request
+from tests.kit.rtsp import authenticator, digest, nonce_of, parse_replies, request
 from tests.kit.supervisor import until
 from tests.kit.worker import configure
 
@@ -206,6 +206,23 @@ async def test_a_failed_login_for_a_camera_that_does_not_exist_is_in_the_log(cap
     (record,) = caplog.records
     fields = {"peer": rig.channel.peer, "user": "viewer", "suppressed": 0}
     assert (record.getMessage(), vars(record)["fields"]) == ("login_failed", fields)
+
+
+async def test_a_camera_that_does_not_exist_is_in_the_log_when_a_user_asks_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Rig() as rig:
+        rig.worker.wanted = False
+        serving = asyncio.create_task(rig.serve())
+        rig.client.setblocking(False)
+        (challenge,) = parse_replies(await asyncio.get_running_loop().sock_recv(rig.client, 65_536))
+        rig.client.sendall(request("DESCRIBE", URL, digest("DESCRIBE", URL, nonce_of(challenge))))
+        assert await rig.answers() == [404]
+        rig.client.shutdown(socket.SHUT_WR)
+        await serving
+    (record,) = caplog.records
+    fields = {"peer": rig.channel.peer, "user": "viewer", "url": URL, "reason": "there is no such camera"}
+    assert (record.getMessage(), vars(record)["fields"]) == ("refused", fields | {"suppressed": 0})
 
 
 async def test_the_limit_of_sessions_in_all() -> None:
