@@ -76,6 +76,7 @@ class Server:
         self._state = state
         self._certificates = certificates
         self._began_ns = time.monotonic_ns()
+        self._refused: list[str] = []  # what is wrong with the settings that are not in force
         limits = settings.limits
         nonce_key = secrets.token_bytes(32)
         self._authenticator = Authenticator(settings.users, realm=REALM, nonce_key=nonce_key)
@@ -175,12 +176,12 @@ class Server:
             leaving = [port for port in self._listeners if port not in wanted]
             added = self._bind((port for port in wanted if port not in self._listeners), leaving)
         except ConfigurationError as error:
-            for problem in error.problems:
-                log.error("reload_refused", reason=str(problem))
+            self._refuse([str(problem) for problem in error.problems])
             return
         except (StartError, BindError, OSError) as error:
-            log.error("reload_refused", reason=str(error))
+            self._refuse([str(error)])
             return
+        self._refused = []
         if settings.state_dir != self._settings.state_dir:  # all else is changed live
             log.warning("restart_needed", settings="server.state_dir")
         self._settings = settings
@@ -197,6 +198,11 @@ class Server:
         self._close_ports(leaving)
         log.info("reloaded", cameras=len(settings.served), users=len(settings.users))
         await self._arbiter.apply(_orders(settings))
+
+    def _refuse(self, problems: list[str]) -> None:
+        self._refused = problems
+        for problem in problems:
+            log.error("reload_refused", reason=problem)
 
     async def _check_offers(self, cameras: Sequence[CameraSpec]) -> None:
         """Raises StartError for what this machine does not have: readers keep the picture that they see."""
@@ -250,6 +256,7 @@ class Server:
             uptime_s=round((time.monotonic_ns() - self._began_ns) / 1e9, 1),
             connections=self._budget.connections,
             turned_away=dict(self._journal.counts),
+            refused=self._refused,
         )
         # In a thread: the kernel needs some milliseconds for the memory of each worker.
         cameras = await asyncio.to_thread(camera_reports, self._arbiter.registry, answers, self._settings)

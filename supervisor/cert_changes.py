@@ -13,30 +13,31 @@ import msgspec
 
 from . import StartError
 from .cert_commands import Place, add_pair, examined, place, read, render
+from .commands import command
 from .config import GLOBAL, IdentitySettings
 from .config.lines import Location, locate
 from .examine import Material, Pair, Purpose, Report, examine
 
 if TYPE_CHECKING:
-    from .cert_commands import Subcommands
     from .certs.store import Generation, Origin
+    from .commands import Subcommands
 
 LIVE_TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.1
 
 
 def add(cert: "Subcommands", where: argparse.ArgumentParser) -> None:
-    install = cert.add_parser("install", parents=[where], help="examine a certificate and its key, and serve it")
+    install = command(cert, "install", "examine a certificate and its key, and serve it", (where,))
     add_pair(install)
     add_beside(install)
     install.add_argument("--ca", type=Path, metavar="FILE", help="the authority of your clients; else this system's")
     install.set_defaults(command=_install)
 
-    use_global = cert.add_parser("use-global", parents=[where], help="a camera without a certificate of its own")
+    use_global = command(cert, "use-global", "let a camera have the server's certificate again", (where,))
     use_global.add_argument("identity", metavar="CAMERA")
     use_global.set_defaults(command=_use_global)
 
-    rollback = cert.add_parser("rollback", parents=[where], help="serve what was served before; once more undoes it")
+    rollback = command(cert, "rollback", "serve what was served before; once more undoes it", (where,))
     rollback.add_argument("number", type=int, nargs="?", default=0, metavar="N", help="a generation of the history")
     rollback.add_argument("--for", dest="identity", default=GLOBAL, metavar="CAMERA", help="else the server's own")
     rollback.set_defaults(command=_rollback)

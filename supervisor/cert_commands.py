@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from . import StartError
+from .commands import command
 from .config import GLOBAL, IdentitySettings, Settings, load
 from .examine import MAX_MATERIAL_SIZE, Material, Purpose, Report, examine
 from .state import StateFolder, default_state_dir
@@ -22,18 +23,17 @@ from .status import table
 
 if TYPE_CHECKING:
     from .certs.store import Store
-
-    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from .commands import Subcommands
 
 REASON_WIDTH = 88
 
 
 def add(commands: "Subcommands", where: argparse.ArgumentParser) -> "Subcommands":
     """The group `cert`. `where`: the options that name configuration and state folder."""
-    group = commands.add_parser("cert", help="certificates: check, install, show, go back, make")
+    group = command(commands, "cert", "certificates: check, install, show, go back, make")
     cert = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    validate = cert.add_parser("validate", parents=[where], help="say whether a certificate and its key can be served")
+    validate = command(cert, "validate", "say whether a certificate and its key can be served", (where,))
     add_pair(validate)
     validate.add_argument("--ca", type=Path, metavar="FILE", help="the authority of your clients; else this system's")
     validate.add_argument("--json", action="store_true", help="for scripts")

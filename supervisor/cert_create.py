@@ -10,41 +10,42 @@ from typing import TYPE_CHECKING
 from . import StartError
 from .cert_changes import add_beside, changeable, serve
 from .cert_commands import place
+from .commands import command
 from .config import GLOBAL, IdentitySettings
 from .examine import Material
 
 if TYPE_CHECKING:
-    from .cert_commands import Subcommands
     from .certs.issue import Subject
+    from .commands import Subcommands
 
 _MAX_DAYS = 36_500
 
 
 def add(cert: "Subcommands", where: argparse.ArgumentParser) -> None:
-    create = cert.add_parser("create", help="make certificates").add_subparsers(required=True, metavar="KIND")
+    create = command(cert, "create", "make certificates").add_subparsers(title="kinds", required=True, metavar="KIND")
     names = "a DNS name or an address (may be repeated); else the host's"
     domains = "a domain, address or network that it may issue for (may be repeated); else any"
 
-    self_signed = create.add_parser("self-signed", parents=[where], help="one that vouches for itself; serve it")
+    self_signed = command(create, "self-signed", "make one that vouches for itself, and serve it", (where,))
     _add_options(self_signed, names, days=397)
     add_beside(self_signed)
     self_signed.set_defaults(command=_self_signed)
 
-    request = create.add_parser("request", parents=[where], help="ask an authority; the private key stays here")
+    request = command(create, "request", "ask an authority; the private key stays here", (where,))
     _add_options(request, names)
     request.add_argument("--out", type=Path, metavar="FILE", help="else to stdout")
     request.set_defaults(command=_request)
 
-    authority = create.add_parser("authority", parents=[where], help="a private authority, once for all your clients")
+    authority = command(create, "authority", "make a private authority, once for all your clients", (where,))
     _add_options(authority, domains, days=3652, owned=False)
     authority.set_defaults(command=_authority)
 
-    issued = create.add_parser("issued", parents=[where], help="one by the private authority; serve it and renew it")
+    issued = command(create, "issued", "make one by the private authority, serve it and renew it", (where,))
     _add_options(issued, names, days=90)
     add_beside(issued)
     issued.set_defaults(command=_issued)
 
-    root = cert.add_parser("root", parents=[where], help="the private authority's certificate, for clients")
+    root = command(cert, "root", "give out the private authority's certificate, for clients", (where,))
     root.add_argument("--out", type=Path, metavar="FILE", help="else to stdout")
     root.set_defaults(command=_root)
 

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .cert_commands import Place, place
+from .commands import command
 from .config import GLOBAL
 from .examine import Description, examine
 from .status import StatusReport, parse, table
 
 if TYPE_CHECKING:
-    from .cert_commands import Subcommands
     from .certs import Generation, LiveFiles
+    from .commands import Subcommands
 
 _DAY_S = 86_400
 
 
 def add(cert: "Subcommands", where: argparse.ArgumentParser) -> None:
-    show = cert.add_parser("show", parents=[where], help="the certificates in use")
+    show = command(cert, "show", "show the certificates in use", (where,))
     show.add_argument("--json", action="store_true", help="for scripts")
     show.set_defaults(command=_show)
 
-    history = cert.add_parser("history", parents=[where], help="the generations of each certificate")
+    history = command(cert, "history", "list the generations of each certificate", (where,))
     history.add_argument("--for", dest="identity", metavar="CAMERA", help='or "global"; else all')
     history.set_defaults(command=_history)
 

@@ -15,7 +15,8 @@ import msgspec
 from camfleet.core import log
 
 from . import StartError, cert_changes, cert_commands, cert_create, cert_views, encoders, protocols
-from .config import ConfigurationError, Settings, load
+from .commands import command, where
+from .config import ConfigurationError, Settings, load, state_dir_in
 from .credentials import GENERATED_USER, generate_password, user_spec
 from .greeting import greeting
 from .state import StateFolder, default_state_dir
@@ -57,42 +58,42 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"camfleet {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--config", type=Path, metavar="FILE", help="configuration file; without one: a test camera")
-    where.add_argument("--state-dir", type=Path, metavar="DIR", help="folder of certificates, keys, sockets and users")
+    new = where("configuration file; without one: a test camera")
+    running = where("the server's configuration file, if it has one")
 
-    serve = commands.add_parser("serve", parents=[where], help="serve the cameras until Ctrl-C or SIGTERM")
+    serve = command(commands, "serve", "serve the cameras until Ctrl-C or SIGTERM", (new,))
     serve.add_argument("--host", action="append", metavar="ADDRESS", help="listen here (may be repeated)")
     serve.add_argument("--rtsp-port", type=int, metavar="PORT", help="port of plain RTSP, 0 = closed")
     serve.add_argument("--rtsps-port", type=int, metavar="PORT", help="port of RTSP over TLS, 0 = closed")
-    serve.add_argument("--log-level", choices=log.LEVELS, default="info")
+    serve.add_argument("--log-level", choices=log.LEVELS, default="info", help="the least that is logged; else info")
     serve.set_defaults(command=_serve)
 
-    check = commands.add_parser("check", help="say everything that is wrong with a configuration file")
-    check.add_argument("file", type=Path, metavar="FILE")
-    check.set_defaults(command=_check, state_dir=None)
+    check = command(commands, "check", "say everything that is wrong with a configuration file")
+    check.add_argument("file", type=Path, metavar="FILE", help="it is only read")
+    check.add_argument("--state-dir", type=Path, metavar="DIR", help="as of serve: its certificates are looked at, too")
+    check.set_defaults(command=_check)
 
-    status = commands.add_parser("status", parents=[where], help="cameras, workers, streams and readers of the server")
+    status = command(commands, "status", "show cameras, workers, streams and readers of the running server", (running,))
     status.add_argument("--json", action="store_true", help="for scripts")
     status.set_defaults(command=_status)
 
-    replace = commands.add_parser(
-        "replace", parents=[where], help="give cameras fresh workers, of the code now installed; no reader is cut"
+    replace = command(
+        commands, "replace", "give cameras fresh workers, of the code now installed; no reader is cut", (running,)
     )
-    replace.add_argument("cameras", nargs="*", metavar="CAMERA")
+    replace.add_argument("cameras", nargs="*", metavar="CAMERA", help="its id")
     replace.add_argument("--all", action="store_true", help="all cameras, one after the other")
     replace.set_defaults(command=_replace)
 
-    cert = cert_commands.add(commands, where)
-    cert_changes.add(cert, where)
-    cert_create.add(cert, where)
-    cert_views.add(cert, where)
+    cert = cert_commands.add(commands, running)
+    cert_changes.add(cert, running)
+    cert_create.add(cert, running)
+    cert_views.add(cert, running)
 
-    password = commands.add_parser("password", parents=[where], help="give the generated user a new password")
-    password.add_argument("user", nargs="?", metavar="USER")
+    password = command(commands, "password", "give the generated user a new password, and show it once", (running,))
+    password.add_argument("user", nargs="?", metavar="USER", help="the generated user; there is only one")
     password.set_defaults(command=_password)
 
-    tried = commands.add_parser("encoders", parents=[where], help="try all video encoders, and say why one fails")
+    tried = command(commands, "encoders", "try all video encoders, and say why one fails", (running,))
     tried.set_defaults(command=_encoders)
 
     commands.add_parser("bench", help="load a server with readers and measure it", add_help=False)
@@ -171,7 +172,7 @@ async def _complaints(settings: Settings) -> list[str]:
 def _status(options: argparse.Namespace) -> int:
     from .arbiter.bus import query_status
 
-    report = query_status(_state(options, load(options.config)).run)
+    report = query_status(_running(options).run)
     if options.json:
         print(msgspec.json.format(report).decode())
     else:
@@ -184,7 +185,7 @@ def _replace(options: argparse.Namespace) -> int:
 
     if bool(options.cameras) == options.all:
         raise StartError("name the cameras to give a fresh worker, or say --all")
-    run_dir = _state(options, load(options.config)).run
+    run_dir = _running(options).run
     enabled = [camera.id for camera in parse(query_status(run_dir)).cameras if camera.state != "disabled"]
     failed = False
     for camera in options.cameras or enabled:
@@ -214,11 +215,20 @@ def _password(options: argparse.Namespace) -> int:
 
 
 def _encoders(options: argparse.Namespace) -> int:
-    return encoders.show(_state(options, load(options.config)).run)
+    return encoders.show(_running(options).run)
+
+
+def _running(options: argparse.Namespace) -> StateFolder:
+    """Of a server that goes on whatever mistakes its file has now."""
+    return _folder(options.state_dir or (state_dir_in(options.config) if options.config else None))
 
 
 def _state(options: argparse.Namespace, settings: Settings) -> StateFolder:
-    return StateFolder(options.state_dir or settings.state_dir or default_state_dir(os.environ, os.geteuid()))
+    return _folder(options.state_dir or settings.state_dir)
+
+
+def _folder(given: Path | None) -> StateFolder:
+    return StateFolder(given or default_state_dir(os.environ, os.geteuid()))
 
 
 def _version() -> str:

@@ -3,7 +3,7 @@
 The JSON is stable for scripts: keys may be added, never renamed or removed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from camfleet.core.wire import VideoSpec
@@ -18,6 +18,7 @@ class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     connections: int = 0  # in all, those that have not come to a camera included
     turned_away: dict[str, int] = {}  # by reason, failed handshakes among them
+    refused: list[str] = []  # what is wrong with the configuration as it is now; that before is in force
 
 
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +160,7 @@ def render(report: StatusReport) -> str:
         for each in report.certificates
     ]
     parts = [
-        f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}",
+        "\n".join(_server(server)),
         table("CAMERA STATE WORKER> CPU> CORES RESTARTS> READERS> NAME", cameras),
         table("STREAM STATE PICTURE FPS> BITRATE> LATENCY> ENCODER SETTINGS URL", streams),
         table("READS PEER USER STATE TRANSPORT TLS CERTIFICATE SENT> SKIPPED> AGE>", readers)
@@ -169,6 +170,16 @@ def render(report: StatusReport) -> str:
     if certificates:
         parts.append(table("CERTIFICATE KEY SUBJECT DAYS> GENERATION> OLDER> FINGERPRINT STATE", certificates))
     return "\n\n".join(parts)
+
+
+def _server(server: SupervisorStatus) -> Iterator[str]:
+    yield f"camfleet {server.version}, pid {server.pid}, up {duration(server.uptime_s)}"
+    if server.turned_away:
+        reasons = sorted(server.turned_away.items(), key=lambda item: -item[1])
+        yield "turned away: " + ", ".join(f"{_printable(reason)} {count}" for reason, count in reasons)
+    if server.refused:
+        yield "the configuration is refused as it is now, and that before is in force:"
+        yield from (f"  {_printable(problem)}" for problem in server.refused)
 
 
 def table(titles: str, rows: Sequence[tuple[str, ...]]) -> str:

@@ -1,7 +1,7 @@
 """The configuration file: TOML to typed Settings, every error at once."""
 
 from .identities import ClientPolicy, Files, IdentitySettings, TLSSettings
-from .read import ConfigurationError, Problem
+from .read import ConfigurationError, Problem, state_dir_in
 from .schema import GLOBAL, Limits, Workers
 from .settings import Settings, check, load
 
@@ -18,4 +18,5 @@ __all__ = [
     "Workers",
     "check",
     "load",
+    "state_dir_in",
 ]

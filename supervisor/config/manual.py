@@ -1,5 +1,6 @@
 """docs/settings.md, written from the schema: `python -m camfleet.supervisor.config.manual > docs/settings.md`."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,8 @@ SIGHUP, or a change of the file, makes the server read it again. All of it is ch
 then everything but `server.state_dir` is changed while readers play: only what differs is touched, and nobody is
 disconnected but readers of what is no more (a camera, a stream, a user, his password) or of a stream that has another
 codec now. Lower limits are for those who come. Time-outs of handshakes, requests and sessions count for connections
-that come later, as a client has been told the one of its session; all else counts at once."""
+that come later, as a client has been told the one of its session; all else counts at once. What is wrong with a file
+stands in the log and in `camfleet status`, until it is right."""
 
 
 def manual() -> str:
@@ -30,7 +32,7 @@ def _sections(section: type[Section], title: str, path: str) -> Iterator[str]:
     """A section's chapter, then those of the sections inside it."""
     own = keys(section)
     if title:
-        yield f"## {title}\n\n{section.__doc__}"
+        yield f"## {title}\n\n{inspect.cleandoc(section.__doc__ or '')}"
         rows = [_row(key) for key in own]
         if rows:
             yield "\n".join(["| Key | Allowed | Default | |", "|---|---|---|---|", *rows])

@@ -30,10 +30,11 @@ class Problem(NamedTuple):
     key: str
     wrong: str
     allowed: str = ""
+    of: str = ""  # the camera, stream or user that it is about, as far as the file names it
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(filter(None, (place, self.key, self.wrong))) + (
+        return ": ".join(filter(None, (place, self.of, self.key, self.wrong))) + (
             f"; allowed: {self.allowed}" if self.allowed else ""
         )
 
@@ -50,6 +51,18 @@ def read(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}))
     """The document in `file`, or an empty one, with `overrides` of [server] on top. Raises ConfigurationError."""
     if file is None:
         return parse(b"", COMMAND_LINE, Path.cwd(), overrides)
+    return parse(_content(file), str(file), file.absolute().parent, overrides)
+
+
+def state_dir_in(file: Path) -> Path | None:
+    """Where a server with this file keeps its state, as far as the file says it, whatever else is wrong in it. Raises
+    ConfigurationError."""
+    server = _tree(_content(file), str(file))[1].get("server")
+    state_dir = server.get("state_dir") if isinstance(server, dict) else None
+    return file.absolute().parent / state_dir if isinstance(state_dir, str) and state_dir else None
+
+
+def _content(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_SIZE + 1)
@@ -57,19 +70,12 @@ def read(file: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}))
         raise ConfigurationError([Problem(str(file), 0, "", error.strerror or str(error), "a readable file")]) from None
     if len(data) > MAX_FILE_SIZE:
         raise ConfigurationError([Problem(str(file), 0, "", "is too long", f"{MAX_FILE_SIZE} bytes")])
-    return parse(data, str(file), file.absolute().parent, overrides)
+    return data
 
 
 def parse(data: bytes, name: str, folder: Path, overrides: Mapping[str, Any] = MappingProxyType({})) -> Document:
     """The document in `data`; `folder` is where relative paths start. Raises ConfigurationError."""
-    try:
-        text = data.decode()
-        tree = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError([Problem(name, line, "", "is not UTF-8 text", "TOML")]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError([Problem(name, 0, "", f"is not TOML: {error}")]) from None
+    text, tree = _tree(data, name)
     if overrides and isinstance(tree.setdefault("server", {}), dict):
         tree["server"].update(overrides)
     walk = _Walk(folder)
@@ -81,9 +87,21 @@ def parse(data: bytes, name: str, folder: Path, overrides: Mapping[str, Any] = M
             if location[:1] == ("server",) and location[-1] in overrides:
                 problems.append(Problem(COMMAND_LINE, 0, _dotted(location), wrong, allowed))
             else:
-                problems.append(Problem(name, _line(lines, location), _dotted(location), wrong, allowed))
+                line, of = _line(lines, location), _named(tree, location)
+                problems.append(Problem(name, line, _dotted(location), wrong, allowed, of))
         raise ConfigurationError(sorted(problems, key=lambda problem: problem.line))
     return document
+
+
+def _tree(data: bytes, name: str) -> tuple[str, dict[str, Any]]:
+    try:
+        text = data.decode()
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError([Problem(name, line, "", "is not UTF-8 text", "TOML")]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError([Problem(name, 0, "", f"is not TOML: {error}")]) from None
 
 
 def _line(lines: dict[Location, int], location: Location) -> int:
@@ -91,6 +109,19 @@ def _line(lines: dict[Location, int], location: Location) -> int:
     while location and location not in lines:
         location = location[:-1]
     return lines.get(location, 0)
+
+
+def _named(tree: Any, location: Location) -> str:
+    """The ids, or the name, of the tables of lists around it, as in ipc1-stream1: people do not count cameras."""
+    names = []
+    for part in location:
+        try:
+            tree = tree[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        if isinstance(part, int) and isinstance(tree, dict):
+            names.append(tree.get("id", tree.get("name")))
+    return "-".join(name for name in names if isinstance(name, str) and _BARE_KEY.fullmatch(name))
 
 
 _WRONG: Any = object()

@@ -69,9 +69,13 @@ def test_a_bad_file_changes_nothing_and_is_named_in_the_log(server: Server) -> N
         assert "level=error" in line
         assert "event=reload_refused" in line
         assert reason in line
+        assert reason in server.status()["supervisor"]["refused"][-1]
         assert server.worker_pid("ipc1") == before
         with server.connect("ipc1") as client:
             assert client.request("DESCRIBE").status == 200
+    server.config.write_text(good)
+    reload(server)
+    assert server.status()["supervisor"]["refused"] == []
 
 
 def test_a_changed_file_needs_no_signal(server: Server) -> None:

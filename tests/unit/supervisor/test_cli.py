@@ -33,6 +33,18 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{file}: good; 1 camera, 2 streams, 1 user\n"
 
 
+def test_check_looks_at_the_certificates_of_the_state_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, certs = tmp_path / "f.toml", tmp_path / "state/certs"
+    file.write_text(USERS)
+    certs.mkdir(parents=True)
+    for name in ("ssl.ca", "ssl.key"):
+        (certs / name).write_text("rubbish")
+    assert main(["check", str(file), "--state-dir", str(tmp_path / "state")]) == 1
+    assert f"camfleet: global: {certs}/ssl.ca: " in capsys.readouterr().err
+
+
 def test_check_says_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "f.toml"
     file.write_text("[server]\nrtsp_port = -1\ncolour = 1\n")
@@ -76,6 +88,27 @@ def test_status_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("camfleet: no server ")
+
+
+@pytest.mark.parametrize("command", [["status"], ["replace", "--all"]])
+def test_mistakes_in_the_file_do_not_hide_the_server(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text('[server]\nstate_dir = "here"\ncolour = 1\n[[cameras]]\n')
+    assert main([*command, "--config", str(file)]) == 1
+    assert f"nobody listens at {tmp_path}/here/run/bus.sock" in capsys.readouterr().err
+    file.write_text("[server\n")
+    assert main([*command, "--config", str(file)]) == 1
+    assert f"{file}: is not TOML" in capsys.readouterr().err
+
+
+def test_each_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["serve"], ["check"], ["status"], ["replace"], ["password"], ["encoders"], ["cert", "install"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        _usage, purpose, *_ = capsys.readouterr().out.split("\n\n")
+        assert purpose.endswith(".")
 
 
 def test_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,6 +113,22 @@ def test_the_report_survives_json_and_a_newer_server() -> None:
     assert parse(msgspec.json.encode(tree)) == REPORT
 
 
+def test_who_was_turned_away_and_what_is_wrong_with_the_file() -> None:
+    server = msgspec.structs.replace(
+        REPORT.supervisor,
+        turned_away={"timeout": 1, "gone": 12},
+        refused=["f.toml:3: server.colour: unknown key", "f.toml:4: \x1b[31m"],
+    )
+    lines = render(msgspec.structs.replace(REPORT, supervisor=server)).splitlines()
+    assert lines[1:6] == [
+        "turned away: gone 12, timeout 1",
+        "the configuration is refused as it is now, and that before is in force:",
+        "  f.toml:3: server.colour: unknown key",
+        "  f.toml:4: ?[31m",
+        "",
+    ]
+
+
 def test_an_idle_stream_has_no_picture() -> None:
     idle = msgspec.structs.replace(
         STREAM, state="idle", codec="", width=0, height=0, fps=0.0, bitrate_bps=0, encoder="", latency_p99_ms=0.0

@@ -53,12 +53,16 @@ HERE = "of the cores that this process may use: 0-3,6"
 @pytest.mark.parametrize(
     ("of_all", "cpus", "problem"),
     [
-        ("", "cpus = [4]", f'6: cameras[0].cpus: camera "ipc1" cannot have core 4; allowed: {HERE}'),
-        ("", "cpus = [0, 7, 4, 5]", f'6: cameras[0].cpus: camera "ipc1" cannot have cores 4-5,7; allowed: {HERE}'),
+        ("", "cpus = [4]", f'6: ipc1: cameras[0].cpus: camera "ipc1" cannot have core 4; allowed: {HERE}'),
+        (
+            "",
+            "cpus = [0, 7, 4, 5]",
+            f'6: ipc1: cameras[0].cpus: camera "ipc1" cannot have cores 4-5,7; allowed: {HERE}',
+        ),
         ("affinity = [9]", "", f"2: workers.affinity: the server cannot have core 9; allowed: {HERE}"),
-        ("", "cpus = [-1]", f"6: cameras[0].cpus: [-1] is not allowed; allowed: {NUMBERS}"),
-        ("", "cpus = 0", f"6: cameras[0].cpus: 0 is not allowed; allowed: {NUMBERS}"),
-        ("", "cpus = [true]", f"6: cameras[0].cpus: [true] is not allowed; allowed: {NUMBERS}"),
+        ("", "cpus = [-1]", f"6: ipc1: cameras[0].cpus: [-1] is not allowed; allowed: {NUMBERS}"),
+        ("", "cpus = 0", f"6: ipc1: cameras[0].cpus: 0 is not allowed; allowed: {NUMBERS}"),
+        ("", "cpus = [true]", f"6: ipc1: cameras[0].cpus: [true] is not allowed; allowed: {NUMBERS}"),
         ("affinity = []", "", f'2: workers.affinity: [] is not allowed; allowed: "none", "spread" or {NUMBERS}'),
         (
             'affinity = "auto"',

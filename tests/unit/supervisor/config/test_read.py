@@ -314,7 +314,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "line", "key", "wrong", "allowed"), WRONG)
 def test_wrong(text: str, line: int, key: str, wrong: str, allowed: str) -> None:
-    assert problems(text) == [Problem("f.toml", line, key, wrong, allowed)]
+    assert [each._replace(of="") for each in problems(text)] == [Problem("f.toml", line, key, wrong, allowed)]
 
 
 def test_lines_that_end_as_on_windows() -> None:
@@ -441,3 +441,36 @@ def test_a_problem_reads_as_one_line() -> None:
         "f.toml:3: server.rtsp_port: 0 is not allowed; allowed: 1"
     )
     assert str(Problem("f.toml", 0, "", "is not TOML")) == "f.toml: is not TOML"
+    assert str(Problem("f.toml", 7, "cameras[1].id", "is missing", of="ipc1")) == (
+        "f.toml:7: ipc1: cameras[1].id: is missing"
+    )
+
+
+def test_a_problem_says_whose_it_is() -> None:
+    text = """
+        [[users]]
+        name = "viewer"
+        [[cameras]]
+        id = "ipc1"
+        colour = 1
+        [[cameras.streams]]
+        id = "stream1"
+        source = { kind = "windowlive", id = 7, title = 1 }
+        [[cameras.streams]]
+        id = "str\\u001beam"
+        source = { kind = "testlive" }
+        overlays = [{ size = 2 }]
+        [[cameras]]
+        streams = 3
+        [sever]
+        """
+    assert [(each.key, each.of) for each in problems(text)] == [
+        ("users[0]", "viewer"),
+        ("cameras[0].colour", "ipc1"),
+        ("cameras[0].streams[0].source.title", "ipc1-stream1"),
+        ("cameras[0].streams[1].id", "ipc1"),
+        ("cameras[0].streams[1].overlays[0].size", "ipc1"),
+        ("cameras[1].id", ""),
+        ("cameras[1].streams", ""),
+        ("sever", ""),
+    ]
