@@ -130,6 +130,7 @@ class LiveCamera:
             title=f"{self._id}-{spec.id}" + (f"?{parameters}" if parameters else ""),
             camera_name=camera_name,
             unix_offset_ns=self._offset_ns,
+            lineup=self._streams.lineup,
             changed=self._pipeline_changed,
         )
         return LiveStream(spec, camera_name, media, pipeline, parameters=parameters)

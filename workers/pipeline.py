@@ -25,7 +25,7 @@ from .clockmap import NS_PER_S
 from .codecs import AccessUnit, Description
 from .encoders import EncoderError
 from .feed import adapt, encodes, open_feed
-from .sources import Feed, Place, SourceError, UpstreamPassThrough
+from .sources import Feed, Lineup, Place, SourceError, UpstreamPassThrough
 from .standby import SILENT, Shape, Standby
 
 log = Log("pipeline")
@@ -59,6 +59,7 @@ class StreamPipeline:
         title: str,
         camera_name: str = "",
         unix_offset_ns: int,
+        lineup: Lineup | None = None,
         changed: Callable[[], object] = lambda: None,
     ) -> None:
         """`title` is shown in test patterns and names the stream in logs, as in "ipc1-stream1".
@@ -68,7 +69,7 @@ class StreamPipeline:
         self._stream = stream
         self._sink = sink
         self._title = title
-        self._place = Place(title, camera_name, unix_offset_ns, self._wake)
+        self._place = Place(title, camera_name, unix_offset_ns, self._wake, lineup or Lineup())
         self._changed = changed
         self._condition = threading.Condition()
         # Guarded by the condition; `_thread` is None when none runs, and is cleared by the thread itself. A StreamSpec

@@ -1,5 +1,6 @@
 """What this process has open."""
 
+import contextlib
 import gc
 from pathlib import Path
 
@@ -14,3 +15,12 @@ def descriptors() -> set[str]:
         except FileNotFoundError:  # of reading this folder
             continue
     return found
+
+
+def times_open(path: Path, process: int | str = "self") -> int:
+    """How often a process has the file open now."""
+    names = []
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            names.append(str(link.readlink()))
+    return names.count(str(path))

@@ -103,13 +103,16 @@ class Shown(Seen):
 class Played(Seen):
     """The newest picture that FFmpeg has decoded of a URL."""
 
-    def __init__(self, url: str, width: int, height: int) -> None:
+    def __init__(self, url: str, width: int, height: int, *, from_first: bool = False) -> None:
+        """`from_first`: nothing of what FFmpeg looks at to know the stream is thrown away. The next key frame may be
+        far."""
         self.frames = 0
         self._shape = height * 3 // 2, width
         self._newest: NDArray[np.uint8] | None = None
         self._folder = tempfile.TemporaryDirectory()
         self._said = Path(self._folder.name) / "said"
-        source = ["-rtsp_transport", "tcp", "-fflags", "nobuffer", "-err_detect", "explode", "-i", url]
+        flags = [] if from_first else ["-fflags", "nobuffer"]
+        source = ["-rtsp_transport", "tcp", *flags, "-err_detect", "explode", "-i", url]
         with self._said.open("w") as said:
             self._process = subprocess.Popen(
                 ["ffmpeg", "-nostdin", "-v", "error", *source, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"],

@@ -7,6 +7,7 @@ from camfleet.core.rtsp.errors import NOT_ENOUGH_BANDWIDTH, PARAMETER_NOT_UNDERS
 from camfleet.core.rtsp.parameters import NO_PARAMETERS, Parameters
 from camfleet.core.wire import CameraSpec, StreamSpec
 
+from ..sources import Lineup
 from .stream import LiveStream
 from .variant import as_asked, too_large
 
@@ -22,6 +23,7 @@ class Streams(Mapping[str, LiveStream]):
         """`build(spec, camera_name, parameters)` makes a stream, `take_down` ends one that has no sessions any more."""
         self.take_down = take_down
         self.variants: list[LiveStream] = []
+        self.lineup = Lineup()
         self._build = build
         self._live: dict[str, LiveStream] = {}
         self._camera_name = ""
@@ -59,6 +61,7 @@ class Streams(Mapping[str, LiveStream]):
     def configure(self, camera: CameraSpec) -> list[LiveStream]:
         """Those that are new are here, the others as they are now wanted; returns those to take down."""
         self._camera_name, self._max_variants = camera.name, camera.max_variants
+        self._tell(camera.streams)
         for spec in camera.streams:
             if (stream := self._live.get(spec.id)) is not None:
                 stream.configure(spec, camera.name)
@@ -111,6 +114,7 @@ class Streams(Mapping[str, LiveStream]):
 
     def _make(self, stream_id: str, parameters: Parameters) -> LiveStream:
         spec = as_asked(self._live[stream_id].spec, parameters)
+        self.lineup.streams += (spec,)
         self.variants.append(self._build(spec, self._camera_name, parameters))
         return self.variants[-1]
 
@@ -122,4 +126,14 @@ class Streams(Mapping[str, LiveStream]):
 
     def _end(self, variant: LiveStream) -> None:
         self.variants.remove(variant)
+        self._tell([stream.spec for stream in self._live.values()])
         self.take_down(variant)
+
+    def _tell(self, configured: Collection[StreamSpec]) -> None:
+        """What is shown from now on."""
+        origins = {spec.id: spec for spec in configured}
+        variants = [variant for variant in self.variants if variant.spec.id in origins]
+        self.lineup.streams = (
+            *configured,
+            *(as_asked(origins[variant.spec.id], variant.parameters) for variant in variants),
+        )

@@ -4,6 +4,7 @@ from .base import Feed, PictureSource, Place, SourceError
 from .frameclock import FrameClock
 from .image import ImageFile
 from .kinds import open_pass_through, open_pictures
+from .lineup import Lineup
 from .overlay import Overlay
 from .still import slate
 from .tiny import write_tiny_film
@@ -13,6 +14,7 @@ __all__ = [
     "Feed",
     "FrameClock",
     "ImageFile",
+    "Lineup",
     "Overlay",
     "PictureSource",
     "Place",

@@ -6,12 +6,13 @@ when there is something to read.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from av.video.frame import VideoFrame
 
 from ..codecs import AccessUnit, Colours, Description
+from .lineup import Lineup
 
 
 class SourceError(Exception):
@@ -33,6 +34,7 @@ class Place:
     camera_name: str
     unix_offset_ns: int
     wake: Callable[[], object]  # from any thread: `due_ns` has changed
+    lineup: Lineup = field(default_factory=Lineup)
 
 
 class Feed(Protocol):

@@ -33,8 +33,8 @@ class UnitDecoder:
         self._context = context
         self._in_vain = 0
 
-    def decode(self, unit: AccessUnit) -> VideoFrame | None:
-        """The newest picture that it completes, with the capture time of its own unit as `pts`.
+    def decode(self, unit: AccessUnit) -> list[VideoFrame]:
+        """The pictures that it completes, in the order of showing, each with the capture time of its own unit as `pts`.
 
         Raises SourceError when there has been none for too long.
         """
@@ -48,7 +48,14 @@ class UnitDecoder:
         self._in_vain = 0 if frames else self._in_vain + 1
         if self._in_vain > MAX_DAMAGED:
             raise SourceError(f"{MAX_DAMAGED} access units without a picture; the stream is damaged")
-        return frames[-1] if frames else None
+        return frames
+
+    def flush(self) -> list[VideoFrame]:
+        """What it still holds, before it is thrown away."""
+        try:
+            return self._context.decode(None)
+        except PYAV_ERRORS:
+            return []
 
     @property
     def pixel_aspect(self) -> Fraction:

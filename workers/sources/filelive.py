@@ -7,10 +7,11 @@ from collections.abc import Generator
 
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from ..clockmap import NS_PER_S
-from ..codecs import H264, H265, AccessUnit, Description, cut_here
+from ..codecs import H264, H265, AccessUnit, Colours, Description, cut_here
 from ..encoders.errors import PYAV_ERRORS, plain_words
 from .base import SourceError
 from .mediafile import MediaFile
@@ -56,6 +57,8 @@ class FilePassThrough:
             raise SourceError(f"{path}: the {self._codec.title} header is damaged: {plain_words(error)}") from error
         self.skipped = 0
         self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
+        self.colours = colours_of(track)
+        self.pixel_aspect = track.sample_aspect_ratio or None
         header = track.codec_context.extradata or b""
         # avcC and hvcC start with 1
         self._parameter_sets = self._codec.parameter_sets(header) if header.startswith(b"\x00") else ()
@@ -67,7 +70,7 @@ class FilePassThrough:
             track.width, track.height, self._file.fps, self._parameter_sets, self._codec.name
         )
 
-    def read(self, now_ns: int, _force_key: bool) -> Generator[AccessUnit, None, None]:
+    def read(self, now_ns: int, _force_key: bool, /) -> Generator[AccessUnit, None, None]:
         """The next few, each read when it is asked for; `due_ns` is in the end a little before the last of them."""
         following, self._first = self._first or next(self._schedule, None), None
         if following is None:
@@ -163,3 +166,9 @@ class FilePassThrough:
             f"{self._file.path} has no key frame for readers to start with (H.264 with open GOPs, intra refresh "
             f"or damage); {RE_ENCODE}"
         )
+
+
+def colours_of(track: VideoStream) -> Colours:
+    """Of its pictures when they have been brought into limited range."""
+    codec = track.codec_context
+    return Colours(codec.color_primaries, codec.color_trc, codec.colorspace, ColorRange.MPEG)

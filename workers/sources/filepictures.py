@@ -8,13 +8,13 @@ from fractions import Fraction
 from typing import Protocol
 
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import Colorspace
 from camfleet.core.wire import FileLive
 
 from ..codecs import Colours
 from ..encoders.errors import PYAV_ERRORS
 from .base import SourceError
-from .filelive import MAX_LATE_NS, MAX_SEARCH
+from .filelive import MAX_LATE_NS, MAX_SEARCH, colours_of
 from .letterbox import Letterbox
 from .mediafile import MAX_PIXELS, MediaFile
 from .planes import new_picture, planes
@@ -33,8 +33,8 @@ class Film(Protocol):
     @property
     def pixel_aspect(self) -> Fraction: ...
 
-    def newest(self, capture_ns: int, /) -> VideoFrame:
-        """The one that is not later; the same object as long as it is the same picture."""
+    def newest(self, capture_ns: int, /) -> VideoFrame | None:
+        """The one that is not later; the same object as long as it is the same picture. None: none yet."""
 
     def close(self) -> None: ...
 
@@ -54,9 +54,7 @@ class FileFilm:
         self._decoder = track.codec_context
         self._decoder.thread_count = 1
         self._decoder.options = {"max_pixels": str(MAX_PIXELS)}
-        self.colours = Colours(
-            self._decoder.color_primaries, self._decoder.color_trc, self._decoder.colorspace, ColorRange.MPEG
-        )
+        self.colours = colours_of(track)
         self.pixel_aspect = track.sample_aspect_ratio or self._decoder.sample_aspect_ratio or Fraction(1)
         self._timeline = Timeline(start_ns, self._file.time_base, self._file.frame)
         self._schedule = self._scheduled()
@@ -156,7 +154,7 @@ class FilePictures:
             except BaseException:
                 shared.failed = True  # who comes next opens it anew
                 raise
-            if raw is not self._raw:
+            if raw is not None and raw is not self._raw:
                 fitted = self._letterbox.fit(raw, shared.film.pixel_aspect)
                 if fitted is raw:  # the encoder writes into what it gets, and another stream may scale it meanwhile
                     for own, plane in zip(self._own_planes, planes(raw), strict=True):

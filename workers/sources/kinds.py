@@ -32,7 +32,7 @@ def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
     """The source's own access units, the first due at `start_ns`. For kinds that have some (`passes_through`)."""
     match source:
         case FileLive():
-            return open_file_pass_through(source, start_ns)
+            return open_file_pass_through(source, place.lineup, start_ns)
         case RTSPLive() | NetLive() | Publish():
             return UpstreamPassThrough(source, _session(source), place, start_ns)
     raise AssertionError(source)
@@ -44,7 +44,7 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
         case TestLive():
             return TestPattern(place.title, video.width, video.height, place.unix_offset_ns)
         case FileLive():
-            return open_file_pictures(source, video.width, video.height, start_ns)
+            return open_file_pictures(source, place.lineup, video.width, video.height, start_ns)
         case Image():
             return ImagePictures(ImageFile(source.path, video.width, video.height))
         case ScreenLive() | WindowLive():

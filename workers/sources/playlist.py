@@ -15,7 +15,10 @@ from ..clockmap import NS_PER_S
 from ..codecs import BT709, AccessUnit, Description
 from .base import SourceError
 from .filelive import MAX_LATE_NS, FilePassThrough
-from .filepictures import FileFilm, FilePictures
+from .filepictures import FileFilm, FilePictures, Film
+from .lineup import Lineup
+from .reel import ReelPassThrough, join
+from .reelfilm import ReelFilm
 
 log = Log("sources")
 
@@ -75,6 +78,7 @@ class ListPassThrough:
 
     encoder = "pass-through"
     absence = ""
+    colours = BT709  # after the conversion of all that is encoded anew, as of a ListFilm
 
     def __init__(self, source: FileLive, start_ns: int) -> None:
         self._list = PlayList(source)
@@ -87,6 +91,10 @@ class ListPassThrough:
         return self._part.description
 
     @property
+    def pixel_aspect(self) -> Fraction | None:
+        return self._part.pixel_aspect
+
+    @property
     def due_ns(self) -> int:
         return self._part.due_ns
 
@@ -94,7 +102,7 @@ class ListPassThrough:
     def skipped(self) -> int:
         return self._skipped + self._part.skipped
 
-    def read(self, now_ns: int, force_key: bool) -> list[AccessUnit]:
+    def read(self, now_ns: int, force_key: bool, /) -> list[AccessUnit]:
         try:
             units = list(self._part.read(now_ns, force_key))
         except SourceError as error:
@@ -160,13 +168,25 @@ class ListFilm:
         return self._list.next_part(lambda path: FileFilm(path, start_ns, once=True, offset_s=offset_s))
 
 
-def open_file_pictures(source: FileLive, width: int, height: int, start_ns: int) -> FilePictures:
-    if is_list(source):
-        return FilePictures(source, lambda: ListFilm(source, start_ns), width, height, Colorspace.ITU709)
-    return FilePictures(source, lambda: FileFilm(source.path, start_ns), width, height)
+def open_file_pictures(source: FileLive, lineup: Lineup, width: int, height: int, start_ns: int) -> FilePictures:
+    matrix = Colorspace.ITU709 if is_list(source) else None
+    return FilePictures(source, lambda: _open_film(source, lineup, start_ns), width, height, matrix)
 
 
-def open_file_pass_through(source: FileLive, start_ns: int) -> ListPassThrough | FilePassThrough:
+def _open_film(source: FileLive, lineup: Lineup, start_ns: int) -> Film:
+    if lineup.passes_through(source):
+        try:
+            return ReelFilm(join(source, lineup, lambda: open_file_feed(source, start_ns), start_ns))
+        except SourceError as error:  # perhaps no decoder of ours minds
+            log.warning("not_passed_through", reason=str(error))
+    return ListFilm(source, start_ns) if is_list(source) else FileFilm(source.path, start_ns)
+
+
+def open_file_pass_through(source: FileLive, lineup: Lineup, start_ns: int) -> ReelPassThrough:
+    return ReelPassThrough(source, lineup, lambda: open_file_feed(source, start_ns), start_ns)
+
+
+def open_file_feed(source: FileLive, start_ns: int) -> ListPassThrough | FilePassThrough:
     return ListPassThrough(source, start_ns) if is_list(source) else FilePassThrough(source.path, start_ns)
 
 

@@ -66,7 +66,7 @@ class UpstreamCapture:
             if decoder is None or arrival.description.codec != self._codec:
                 self._codec = arrival.description.codec
                 decoder = self._decoder = UnitDecoder(self._codec)
-            newest = decoder.decode(arrival.unit) or newest
+            newest = next(reversed(decoder.decode(arrival.unit)), newest)
             if time.monotonic_ns() - began_ns > MAX_CATCH_UP_NS:
                 break
         if newest is None or decoder is None:

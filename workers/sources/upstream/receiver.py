@@ -5,10 +5,11 @@ from camfleet.core.sdp.parse import VideoTrack
 
 from ...clockmap import NS_PER_S
 from ...codecs import AccessUnit
+from ..arrivals import Arrival
 from ..base import SourceError
 from .clock import MediaClock
 from .reports import Reports
-from .session import Arrival, Listener
+from .session import Listener
 from .units import UnitCompletion
 
 SILENCE_TIMEOUT_NS = 10 * NS_PER_S  # without any RTP

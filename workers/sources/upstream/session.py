@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...codecs import AccessUnit, Description
+from ...codecs import Description
+from ..arrivals import Arrival
 
 
 class LeftError(Exception):
@@ -43,14 +44,6 @@ class Interrupt:
     def close(self) -> None:
         fd, self.fd = self.fd, -1
         os.close(fd)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An access unit, and what is true of the stream from it on."""
-
-    unit: AccessUnit
-    description: Description
 
 
 class Session(Protocol):

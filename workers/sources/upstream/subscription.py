@@ -2,22 +2,19 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from camfleet.core.log import Log
 from camfleet.core.wire import Source
 
 from ...clockmap import NS_PER_S
-from ...codecs import AccessUnit, Description, cut_here
+from ...codecs import Description
+from ..arrivals import Arrival, Arrivals
 from ..base import SourceError
-from .session import Arrival, Interrupt, LeftError, Listener, Session
+from .session import Interrupt, LeftError, Listener, Session
 
 log = Log("sources")
 
-# Of a stream that does not take its units: a second of a large one. What is older is of no use to anybody.
-MAX_WAITING_SIZE = 16 * 1024 * 1024
-UNIT_SIZE = 256  # what a unit costs besides its bytes: many small ones must not fill the memory
 # Streams that fail are tried again every two seconds; a camera that is asked so often with a wrong password locks its
 # user out, or us.
 REFUSAL_REST_NS = 60 * NS_PER_S
@@ -27,14 +24,11 @@ class Subscription:
     """One stream's end of an upstream: what has arrived for it, from a key frame on. Belongs to the stream's thread."""
 
     def __init__(self, upstream: "Upstream", wake: Callable[[], object]) -> None:
-        self.overflows = 0
         self.is_kept = False  # what has arrived is for later: no more of it than begins with the newest key frame
         self._upstream = upstream
         self._wake = wake
-        self._arrivals: deque[Arrival] = deque()
-        self._size = 0
+        self._arrivals = Arrivals()
         self._lock = threading.Lock()
-        self._needs_key_frame = True
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -56,66 +50,31 @@ class Subscription:
 
     @property
     def skipped(self) -> int:
-        return self._upstream.skipped + self.overflows
+        return self._upstream.skipped + self._arrivals.overflows
 
     def take(self) -> Arrival | None:
         with self._lock:
-            if not self._arrivals:
-                return None
-            arrival = self._arrivals.popleft()
-            self._size -= _cost(arrival)
-            return arrival
+            return self._arrivals.take()
 
     def catch_up(self, before_ns: int) -> None:
         """If the next unit was captured before that, go on with the newest key frame that waits, if there is one."""
         with self._lock:
-            if not self._arrivals or self._arrivals[0].unit.capture_ns >= before_ns:
-                return
-            newest = max((n for n, arrival in enumerate(self._arrivals) if arrival.unit.key_frame), default=0)
-            for _ in range(newest):
-                self._size -= _cost(self._arrivals.popleft())
-            if newest:
-                self.overflows += newest
-                self._arrivals[0] = _as_first(self._arrivals[0])
+            if (first := self._arrivals.first) is not None and first.unit.capture_ns < before_ns:
+                self._arrivals.skip_to_newest_key_frame()
 
     def close(self) -> None:
         self._upstream.leave(self)
 
     def put(self, arrival: Arrival) -> None:
-        """From the upstream's thread. A stream that is late goes on with the next key frame."""
+        """From the upstream's thread."""
         with self._lock:
-            if self._needs_key_frame:
-                if not arrival.unit.key_frame:
-                    return
-                self._needs_key_frame = False
-                arrival = _as_first(arrival)
-            elif self.is_kept and arrival.unit.key_frame:
-                self._arrivals.clear()
-                self._size = 0
-                arrival = _as_first(arrival)
-            self._size += _cost(arrival)
-            self._arrivals.append(arrival)
-            if self._size > MAX_WAITING_SIZE:
-                self.overflows += len(self._arrivals)
-                self._arrivals.clear()
-                self._size = 0
-                self._needs_key_frame = True
+            if self.is_kept and arrival.unit.key_frame:
+                self._arrivals.begin_anew()
+            self._arrivals.put(arrival)
         self._wake()
 
     def wake(self) -> None:
         self._wake()
-
-
-def _cost(arrival: Arrival) -> int:
-    return len(arrival.unit.data) + UNIT_SIZE
-
-
-def _as_first(arrival: Arrival) -> Arrival:
-    """For a stream that has not seen what came before."""
-    unit = arrival.unit
-    if arrival.description.codec != "h265":
-        return arrival
-    return Arrival(AccessUnit(cut_here(bytes(unit.data)), unit.capture_ns, True), arrival.description)
 
 
 OpenSession = Callable[[Interrupt, Listener], Session]

@@ -17,6 +17,7 @@ from camfleet.workers.codecs import H264, AccessUnit
 from camfleet.workers.sources import SourceError
 from camfleet.workers.sources.filelive import FilePassThrough
 from camfleet.workers.sources.filepictures import FilePictures
+from camfleet.workers.sources.lineup import Lineup
 from camfleet.workers.sources.mediafile import OPEN_OPTIONS
 from camfleet.workers.sources.playlist import open_file_pictures
 
@@ -49,7 +50,7 @@ def clip(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def pictures(path: str, width: int, height: int, start_ns: int) -> FilePictures:
-    return open_file_pictures(FileLive(path), width, height, start_ns)
+    return open_file_pictures(FileLive(path), Lineup(), width, height, start_ns)
 
 
 def at(source: FilePictures, number: int, capture_ns: int) -> VideoFrame:

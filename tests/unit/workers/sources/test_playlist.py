@@ -9,10 +9,11 @@ from camfleet.core.wire import FileLive
 from camfleet.workers.codecs import CODECS, AccessUnit
 from camfleet.workers.sources import SourceError
 from camfleet.workers.sources.filepictures import FileFilm, _films
+from camfleet.workers.sources.lineup import Lineup
 from camfleet.workers.sources.playlist import (
     ListPassThrough,
     is_list,
-    open_file_pass_through,
+    open_file_feed,
     open_file_pictures,
     rounds,
 )
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 def played(source: FileLive, count: int) -> tuple[list[AccessUnit], list[str]]:
     """Units, and the size and codec that the stream is said to have with each."""
-    feed = open_file_pass_through(source, START_NS)
+    feed = open_file_feed(source, START_NS)
     units: list[AccessUnit] = []
     shapes: list[str] = []
     while len(units) < count:
@@ -67,7 +68,7 @@ def test_another_codec_in_the_middle(tmp_path: Path) -> None:
 
 
 def test_pictures_of_all_in_the_shape_of_the_stream(folder: Path) -> None:
-    source = open_file_pictures(FileLive(str(folder)), 160, 96, START_NS - 1)
+    source = open_file_pictures(FileLive(str(folder)), Lineup(), 160, 96, START_NS - 1)
     shown = [source.picture(n, START_NS + n * FRAME_NS + 2_000_000) for n in range(4 * PICTURES)]
     assert all(picture is not None and (picture.width, picture.height) == (160, 96) for picture in shown)
     numbers = []
@@ -111,13 +112,13 @@ def test_when_nothing_can_be_played_the_first_says_why(folder: Path) -> None:
     for file in folder.iterdir():
         file.write_bytes(b"no film")
     with pytest.raises(SourceError, match=r"a\.mp4 cannot be read"):
-        open_file_pass_through(FileLive(str(folder)), 0)
+        open_file_feed(FileLive(str(folder)), 0)
     for file in folder.iterdir():
         file.unlink()
     with pytest.raises(SourceError, match="has no MP4, MKV or TS file"):
-        open_file_pictures(FileLive(str(folder)), 64, 64, 0)
+        open_file_pictures(FileLive(str(folder)), Lineup(), 64, 64, 0)
     with pytest.raises(SourceError, match=r"gone\.mp4 cannot be opened"):
-        open_file_pass_through(FileLive(paths=(str(folder / "gone.mp4"),)), 0)
+        open_file_feed(FileLive(paths=(str(folder / "gone.mp4"),)), 0)
 
 
 @pytest.mark.parametrize(("offset_s", "first"), [(0.7, 20), (0.0, 0), (1.2, 35), (1.5 + 0.7, 20)])
@@ -140,7 +141,7 @@ def test_an_offset_begins_at_a_key_frame_near_it_in_the_first_round_only(
 def test_one_file_from_its_beginning_is_no_list(folder: Path) -> None:
     assert not is_list(FileLive(str(folder / "a.mp4")))
     assert is_list(FileLive(str(folder)))
-    feed = open_file_pass_through(FileLive(str(folder / "a.mp4")), 0)
+    feed = open_file_feed(FileLive(str(folder / "a.mp4")), 0)
     assert not isinstance(feed, ListPassThrough)
     feed.close()
 
@@ -158,7 +159,7 @@ def test_streams_with_the_same_file_decode_it_once(folder: Path, monkeypatch: py
 
     monkeypatch.setattr(FileFilm, "__init__", counted)
     source = FileLive(str(folder / "a.mp4"))
-    main, sub = (open_file_pictures(source, *size, START_NS - 1) for size in ((160, 96), (320, 192)))
+    main, sub = (open_file_pictures(source, Lineup(), *size, START_NS - 1) for size in ((160, 96), (320, 192)))
     for n in range(2 * PICTURES):
         for stream in (main, sub):
             picture = stream.picture(n, START_NS + n * 10**9 // 30)
@@ -173,7 +174,7 @@ def test_streams_with_the_same_file_decode_it_once(folder: Path, monkeypatch: py
 
 def test_no_stream_gets_a_frame_that_another_one_may_write_into(folder: Path) -> None:
     source = FileLive(str(folder / "a.mp4"))
-    streams = [open_file_pictures(source, 160, 96, START_NS - 1) for _ in range(2)]
+    streams = [open_file_pictures(source, Lineup(), 160, 96, START_NS - 1) for _ in range(2)]
     first, second = (stream.picture(0, START_NS) for stream in streams)
     assert first is not None
     assert second is not None
@@ -188,12 +189,12 @@ def fail(_film: FileFilm, _capture_ns: int) -> None:
 
 def test_after_a_failure_the_next_stream_opens_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = FileLive(str(folder / "a.mp4"))
-    first = open_file_pictures(source, 160, 96, START_NS)
+    first = open_file_pictures(source, Lineup(), 160, 96, START_NS)
     with monkeypatch.context() as damage:
         damage.setattr(FileFilm, "newest", fail)
         with pytest.raises(SourceError, match="damaged"):
             first.picture(0, START_NS)
-    second = open_file_pictures(source, 160, 96, START_NS)
+    second = open_file_pictures(source, Lineup(), 160, 96, START_NS)
     assert second.picture(0, START_NS) is not None
     first.close()
     second.close()

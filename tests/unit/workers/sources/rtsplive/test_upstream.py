@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 from camfleet.core.rtp import rtcp
 from camfleet.core.wire import RTSPLive, VideoSpec
-from camfleet.workers.sources import PictureSource, Place, UpstreamPassThrough, open_pictures
+from camfleet.workers.sources import PictureSource, Place, UpstreamPassThrough, arrivals, open_pictures
 from camfleet.workers.sources.planes import planes
 from camfleet.workers.sources.rtsplive import datagrams, session
 from camfleet.workers.sources.rtsplive.link import Link
@@ -141,7 +141,7 @@ def test_streams_of_a_camera_share_one_connection_until_the_last_has_gone() -> N
 
 
 def test_a_stream_that_does_not_read_goes_on_with_a_key_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "MAX_WAITING_SIZE", 20_000)
+    monkeypatch.setattr(arrivals, "MAX_WAITING_SIZE", 20_000)
     with Upstream() as server, Reader(source(server)) as slow, Reader(source(server)) as reader:
         reader.units(60)
         units = slow.units(20)
