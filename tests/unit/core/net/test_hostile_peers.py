@@ -77,7 +77,10 @@ def test_a_peer_that_never_reads_its_answers_is_closed(rig: Rig) -> None:
 
 
 def test_a_peer_that_reads_all_its_answers_late_is_not(rig: Rig) -> None:
-    client, sock = rig.connect(receive_buffer=4096)
+    server, sock = tcp_pair(receive_buffer=4096)
+    rig.sockets.append(sock)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    client = rig.engine.adopt(server.detach())
     for _ in range(3):
         for _ in range(15):
             rig.engine.send(client, bytes(100_000))

@@ -1,5 +1,6 @@
 """Who owns a descriptor when: engines that cannot start, that have stopped, that nobody runs, and copies elsewhere."""
 
+import ctypes
 import os
 import re
 import resource
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from camfleet.core.net.fanout import Closed, FanOut
+from camfleet.core.net.fanout import Closed, FanOut, Received
 from camfleet.core.ring.stream import MediaStream
 
 from tests.kit.access_units import key_access_unit
@@ -126,6 +127,25 @@ def test_a_stream_outlives_the_engine_that_listened() -> None:
     for left, right in pairs:
         left.close()
         right.close()
+
+
+def test_nothing_of_what_clients_say_stays_behind_in_freed_memory(rig: Rig) -> None:
+    """It holds their credentials. Memory that is asked for next is what was freed last, as it was left."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    _, sock = rig.connect()
+    secret = os.urandom(16)
+    text = secret * 50
+    sock.sendall(text)
+    heard = rig.event(Received)
+    assert isinstance(heard, Received)
+    assert heard.data == text
+    found = [(libc.malloc(size), size) for size in range(len(text), len(text) + 256, 16)]
+    left = [secret in ctypes.string_at(memory, size) for memory, size in found]
+    for memory, _ in found:
+        libc.free(memory)
+    assert not any(left)
 
 
 def test_unread_ciphertext_without_a_session_is_a_mistake(rig: Rig) -> None:

@@ -22,6 +22,7 @@ from camfleet.core.wire.control import (
     Stop,
 )
 from camfleet.supervisor.arbiter import arbiter as room
+from camfleet.supervisor.arbiter.registry import Worker
 
 from tests.kit.paper import USER, Rig, forked, running
 from tests.kit.supervisor import until
@@ -105,6 +106,24 @@ async def test_the_kernel_says_who_is_at_the_hand_off_socket(tmp_path: Path) -> 
         async with asyncio.timeout(2):
             assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
         assert rig.state() == "starting"
+
+
+async def test_a_worker_that_reports_again_is_heard_by_its_newest_ways_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as rig:
+        old = await rig.ready()
+        assert old.hand_offs is not None
+        new = rig.worker()
+        new.hello()
+        await new.hears(Configure)
+        new.connect()
+        async with asyncio.timeout(2):
+            assert await asyncio.get_running_loop().sock_recv(old.hand_offs, 1) == b""
+        assert rig.state() == "running"
+        old.say(LoginFailed(address="192.0.2.9", user="viewer"))
+        await until(lambda: "LoginFailed of one who is no worker" in str([vars(line) for line in caplog.records]))
+        assert len(rig.lockout) == 0
 
 
 async def test_a_worker_that_speaks_another_version_and_cannot_hand_over_is_killed(tmp_path: Path) -> None:
@@ -237,7 +256,7 @@ async def test_a_broken_fork_server_is_asked_again(tmp_path: Path) -> None:
 
 
 async def test_statistics_of_those_who_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "STATS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(room, "STATS_TIMEOUT_S", 0.5)
     async with running(tmp_path, "ipc1", "ipc2") as rig:
         one, two = await rig.ready("ipc1"), await rig.ready("ipc2")
         asking = asyncio.create_task(rig.arbiter.stats())
@@ -245,9 +264,12 @@ async def test_statistics_of_those_who_answer(tmp_path: Path, monkeypatch: pytes
         assert isinstance(request, StatsRequest)
         two.say(Stats(id=request.id + 1, camera="ipc2", streams=[], readers=b"[]", connections=1))  # not what was asked
         two.say(Stats(id=request.id, camera="ipc1", streams=[], readers=b"[]", connections=2))  # not its camera
+        two.say(LoginFailed(address="192.0.2.9", user="viewer"))
+        await until(lambda: len(rig.lockout))  # all of that has been heard
         one.say(Stats(id=request.id, camera="ipc1", streams=[], readers=b"[]", connections=3))
         answers = await asking
         assert {camera: stats.connections for camera, stats in answers.items()} == {"ipc1": 3}
+        assert rig.arbiter._stats == {}
 
 
 async def test_failed_logins_are_counted_over_all_workers_and_the_lock_out_told_to_all(tmp_path: Path) -> None:
@@ -325,7 +347,56 @@ async def test_a_camera_that_changes_during_its_pause_does_not_wait(tmp_path: Pa
         await until(lambda: rig.state() == "restarting")
         (spec,) = rig.orders.cameras
         await rig.arbiter.apply(rig.orders._replace(cameras=[msgspec.structs.replace(spec, name="mended")]))
-        await forked(rig, 2)
+        (_, process) = await forked(rig, 2)
+        process.end(-11)
+        await forked(rig, 3)
+        _, second, third = (moment for moment, _, _ in rig.forks.forks)
+        assert third - second < 0.2  # nothing is held against the new settings
+
+
+async def test_after_a_change_a_worker_that_keeps_dying_is_not_started_again_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        await rig.ready()
+        (spec,) = rig.orders.cameras
+        await rig.arbiter.apply(rig.orders._replace(cameras=[msgspec.structs.replace(spec, name="changed")]))
+        for count in (1, 2, 3):
+            (*_, process) = await forked(rig, count)
+            process.end(-11)
+        await forked(rig, 4)
+        *_, third, fourth = (moment for moment, _, _ in rig.forks.forks)
+        assert fourth - third >= 0.25
+
+
+async def test_a_worker_that_reports_when_it_shall_stop_is_told_so(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        await forked(rig, 1)
+        found = rig.arbiter.registry.get("ipc1")
+        assert found is not None
+        found.stopping = True
+        worker = rig.worker()
+        worker.hello()
+        await worker.hears(Stop)
+
+
+async def test_a_camera_that_comes_back_while_its_last_worker_leaves_gets_another(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        await rig.ready()
+        (spec,) = rig.orders.cameras
+        back = msgspec.structs.replace(spec, id="ipc9")
+        rig.arbiter.registry.add(Worker(rig.arbiter._settings(back), wanted=False))
+        await rig.arbiter.apply(rig.orders._replace(cameras=[spec, back]))
+        await forked(rig, 1, "ipc9")
+
+
+async def test_without_its_process_a_worker_is_not_ready_and_its_channel_is_closed(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        worker = await rig.ready()
+        found = rig.arbiter.registry.get("ipc1")
+        assert found is not None
+        assert worker.hand_offs is not None
+        found.detach()
+        assert not found.ready.is_set()
+        assert worker.hand_offs.recv(1) == b""
 
 
 async def test_the_end_is_orderly_or_by_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -461,3 +461,12 @@ async def test_strangers_at_workers_are_bounded_by_address() -> None:
         assert not rig.handoffs.news(rig.workers["ipc1"], LoggedIn(handoff=2))
         assert rig.handoffs.news(rig.workers["ipc2"], LoggedIn(handoff=2))
         rig.budget.admit(ADDRESS).release()
+
+
+async def test_a_login_of_which_the_news_was_lost_is_believed_at_the_next_hello() -> None:
+    with Rig() as rig:
+        await rig.adopted(1)
+        assert rig.budget._accounts[ADDRESS].pending == 1
+        rig.handoffs.restore(rig.workers["ipc1"], rig.handoffs.connections())
+        assert rig.budget._accounts[ADDRESS].pending == 0
+        rig.handoffs.close()
