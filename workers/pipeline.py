@@ -306,6 +306,8 @@ class StreamPipeline:
             self._push(unit.later(self._shift_ns) if self._shift_ns else unit)
         if arrived:
             self._standby.arrived(now_ns, feed.due_ns, visible=self._begun)
+        elif self._begun and feed.absence and encodes(self._tried):
+            self._standby.exhausted(now_ns)
         if feed.skipped + self._rejected >= self._report_at:
             log.warning("access_units_skipped", stream=self._title, count=feed.skipped + self._rejected)
             self._report_at *= 10

@@ -85,6 +85,11 @@ class Standby:
             usual_ns = 2 * rhythm_ns if rhythm_ns < SLOWEST_NS else 0
             self._patience_ns = planned_ns + max(SILENCE_NS, usual_ns)
 
+    def exhausted(self, now_ns: int) -> None:
+        """The source has repeated its last picture for as long as that may stand: nobody waits once more."""
+        if self.enabled:
+            self._patience_ns = now_ns
+
     def miss(self, reason: str, shown: str, now_ns: int) -> Absence:
         """There is no picture. It is logged once, however often it is found."""
         since_ns = self.absence.since_ns if self.absence else self._last_ns or now_ns

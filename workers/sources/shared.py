@@ -31,7 +31,8 @@ from .planes import Plane, frame_over
 
 log = Log("sources")
 
-# Of what gives no picture for so long nothing is shown any more: readers see the standby picture within two seconds.
+# For so long the last picture stands, whatever has become of its source, and then nothing is shown: readers see the
+# standby picture within two seconds, and none where a program closes one window and opens the next.
 STALE_NS = 3 * NS_PER_S // 2
 
 
@@ -205,15 +206,17 @@ class SharedPictures:
         self._size = video.width, video.height
         self._letterbox = Letterbox(*self._size)
         self._tap = share(key, open_capture, interval_ns=NS_PER_S // video.fps, start_ns=start_ns, stale_ns=stale_ns)
-        self._newest: Picture | Absence = Absence("")
+        self._newest: Picture | None = None
         self._shown: VideoFrame | None = None
 
     def picture(self, _number: int, capture_ns: int) -> VideoFrame | None:
         newest = self._tap.newest(capture_ns)
-        if newest is not self._newest:
+        if isinstance(newest, Absence):
+            if self._newest is None or capture_ns - self._newest.capture_ns > STALE_NS:
+                self._newest, self._shown, self.absence = None, None, newest.reason
+        elif newest is not self._newest:
             self._newest = newest  # held as long as it is shown: the frame may be over its samples
-            self._shown = self._fit(newest) if isinstance(newest, Picture) else None
-            self.absence = newest.reason if isinstance(newest, Absence) else ""
+            self._shown, self.absence = self._fit(newest), ""
         return self._shown
 
     def close(self) -> None:

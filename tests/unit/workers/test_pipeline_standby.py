@@ -135,6 +135,19 @@ def test_a_silent_source_is_stood_in_for_until_its_next_key_frame(
     assert access_unit(9) not in [unit for unit, _, _ in stage.sink.pushed]
 
 
+@pytest.mark.parametrize(("source", "waits"), [(TestLive(), False), (FileLive("/clip.mp4"), True)])
+def test_what_is_encoded_is_not_waited_for_when_it_says_that_there_is_no_picture(
+    source: TestLive | FileLive, waits: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last one has been repeated until then; what is passed through may send the next at any time."""
+    monkeypatch.setattr(standby, "SILENCE_NS", 1_500_000_000)
+    pipeline = stage.pipeline(source=source, standby=True)
+    pipeline.want()
+    wait_for(lambda: pipeline.state == "running")
+    stage.feeds[0].units, stage.feeds[0].absence = [], "it is minimised"
+    assert (wait_for(lambda: pipeline.state == "standby: it is minimised") > 1.4) == waits
+
+
 def test_a_source_that_does_not_start_is_stood_in_for_after_a_while(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,15 @@ def test_silence_is_judged_by_what_the_source_does_and_plans(rhythm_ns: int, ahe
     assert standby.due_ns == now_ns + patience_ns
 
 
+def test_a_source_that_has_repeated_itself_in_vain_is_not_waited_for_again() -> None:
+    standby = Standby("ipc1-stream1", enabled=True)
+    standby.arrived(NOW_NS, NOW_NS + NS_PER_S // 30, visible=True)
+    standby.exhausted(NOW_NS + 1)
+    assert standby.due_ns == NOW_NS + 1
+    standby.arrived(NOW_NS + 2, NEVER_NS, visible=True)
+    assert standby.due_ns == NOW_NS + 2 + SILENCE_NS
+
+
 def test_what_nobody_can_decode_is_no_picture() -> None:
     standby = Standby("ipc1-stream1", enabled=True)
     standby.expect(NOW_NS)
@@ -76,6 +85,7 @@ def test_a_stream_without_it_shows_nothing() -> None:
     standby = Standby("ipc1-stream1", enabled=False)
     standby.expect(NOW_NS)
     standby.arrived(NOW_NS, NOW_NS, visible=True)
+    standby.exhausted(NOW_NS)
     standby.miss("gone", "gone", NOW_NS)
     assert standby.due_ns == NEVER_NS
 

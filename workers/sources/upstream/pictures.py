@@ -8,13 +8,13 @@ from camfleet.core.wire import Source
 from ...clockmap import NS_PER_S
 from ..base import SourceError
 from ..decoded import PictureCopier, UnitDecoder
-from ..shared import Absence, Picture
+from ..shared import STALE_NS, Absence, Picture
 from .subscription import OpenSession, subscribe
 
-MAX_WAIT_NS = NS_PER_S // 2  # with what the pipeline waits then, the standby picture is there within two seconds
+MAX_WAIT_NS = NS_PER_S // 2
 MAX_CATCH_UP_NS = NS_PER_S // 10  # of decoding before a picture is shown, though more of them wait
 LATE_NS = NS_PER_S // 2  # what is older is left out as soon as a key frame waits behind it
-PICTURE_STALE_NS = 4 * NS_PER_S  # nothing is shown for longer
+PICTURE_STALE_NS = 4 * NS_PER_S + STALE_NS  # nothing is shown for longer: one picture in four seconds may be late
 
 
 class UpstreamCapture:
@@ -27,14 +27,19 @@ class UpstreamCapture:
         self._decoder: UnitDecoder | None = None
         self._codec = ""
         self._last: Picture | None = None
-        self._rhythm_ns = 0
+        self._stands_until_ns = 0
 
     def read(self) -> Picture | Absence:
-        deadline_ns = time.monotonic_ns() + MAX_WAIT_NS
+        now_ns = time.monotonic_ns()
+        deadline_ns = now_ns + MAX_WAIT_NS
+        if now_ns < self._stands_until_ns:
+            deadline_ns = min(deadline_ns, self._stands_until_ns)
         while (wait_ns := deadline_ns - time.monotonic_ns()) > 0:
             picture = self._next()
             if picture is not None:
-                self._rhythm_ns = picture.capture_ns - self._last.capture_ns if self._last else 0
+                # Twice its rhythm is waited for, as where the upstream is passed through.
+                rhythm_ns = picture.capture_ns - self._last.capture_ns if self._last else 0
+                self._stands_until_ns = picture.capture_ns + min(max(2 * rhythm_ns, STALE_NS), PICTURE_STALE_NS)
                 self._last = picture
                 return picture
             if self._subscription:
@@ -44,11 +49,10 @@ class UpstreamCapture:
             self._come.wait(wait_ns / NS_PER_S)
             self._come.clear()
         absence = self._subscription.absence
-        if not absence and self._last is not None:
-            # Twice its rhythm is waited for, as where the upstream is passed through.
-            stands_until_ns = self._last.capture_ns + min(2 * self._rhythm_ns, PICTURE_STALE_NS)
-            if time.monotonic_ns() < stands_until_ns:
+        if self._last is not None and not absence:
+            if time.monotonic_ns() < self._stands_until_ns:
                 return self._last
+            absence = "no picture from the upstream any more"
         return Absence(absence)
 
     def close(self) -> None:

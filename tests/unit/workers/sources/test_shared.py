@@ -179,6 +179,23 @@ def test_an_old_picture_is_none(opened: list[Played]) -> None:
     stale.close()
 
 
+def test_the_last_picture_stands_for_a_while_whatever_has_become_of_the_source(opened: list[Played]) -> None:
+    with pictures(64) as shown:
+        wait_for(lambda: shown.picture(0, time.monotonic_ns()) is not None)
+        last = opened[0].now = painted(1, capture_ns=time.monotonic_ns())
+        wait_for(lambda: newest(shown._tap) is last)
+        assert shown.picture(1, last.capture_ns) is not None
+        opened[0].now = Absence("it is minimised")
+        wait_for(lambda: newest(shown._tap) is opened[0].now)
+        assert shown.picture(2, last.capture_ns + 1450 * MS) is shown.picture(1, last.capture_ns)
+        assert shown.absence == ""
+        assert shown.picture(3, last.capture_ns + 1550 * MS) is None
+        assert shown.absence == "it is minimised"
+        opened[0].now = None
+        wait_for(lambda: shown.picture(4, time.monotonic_ns()) is not None)
+        assert shown.absence == ""
+
+
 def pictures(width: int, height: int = 64) -> contextlib.closing[SharedPictures]:
     video = VideoSpec(width=width, height=height, fps=30)
     return contextlib.closing(SharedPictures("screen", Played, video, time.monotonic_ns()))
