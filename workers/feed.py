@@ -95,7 +95,7 @@ class EncodedFeed:
         if picture is None:
             return []
         if self._overlay is not None:
-            picture = self._overlay.paint(picture, capture_ns, is_shared=self._source.is_shared)
+            picture = self._overlay.paint(picture, capture_ns, self._source.shared)
         units = self._encoder.encode(picture, number, capture_ns, force_key)
         if self._overlay is not None:
             self._overlay.restore()

@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from camfleet.core.wire import FileLive, OverlaySpec, StreamSpec, TestLive, VideoSpec
 from camfleet.workers.feed import open_feed
@@ -47,9 +48,10 @@ def test_overlay_1080p(text: str, is_shared: bool, benchmark: BenchmarkFixture) 
     """Painted and taken away again: the whole price of a frame's text. A second has thirty frames."""
     over = Overlay((OverlaySpec(text=text),), 1920, 1080, "Lobby", 0)
     picture, numbers = TestPattern("ipc1-stream1", 1920, 1080, 0).picture(0, 0), itertools.count()
+    shared = np.array(picture.to_ndarray(), np.uint8) if is_shared else None
 
     def frame() -> None:
-        over.paint(picture, next(numbers) * 33_333_333, is_shared=is_shared)
+        over.paint(picture, next(numbers) * 33_333_333, shared)
         over.restore()
 
     benchmark(frame)

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from ..codecs import AccessUnit, Colours, Description
 from .lineup import Lineup
+from .planes import Plane
 
 
 class SourceError(Exception):
@@ -72,7 +73,10 @@ class PictureSource(Protocol):
 
     colours: Colours
     absence: str  # as of a Feed
-    is_shared: bool  # others read the samples of this picture: who wants to write into them takes a copy
+
+    @property
+    def shared(self) -> Plane | None:
+        """The samples of the picture in one piece, if others read them, too: who wants to write takes a copy."""
 
     @property
     def skipped(self) -> int:

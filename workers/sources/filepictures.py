@@ -123,7 +123,7 @@ class FilePictures:
     """A PictureSource. Streams of a camera with the same source read and decode it once, whoever asks first."""
 
     absence = ""
-    is_shared = False
+    shared = None
 
     def __init__(
         self, source: FileLive, open_film: Callable[[], Film], width: int, height: int, matrix: Colorspace | None = None

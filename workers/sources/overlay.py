@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..clockmap import NS_PER_S
 from .lettering import MAX_KEPT, Coverage, Lettering
-from .planes import Plane, Planes, new_picture, planes
+from .planes import Plane, Planes, frame_over, planes
 
 Levels = NDArray[np.uint16]
 MIN_HEIGHT = 8
@@ -51,26 +51,31 @@ class Overlay:
                 taken[spec.position] = taken.get(spec.position, 0) + line.height
                 self._lines.append(line)
         self._under: list[tuple[Plane, Plane]] = []  # what was painted over, and where
-        self._copy: tuple[VideoFrame, Planes] | None = None
+        self._copy: tuple[Plane, VideoFrame, Planes] | None = None
 
-    def paint(self, picture: VideoFrame, capture_ns: int, *, is_shared: bool) -> VideoFrame:
-        """Into the picture itself, until `restore`; into a copy when others look at its samples."""
-        samples = planes(picture)
-        if is_shared:
-            if self._copy is None:
-                self._copy = new_picture(picture.width, picture.height)
-            picture, copies = self._copy
-            for copy, plane in zip(copies, samples, strict=True):
-                copy[:] = plane
-            samples = copies
+    def paint(self, picture: VideoFrame, capture_ns: int, shared: Plane | None) -> VideoFrame:
+        """Into the picture itself, until `restore`; into a copy when its samples are shared."""
+        if shared is None:
+            samples = planes(picture)
+        else:
+            picture, samples = self._copied(shared)
         for line in self._lines:
             line.tell(capture_ns + self._unix_offset_ns)
             for plane, layer, (rows, columns) in zip(samples, line.layers, line.areas, strict=True):
                 area = plane[rows, columns]
-                if not is_shared:
+                if shared is None:
                     self._under.append((area, area.copy()))
                 blend(area, layer.keep, layer.add)
         return picture
+
+    def _copied(self, shared: Plane) -> tuple[VideoFrame, Planes]:
+        if self._copy is None:
+            copy = np.empty_like(shared)
+            frame = frame_over(copy)
+            self._copy = copy, frame, planes(frame)
+        copy, frame, samples = self._copy
+        copy[:] = shared
+        return frame, samples
 
     def restore(self) -> None:
         """The last picture as its source had left it."""

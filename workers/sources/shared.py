@@ -202,7 +202,7 @@ class SharedPictures:
         stale_ns: int = STALE_NS,
     ) -> None:
         self.absence = ""  # why there is no picture
-        self.is_shared = False  # as of the picture that is shown
+        self.shared: Plane | None = None  # as of the picture that is shown
         self._size = video.width, video.height
         self._letterbox = Letterbox(*self._size)
         self._tap = share(key, open_capture, interval_ns=NS_PER_S // video.fps, start_ns=start_ns, stale_ns=stale_ns)
@@ -226,5 +226,5 @@ class SharedPictures:
         frame = frame_over(picture.samples)
         fits = (frame.width, frame.height) == self._size and picture.pixel_aspect == 1
         fitted = frame if fits else self._letterbox.fit(frame, picture.pixel_aspect)
-        self.is_shared = fitted is frame
+        self.shared = picture.samples if fitted is frame else None
         return fitted

@@ -19,7 +19,7 @@ class StillPicture:
 
     skipped = 0
     absence = ""
-    is_shared = False
+    shared = None
 
     def __init__(self, frame: VideoFrame, colours: Colours = BT709) -> None:
         self.colours = colours

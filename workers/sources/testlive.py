@@ -32,7 +32,7 @@ class TestPattern:
     colours = BT709
     skipped = 0
     absence = ""
-    is_shared = False
+    shared = None
 
     def __init__(self, title: str, width: int, height: int, unix_offset_ns: int) -> None:
         if width % 2 or height % 2 or min(width, height) < MIN_SIZE:

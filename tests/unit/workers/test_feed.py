@@ -79,7 +79,7 @@ class ClosablePictures:
     colours = BT709
     skipped = 0
     absence = ""
-    is_shared = False
+    shared = None
     closed = False
 
     def picture(self, number: int, capture_ns: int, /) -> VideoFrame:

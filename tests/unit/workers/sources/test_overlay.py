@@ -37,7 +37,7 @@ def painted(over: Overlay, at_ns: int = 0, frame: VideoFrame | None = None) -> N
     """The samples, after which the picture is as it was."""
     frame = frame or ground()
     before = frame.to_ndarray().copy()
-    result = np.array(over.paint(frame, at_ns, is_shared=False).to_ndarray(), np.uint8)
+    result = np.array(over.paint(frame, at_ns, None).to_ndarray(), np.uint8)
     over.restore()
     assert (frame.to_ndarray() == before).all()
     return result
@@ -112,15 +112,18 @@ def test_text_wider_than_the_picture_is_cut_off() -> None:
 
 def test_a_picture_that_others_see_is_never_touched() -> None:
     frame = ground()
-    shown = overlay(OverlaySpec(text="x", size=0.3)).paint(frame, 0, is_shared=True)
+    samples = np.array(frame.to_ndarray(), np.uint8)
+    shown = overlay(OverlaySpec(text="x", size=0.3)).paint(frame, 0, samples)
     assert (frame.to_ndarray() == 100).all()
+    assert (samples == 100).all()
     assert (planes(shown).luma != 100).any()
 
 
 def test_each_picture_that_others_see_is_shown_under_the_text() -> None:
     over = overlay(OverlaySpec(text="x", size=0.3))
     for value in (100, 50):
-        shown = over.paint(ground(value), 0, is_shared=True)
+        frame = ground(value)
+        shown = over.paint(frame, 0, np.array(frame.to_ndarray(), np.uint8))
         assert (planes(shown).luma[-1] == value).all()
 
 

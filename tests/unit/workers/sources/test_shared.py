@@ -258,7 +258,8 @@ def test_who_has_samples_of_its_own_is_told_so(
         frame = mine.picture(0, captured.capture_ns)
         assert frame is not None
         planes(frame).luma[:] = 200
-        assert mine.is_shared == is_shared == bool((captured.samples[:64] == 200).all())
+        assert (mine.shared is captured.samples) == is_shared == bool((captured.samples[:64] == 200).all())
+        assert is_shared or mine.shared is None
 
 
 def test_streams_in_threads_of_their_own_write_into_no_frame_of_another(opened: list[Played]) -> None:
