@@ -123,6 +123,8 @@ class StreamPipeline:
         with self._condition:
             self._wanted += 1
             if self._thread is None and not self._stopping:
+                if self._state.startswith(FAILED):  # who has come just now is not to be told of it
+                    self._state = STARTING
                 self._thread = threading.Thread(target=self._run, name=f"pipeline {self._title}", daemon=True)
                 self._thread.start()
 

@@ -71,6 +71,19 @@ def test_a_source_that_has_never_been_seen_is_stood_in_for_at_once(stage: Stage)
     assert [unit[0] & 0x1F for unit in description.parameter_sets] == [7, 8]
 
 
+def test_who_comes_after_a_failure_is_not_told_of_it(stage: Stage) -> None:
+    """The news of it may come late, and a PLAY that waits would be refused."""
+    stage.refusals = [EMPTY] * 100
+    pipeline = stage.pipeline(source=FileLive("/clip.mp4"), standby=True)
+    pipeline.want()
+    pipeline.unwant()
+    wait_for(lambda: pipeline.state == "failed: /clip.mp4 is empty")
+    with pipeline._condition:  # the thread cannot begin yet
+        pipeline.want()
+        assert pipeline.state == "starting"
+    wait_for(lambda: pipeline.state == "standby: /clip.mp4 is empty")
+
+
 def test_an_encoded_stream_has_a_slate_of_its_own_size(stage: Stage) -> None:
     stage.refusals = [EMPTY] * 100
     pipeline = stage.pipeline(standby=True)
