@@ -33,6 +33,7 @@ static uint8_t *memory[BUFFERS];
 static int queued[BUFFERS];
 static int owner = -1; /* who has set a format, and will stream */
 static int unplugged;
+static volatile int streaming;
 static uint32_t mode = 0, fps = 30;
 
 static int fail(int error)
@@ -115,11 +116,18 @@ static int dequeue(int fd, struct v4l2_buffer *buffer)
     struct timespec now;
     if (unplugged)
         return fail(ENODEV);
+    if (!streaming)
+        return fail(EINVAL);
     while (index < BUFFERS && !queued[index])
         index++;
     if (index == BUFFERS)
         return fail(EAGAIN);
-    ssize_t got = read(fd, &size, sizeof size); /* waits, unless the descriptor says otherwise */
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    while (streaming && !poll(&ready, 1, 5)) /* until another thread stops it */
+        ;
+    if (!streaming)
+        return fail(EINVAL);
+    ssize_t got = read(fd, &size, sizeof size);
     if (got != sizeof size)
         return fail(got < 0 ? errno : EIO);
     if (size == UNPLUGGED) {
@@ -179,10 +187,11 @@ static int answer(int fd, unsigned long request, void *argument)
     case VIDIOC_DQBUF:
         return dequeue(fd, buffer);
     case VIDIOC_STREAMON:
-        unplugged = 0;
+        unplugged = 0, streaming = 1;
         return 0;
     case VIDIOC_STREAMOFF:
         if (owner == fd) {
+            streaming = 0;
             memset(queued, 0, sizeof queued);
             flock(fd, LOCK_UN);
             owner = -1;

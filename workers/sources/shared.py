@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -35,6 +35,11 @@ log = Log("sources")
 # standby picture within two seconds, and none where a program closes one window and opens the next.
 STALE_NS = 3 * NS_PER_S // 2
 
+MAX_OPENING_NS = 5 * NS_PER_S  # a webcam may take three seconds for its first picture
+MAX_CLOSING_S = 1.0  # of a Capture
+OPENING = "it is still being opened: what it waits for does not answer"
+HANGS = "the last capture still hangs, and has to end first; `camfleet replace` of the camera starts without it"
+
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Picture:
@@ -52,8 +57,11 @@ class Absence:
     reason: str  # empty: not known, as of what has just been opened; why there was no picture before still holds then
 
 
+NOT_YET = Absence("")
+
+
 class Capture(Protocol):
-    """Belongs to the capture's thread, where it may wait, but not for more than a second: so long may closing take."""
+    """Belongs to the capture's thread, where it may wait, but no longer than MAX_CLOSING_S, which closing may take."""
 
     def read(self) -> Picture | Absence:
         """What is to be shown from now on. Raises SourceError, after which it can only be closed."""
@@ -93,16 +101,20 @@ class Tap:
         self.interval_ns = interval_ns
         self.asked_ns = start_ns - interval_ns
         self._shared = shared
+        self._start_ns = start_ns
         self._stale_ns = stale_ns
 
     def newest(self, now_ns: int) -> Picture | Absence:
         """What to show at `now_ns`. Raises SourceError when the capture has failed; then share another one."""
         self.asked_ns = now_ns
-        if self._shared.failure:
-            raise SourceError(self._shared.failure)
+        if self._shared.failure is not None:
+            text, shown = self._shared.failure
+            raise SourceError(text, shown=shown)
         newest = self._shared.newest
         if isinstance(newest, Picture) and now_ns - newest.capture_ns > self._stale_ns:
             return Absence(f"no picture for {self._stale_ns / NS_PER_S:g} seconds")
+        if newest is NOT_YET and now_ns - self._start_ns > MAX_OPENING_NS:
+            return Absence(OPENING)
         return newest
 
     def close(self) -> None:
@@ -119,7 +131,7 @@ def share(
     """
     with _lock:
         shared = _shared.get(key)
-        if shared is None or shared.failure or not shared.taps:
+        if shared is None or shared.failure or shared.has_ended:
             shared = _shared[key] = _Shared(key, open_capture, shared.thread if shared else None)
         tap = Tap(shared, interval_ns, start_ns, stale_ns)
         shared.taps.append(tap)
@@ -132,9 +144,10 @@ class _Shared:
     """The thread of a capture, and what it gave last."""
 
     def __init__(self, key: Hashable, open_capture: OpenCapture, before: threading.Thread | None) -> None:
-        self.newest: Picture | Absence = Absence("")
-        self.failure = ""
+        self.newest: Picture | Absence = NOT_YET
+        self.failure: tuple[str, str] | None = None  # of a SourceError, which itself would hold the capture
         self.taps: list[Tap] = []
+        self.has_ended = False  # who comes now gets another one
         self.thread = threading.Thread(target=self._run, args=(before,), name="capture", daemon=True)
         self._key = key
         self._open_capture = open_capture
@@ -148,20 +161,39 @@ class _Shared:
             self._left.notify()
 
     def _run(self, before: threading.Thread | None) -> None:
-        try:
+        with self._telling():
             if before is not None:
-                before.join()  # a device cannot be open twice
-            with contextlib.closing(self._open_capture(self._wait_until_due)) as capture:
-                while self.taps:
-                    self._give(capture.read())
-        except SourceError as error:
-            self.failure = str(error)
-        except Exception:  # a defect of ours must be told to the users too
-            log.exception("capture_broken")
-            self.failure = "internal error, see the log"
+                self._outlast(before)
+            if self._is_wanted():
+                with contextlib.closing(self._open_capture(self._wait_until_due)) as capture, self._telling():
+                    while self._is_wanted():
+                        self._give(capture.read())
         with _lock:
             if _shared.get(self._key) is self:
                 del _shared[self._key]
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except SourceError as error:
+            self.failure = str(error), error.shown
+        except Exception:  # a defect of ours must be told to the users too
+            log.exception("capture_broken")
+            self.failure = "internal error, see the log", "internal error"
+
+    def _outlast(self, before: threading.Thread) -> None:
+        """A device cannot be open twice. However long it takes: users come and go meanwhile, and this thread stays."""
+        before.join(MAX_CLOSING_S)
+        if before.is_alive():
+            self._give(Absence(HANGS))
+            before.join()
+            self.newest = NOT_YET
+
+    def _is_wanted(self) -> bool:
+        with _lock:
+            self.has_ended = not self.taps
+        return not self.has_ended
 
     def _give(self, newest: Picture | Absence) -> None:
         if isinstance(newest, Absence) and newest.reason and newest != self.newest:

@@ -9,18 +9,14 @@ from av.video.reformatter import Colorspace
 from camfleet.core.log import Log
 from camfleet.core.wire import Webcam
 
-from ...clockmap import NS_PER_S
 from ...encoders.errors import PYAV_ERRORS
-from ..base import SourceError
 from ..decoded import UNSPECIFIED, PictureCopier
 from ..shared import Absence, OpenCapture, Picture, WaitUntilDue
-from .device import Device, open_camera
+from .device import MAX_SILENCE_NS, Device, open_camera
 
 log = Log("sources")
 
 MAX_WAIT_S = 0.5
-# A camera that gives no picture for so long is opened anew, which is all that can be done about one that hangs.
-MAX_SILENCE_NS = 3 * NS_PER_S
 
 OpenDevice = Callable[[Webcam], Device]
 
@@ -47,7 +43,7 @@ class WebcamCapture:
             self._newest_ns = now_ns
             self._shown = self._copier.copy(_with_matrix(frame), now_ns)
         elif now_ns - self._newest_ns > MAX_SILENCE_NS:
-            raise SourceError(f"{self._device.title} gives no pictures; it is opened anew")
+            raise self._device.silence()
         return self._shown
 
     def close(self) -> None:

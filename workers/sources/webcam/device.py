@@ -5,6 +5,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 import errno
 import os
 import select
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +19,16 @@ from av.video.stream import VideoStream
 from camfleet.core.log import Log
 from camfleet.core.wire import Webcam
 
+from ...clockmap import NS_PER_S
 from ...encoders.errors import PYAV_ERRORS
 from ..base import SourceError
 from ..mediafile import MAX_PIXELS
-from .nodes import FORMATS, Node, Offer, candidates, offers, refusal
+from .nodes import FORMATS, Node, Offer, candidates, offers, refusal, stop_streaming
 
 log = Log("sources")
 
+# A camera that gives no picture for so long is opened anew, which is all that can be done about one that hangs.
+MAX_SILENCE_NS = 3 * NS_PER_S
 # Of a camera that may choose: no larger than streams usually are.
 USUAL = 1280, 720
 # FFmpeg would look at pictures for 5 MB, and then give those first: all that follow would be late.
@@ -68,13 +72,17 @@ class Device:
             raise ValueError("damaged on its way from the camera")
         return self._stream.codec_context.decode(packet)
 
+    def silence(self) -> SourceError:
+        """What to raise when it has given no picture for too long."""
+        return refusal(self._node, TimeoutError(errno.ETIMEDOUT, "no pictures"))
+
     def close(self) -> None:
         self._packets = iter(())  # it holds the last packet
         self._container.close()
 
 
 def open_camera(source: Webcam) -> Device:
-    """May wait until the camera has given its first picture. Raises SourceError."""
+    """May wait until the camera has given its first picture, MAX_SILENCE_NS at most. Raises SourceError."""
     for node in candidates(source.device):
         offered = offers(node)
         if offered is not None:
@@ -114,14 +122,14 @@ def _usual(offer: Offer) -> tuple[int, int] | None:
 def _opened(node: Node, chosen: dict[str, str]) -> Device:
     try:
         before = _descriptors(node.path)
-        container = av.open(node.path, format="v4l2", options=chosen | NO_PROBING)
+        container = _container(node.path, before, chosen)
         opened = _descriptors(node.path) - before  # FFmpeg has no other way to it
     except ValueError as error:
         raise SourceError(f"{node.title} does not take {' '.join(chosen.values()) or 'any format'}") from error
     except (OSError, *PYAV_ERRORS) as error:
         raise refusal(node, error) from error
-    assert isinstance(container, InputContainer)
     if len(opened) != 1:  # unplugged meanwhile; or another stream is trying
+        container.close()
         raise refusal(node, OSError(errno.EBUSY if opened else errno.ENODEV, "No such device"))
     (descriptor,) = opened
     track = container.streams.video[0]
@@ -133,6 +141,35 @@ def _opened(node: Node, chosen: dict[str, str]) -> Device:
         fps=round(float(track.average_rate or 0), 2),
     )
     return Device(node, container, descriptor)
+
+
+def _container(path: str, before: set[int], chosen: dict[str, str]) -> InputContainer:
+    """FFmpeg reads the first picture at once, and would wait for it for ever. Raises OSError and PYAV_ERRORS."""
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        with suppress(OSError):  # unplugged meanwhile
+            for descriptor in _descriptors(path) - before:
+                stop_streaming(descriptor)
+
+    limit = threading.Timer(MAX_SILENCE_NS / NS_PER_S, give_up)
+    limit.start()
+    container = None
+    try:
+        container = av.open(path, format="v4l2", options=chosen | NO_PROBING)
+    except PYAV_ERRORS:
+        if not late.is_set():
+            raise
+    finally:
+        limit.cancel()
+        limit.join()
+    if late.is_set():  # to FFmpeg it may be only the end
+        if container is not None:
+            container.close()
+        raise TimeoutError(errno.ETIMEDOUT, "no pictures")
+    assert isinstance(container, InputContainer)
+    return container
 
 
 def _descriptors(path: str) -> set[int]:

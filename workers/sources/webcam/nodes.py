@@ -9,6 +9,7 @@ import grp
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MAX_LISTED = 64  # formats, and sizes of one
 
 CAPABILITY = struct.Struct("=16s32s32s3I12x")  # driver, card, bus, version, capabilities, those of this node
 FORMAT = struct.Struct("=3I32sI16x")  # index, type, flags, description, pixelformat
+BUFFER_TYPE = struct.Struct("=i")
 FRAME_SIZE = struct.Struct("=9I8x")  # index, pixelformat, type; width, height, or from, to, step of both
 
 
@@ -35,6 +37,7 @@ def _request(direction: int, number: int, argument: struct.Struct) -> int:
 QUERYCAP = _request(2, 0, CAPABILITY)
 ENUM_FMT = _request(3, 2, FORMAT)
 ENUM_FRAMESIZES = _request(3, 74, FRAME_SIZE)
+STREAMOFF = _request(1, 19, BUFFER_TYPE)
 
 # Video4Linux's names and FFmpeg's, the better choice first: MJPEG comes in more sizes and at higher rates than what is
 # raw, for which USB is too narrow; H.264 has lost more.
@@ -132,6 +135,12 @@ def offers(node: Node) -> list[Offer] | None:
         os.close(fd)
 
 
+def stop_streaming(fd: int) -> None:
+    """Whoever waits for a picture, in any thread, waits no longer: the kernel answers him with EINVAL."""
+    with suppress(OSError):  # it streams for somebody else (EBUSY), or was closed just now
+        fcntl.ioctl(fd, STREAMOFF, BUFFER_TYPE.pack(BUFFER_OF_CAPTURE))
+
+
 def refusal(node: Node, error: Exception) -> SourceError:
     """Why it cannot be opened or read, of an OSError or one of PyAV."""
     match getattr(error, "errno", None):
@@ -152,6 +161,12 @@ def refusal(node: Node, error: Exception) -> SourceError:
             return SourceError(
                 f"{node.title}: its USB bus has no room for these pictures beside those of other cameras: a smaller "
                 'size, format = "mjpeg", or a port on another bus'
+            )
+        case errno.ETIMEDOUT:
+            return SourceError(
+                f"{node.title} gives no pictures, and is opened anew: if that goes on, plug it in again, or into "
+                "another port, or ask for a smaller size",
+                shown="the camera gives no pictures",
             )
     return SourceError(f"{node.title} cannot be read: {getattr(error, 'strerror', None) or error}")
 

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from camfleet.core.wire import VideoSpec
 from camfleet.workers.sources import SourceError
+from camfleet.workers.sources import shared as module
 from camfleet.workers.sources.planes import planes
 from camfleet.workers.sources.shared import (
+    HANGS,
+    OPENING,
     Absence,
     Buffers,
     Picture,
@@ -35,7 +38,7 @@ class Played:
     def __init__(self, wait_until_due: WaitUntilDue) -> None:
         self.now: Picture | Absence | Exception | None = Played.at_first
         self.reads = 0
-        self.closed = threading.Event()
+        self.closing, self.closed = threading.Event(), threading.Event()
         self.may_close = threading.Event()
         self.may_close.set()
         self._wait_until_due = wait_until_due
@@ -49,6 +52,7 @@ class Played:
         return self.now or painted(self.reads % 200, capture_ns=now_ns)
 
     def close(self) -> None:
+        self.closing.set()
         self.may_close.wait(5.0)
         self.closed.set()
 
@@ -61,7 +65,11 @@ def painted(grey: int, capture_ns: int = 0) -> Picture:
 def opened() -> Iterator[list[Played]]:
     Played.opened, Played.at_first = [], None
     yield Played.opened
-    wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == "capture"])
+    wait_for(lambda: captures() == 0)
+
+
+def captures() -> int:
+    return len([thread for thread in threading.enumerate() if thread.name == "capture"])
 
 
 def tap(key: str = "screen", *, fps: int = 50, open_capture: Callable[[WaitUntilDue], Played] = Played) -> Tap:
@@ -108,9 +116,9 @@ def test_it_runs_as_often_as_the_fastest_user_wants_whatever_the_others_do(opene
 def test_a_failure_reaches_every_user_and_the_next_one_opens_anew(opened: list[Played]) -> None:
     taps = [tap(), tap()]
     wait_for(lambda: opened)
-    opened[0].now = SourceError("the cable is out")
+    opened[0].now = SourceError("/dev/video0 is gone", shown="the cable is out")
     for each in taps:
-        fails_with(each, "the cable is out")
+        fails_with(each, "/dev/video0 is gone", "the cable is out")
     again = tap()
     wait_for(lambda: isinstance(newest(again), Picture))
     assert len(opened) == 2
@@ -118,15 +126,15 @@ def test_a_failure_reaches_every_user_and_the_next_one_opens_anew(opened: list[P
         each.close()
 
 
-def fails_with(tap: Tap, reason: str) -> None:
-    def failure() -> str:
+def fails_with(tap: Tap, reason: str, shown: str = "the source is not available") -> None:
+    def failure() -> tuple[str, str]:
         try:
             newest(tap)
         except SourceError as error:
-            return str(error)
-        return ""
+            return str(error), error.shown
+        return "", ""
 
-    wait_for(lambda: failure() == reason)
+    wait_for(lambda: failure() == (reason, shown))
 
 
 def test_what_cannot_be_opened_and_what_breaks_is_told_too() -> None:
@@ -136,9 +144,12 @@ def test_what_cannot_be_opened_and_what_breaks_is_told_too() -> None:
     def break_down(_: WaitUntilDue) -> Played:
         raise ZeroDivisionError
 
-    for open_capture, told in ((refuse, "no display :9"), (break_down, "internal error, see the log")):
+    for open_capture, told in (
+        (refuse, ("no display :9", "the source is not available")),
+        (break_down, ("internal error, see the log", "internal error")),
+    ):
         failed = tap(open_capture=open_capture)
-        fails_with(failed, told)
+        fails_with(failed, *told)
         failed.close()
 
 
@@ -147,6 +158,7 @@ def test_a_device_is_opened_again_only_when_it_is_closed(opened: list[Played]) -
     wait_for(lambda: opened)
     opened[0].may_close.clear()
     first.close()
+    assert opened[0].closing.wait(1.0)
     second = tap()
     third = tap()
     assert newest(second) == Absence("")  # not known: an earlier reason still holds, and is not told anew
@@ -158,6 +170,61 @@ def test_a_device_is_opened_again_only_when_it_is_closed(opened: list[Played]) -
     assert len(opened) == 2
     second.close()
     third.close()
+
+
+def test_who_waits_for_a_capture_that_hangs_is_told_so_and_costs_one_thread(
+    opened: list[Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CLOSING_S", 0.02)
+    first = tap()
+    wait_for(lambda: opened)
+    opened[0].may_close.clear()
+    first.close()
+    assert opened[0].closing.wait(1.0)
+    for _ in range(6):
+        tap().close()
+    last = tap()
+    assert captures() == 2
+    wait_for(lambda: newest(last) == Absence(HANGS))
+    last.close()
+    opened[0].may_close.set()
+    wait_for(lambda: captures() == 0)
+    assert len(opened) == 1  # for nobody it is not opened again
+
+
+def test_who_comes_back_to_a_capture_that_is_still_being_opened_gets_that_one(opened: list[Played]) -> None:
+    opening, may_open = threading.Event(), threading.Event()
+
+    def open_late(wait_until_due: WaitUntilDue) -> Played:
+        opening.set()
+        assert may_open.wait(5.0)
+        return Played(wait_until_due)
+
+    first = tap(open_capture=open_late)
+    assert opening.wait(1.0)
+    first.close()
+    for _ in range(6):
+        tap(open_capture=open_late).close()
+    last = tap(open_capture=open_late)
+    assert captures() == 1
+    assert newest(last) == Absence("")  # nobody knows yet
+    assert last.newest(time.monotonic_ns() + 6000 * MS) == Absence(OPENING)
+    may_open.set()
+    wait_for(lambda: isinstance(newest(last), Picture))
+    last.close()
+    wait_for(lambda: captures() == 0)
+    assert len(opened) == 1
+
+
+def test_a_failure_does_not_wait_for_the_capture_to_close(opened: list[Played]) -> None:
+    only = tap()
+    wait_for(lambda: opened)
+    opened[0].may_close.clear()
+    opened[0].now = SourceError("the cable is out")
+    fails_with(only, "the cable is out")
+    assert not opened[0].closed.is_set()
+    opened[0].may_close.set()
+    only.close()
 
 
 def test_a_user_who_leaves_is_not_held_up_by_a_capture_that_waits(opened: list[Played]) -> None:

@@ -93,6 +93,23 @@ def test_raw_pictures_and_a_damaged_one(driver: Path, camera: PaperCamera) -> No
         assert not any(" 150" in line for line in reader.lines)
 
 
+@pytest.mark.parametrize(
+    ("picture_format", "size", "picture", "luma"),
+    [
+        ("mjpeg", "320x240", jpeg(200), 16 + 200 * 219 // 255),
+        ("yuyv422", "160x120", bytes([90, 128]) * (160 * 120), 90),
+    ],
+)
+def test_a_camera_that_gives_not_even_a_first_picture_is_opened_anew(
+    driver: Path, camera: PaperCamera, picture_format: str, size: str, picture: bytes, luma: int
+) -> None:
+    with reading(driver, camera, Webcam(device="Paper", format=picture_format)) as reader:
+        reader.has(f"0: {camera.path} (Paper Camera: Paper) gives no pictures, and is opened anew")
+        for _ in range(2):  # the first is for FFmpeg to look at
+            camera.show(picture)
+        reader.sees(size, luma)
+
+
 def test_why_there_are_no_pictures(driver: Path, camera: PaperCamera) -> None:
     (camera.folder / "notes").touch()
     with reading(

@@ -1,6 +1,7 @@
 """A webcam's pictures in streams. The device is a file (tests/kit/played_camera.py); test_v4l2.py has FFmpeg's."""
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
+import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from camfleet.core.wire import StreamSpec, VideoSpec, Webcam
@@ -156,6 +159,33 @@ def test_a_camera_that_gives_nothing_is_opened_anew(tmp_path: Path, monkeypatch:
         with pytest.raises(SourceError, match=r"/dev/video9 \(Played Camera\) gives no pictures"):
             read_on(capture)
         assert time.monotonic() - began_s > 0.1
+
+
+def test_a_camera_that_two_open_at_once_is_closed_before_it_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_pictures(tmp_path / "film.nut", "mjpeg", "yuvj422p", (64, 48), GREYS)
+    others = []
+
+    def open_beside_another(path: str, **_: object) -> InputContainer:
+        others.append(os.open(path, os.O_RDONLY))
+        return av.open(path)
+
+    monkeypatch.setattr(device, "offers", lambda _: [])
+    monkeypatch.setattr(device, "av", SimpleNamespace(open=open_beside_another))
+    with pytest.raises(SourceError, match="is busy") as refused:
+        device.open_camera(Webcam(device=str(film)))
+    assert refused.tb is not None  # which keeps what nobody has closed
+    descriptors = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    assert [descriptor for descriptor in descriptors if is_open_for(descriptor, film)] == others
+    os.close(others[0])
+
+
+def is_open_for(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except OSError:  # that of the list of descriptors
+        return False
 
 
 def read_on(capture: WebcamCapture) -> NoReturn:
