@@ -153,12 +153,27 @@ def test_what_cannot_be_opened_and_what_breaks_is_told_too() -> None:
         failed.close()
 
 
-def test_a_device_is_opened_again_only_when_it_is_closed(opened: list[Played]) -> None:
-    first = tap()
+def leave_hanging(opened: list[Played]) -> None:
+    """A capture that has no users and does not close."""
+    only = tap()
     wait_for(lambda: opened)
     opened[0].may_close.clear()
-    first.close()
+    only.close()
     assert opened[0].closing.wait(1.0)
+
+
+class OpenLate:
+    def __init__(self) -> None:
+        self.opening, self.may_open = threading.Event(), threading.Event()
+
+    def __call__(self, wait_until_due: WaitUntilDue) -> Played:
+        self.opening.set()
+        assert self.may_open.wait(5.0)
+        return Played(wait_until_due)
+
+
+def test_a_device_is_opened_again_only_when_it_is_closed(opened: list[Played]) -> None:
+    leave_hanging(opened)
     second = tap()
     third = tap()
     assert newest(second) == Absence("")  # not known: an earlier reason still holds, and is not told anew
@@ -176,11 +191,7 @@ def test_who_waits_for_a_capture_that_hangs_is_told_so_and_costs_one_thread(
     opened: list[Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_CLOSING_S", 0.02)
-    first = tap()
-    wait_for(lambda: opened)
-    opened[0].may_close.clear()
-    first.close()
-    assert opened[0].closing.wait(1.0)
+    leave_hanging(opened)
     for _ in range(6):
         tap().close()
     last = tap()
@@ -192,16 +203,26 @@ def test_who_waits_for_a_capture_that_hangs_is_told_so_and_costs_one_thread(
     assert len(opened) == 1  # for nobody it is not opened again
 
 
+def test_when_the_last_capture_has_ended_it_is_not_to_blame(
+    opened: list[Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CLOSING_S", 0.02)
+    leave_hanging(opened)
+    open_late = OpenLate()
+    second = tap(open_capture=open_late)
+    wait_for(lambda: newest(second) == Absence(HANGS))
+    opened[0].may_close.set()
+    assert open_late.opening.wait(1.0)
+    assert newest(second) == Absence("")
+    open_late.may_open.set()
+    wait_for(lambda: isinstance(newest(second), Picture))
+    second.close()
+
+
 def test_who_comes_back_to_a_capture_that_is_still_being_opened_gets_that_one(opened: list[Played]) -> None:
-    opening, may_open = threading.Event(), threading.Event()
-
-    def open_late(wait_until_due: WaitUntilDue) -> Played:
-        opening.set()
-        assert may_open.wait(5.0)
-        return Played(wait_until_due)
-
+    open_late = OpenLate()
     first = tap(open_capture=open_late)
-    assert opening.wait(1.0)
+    assert open_late.opening.wait(1.0)
     first.close()
     for _ in range(6):
         tap(open_capture=open_late).close()
@@ -209,7 +230,7 @@ def test_who_comes_back_to_a_capture_that_is_still_being_opened_gets_that_one(op
     assert captures() == 1
     assert newest(last) == Absence("")  # nobody knows yet
     assert last.newest(time.monotonic_ns() + 6000 * MS) == Absence(OPENING)
-    may_open.set()
+    open_late.may_open.set()
     wait_for(lambda: isinstance(newest(last), Picture))
     last.close()
     wait_for(lambda: captures() == 0)

@@ -40,8 +40,8 @@ class Reader:
         assert self._stdout is not None
         self.lines.extend(iter(self._stdout.readline, ""))
 
-    def has(self, text: str) -> None:
-        wait_for(lambda: any(text in line for line in self.lines), 20, lambda: f"{text!r} in {self.lines[-5:]}")
+    def has(self, text: str) -> float:
+        return wait_for(lambda: any(text in line for line in self.lines), 20, lambda: f"{text!r} in {self.lines[-5:]}")
 
     def sees(self, size: str, luma: int) -> None:
         """A picture of about this luma."""
@@ -104,7 +104,8 @@ def test_a_camera_that_gives_not_even_a_first_picture_is_opened_anew(
     driver: Path, camera: PaperCamera, picture_format: str, size: str, picture: bytes, luma: int
 ) -> None:
     with reading(driver, camera, Webcam(device="Paper", format=picture_format)) as reader:
-        reader.has(f"0: {camera.path} (Paper Camera: Paper) gives no pictures, and is opened anew")
+        took_s = reader.has(f"0: {camera.path} (Paper Camera: Paper) gives no pictures, and is opened anew")
+        assert 3 <= took_s < 2 * 3  # once, and not again as of a camera that is open
         for _ in range(2):  # the first is for FFmpeg to look at
             camera.show(picture)
         reader.sees(size, luma)
