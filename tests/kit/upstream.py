@@ -6,6 +6,7 @@ with Upstream(slow) as upstream: open something with upstream.url
 
 import contextlib
 import re
+import select
 import socket
 import ssl
 import struct
@@ -14,11 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
+from camfleet.core.rtp import rtcp
 from camfleet.core.rtp.packetizer import Packetizer
 
 from tests.kit.access_units import access_unit, key_access_unit
 
 TIMEOUT_S = 10.0
+SSRC = 0x11223344
 FRAME = 3600  # ticks, of 25 pictures a second
 SDP = """v=0
 o=- 1 1 IN IP4 127.0.0.1
@@ -52,12 +55,7 @@ class Peer:
 
     def request(self) -> Request:
         while True:
-            while self._buffer[:1] == b"$" and len(self._buffer) >= 4:
-                size = 4 + int.from_bytes(self._buffer[2:4])
-                if len(self._buffer) < size:
-                    break
-                self.frames.append((self._buffer[1], self._buffer[4:size]))
-                self._buffer = self._buffer[size:]
+            self._take_frames()
             head, end, rest = self._buffer.partition(b"\r\n\r\n")
             if end and head[:1] != b"$":
                 self._buffer = rest
@@ -86,6 +84,23 @@ class Peer:
         """Answers signs of life with nothing."""
         while True:
             self._receive()
+
+    def key_frames_wanted(self) -> int:
+        """So many times the client has asked for one (PLI) since the last call, which does not wait."""
+        while select.select([self.sock], [], [], 0)[0]:
+            self._receive()
+        self._take_frames()
+        asked = sum(rtcp.parse(frame, SSRC).key_frame_wanted for _, frame in self.frames)
+        self.frames.clear()
+        return asked
+
+    def _take_frames(self) -> None:
+        while self._buffer[:1] == b"$" and len(self._buffer) >= 4:
+            size = 4 + int.from_bytes(self._buffer[2:4])
+            if len(self._buffer) < size:
+                break
+            self.frames.append((self._buffer[1], self._buffer[4:size]))
+            self._buffer = self._buffer[size:]
 
     def _receive(self) -> None:
         try:
@@ -123,7 +138,7 @@ def packets(
     units: Iterable[bytes], *, codec: str = "h264", sequence: int = 65_530, timestamp: int = 0
 ) -> Iterator[list[bytes]]:
     """The RTP packets of each access unit."""
-    packetizer = Packetizer(codec, ssrc=0x11223344, sequence=sequence, payload_type=96)
+    packetizer = Packetizer(codec, ssrc=SSRC, sequence=sequence, payload_type=96)
     for number, unit in enumerate(units):
         framed, out = packetizer.packetize(unit, (timestamp + FRAME * number) % 2**32), []
         while framed:

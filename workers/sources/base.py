@@ -63,7 +63,7 @@ class Feed(Protocol):
 
     def read(self, now_ns: int, force_key: bool, /) -> Iterable[AccessUnit]:
         """What is due now or (`AccessUnit.due_ns`) soon, possibly nothing, to be taken at once. `force_key` is a wish:
-        only an encoder of ours can fulfil it."""
+        an encoder of ours fulfils it, an upstream camera may, a file cannot."""
 
     def close(self) -> None: ...
 

@@ -21,13 +21,15 @@ TIMEOUT_S = 20.0
 
 
 class Camera:
-    """Has a key frame every ten seconds, or when the test says."""
+    """Has a key frame every ten seconds, or when the test or (`listens`) the client says."""
 
-    def __init__(self, film: Path) -> None:
+    def __init__(self, film: Path, *, listens: bool = False) -> None:
         with av.open(str(film)) as container:
             units = [bytes(packet) for packet in container.demux(video=0) if packet.size]
         self._groups = [units[first : first + GOP] for first in range(0, len(units), GOP)]
         self.key_frame_wanted = threading.Event()
+        self.silent = threading.Event()
+        self._listens = listens
 
     def __call__(self, peer: Peer) -> None:
         play(peer)
@@ -35,6 +37,10 @@ class Camera:
         for number, unit in enumerate(packets(self._units())):
             peer.send(b"".join(map(framed, unit)))
             peer.wait(max(0.0, began + (number + 1) / FPS - time.monotonic()))
+            while self.silent.is_set():
+                peer.wait(0.01)
+            if self._listens and peer.key_frames_wanted():
+                self.key_frame_wanted.set()
 
     def _units(self) -> Iterator[bytes]:
         for number in range(1000):
@@ -118,3 +124,18 @@ def test_the_connection_and_the_picture_stay_when_settings_change(film: Path) ->
         assert times == sorted(set(times))
         widths = [picture.width for picture in decode([unit for unit, _, _ in stage.sink.pushed])]
         assert [width for n, width in enumerate(widths) if n == 0 or widths[n - 1] != width] == [96, 128, 64, 96]
+
+
+def test_after_a_silence_without_a_loss_the_picture_does_not_wait_for_the_camera_s_next_key_frame(film: Path) -> None:
+    camera = Camera(film, listens=True)
+    with Upstream(camera) as upstream:
+        stage = Stage(upstream.url, None)
+        stage.pipeline.want()
+        stage.until_seen(64, encoder="pass-through")
+        camera.silent.set()
+        stage.until(lambda: stage.pipeline.state.startswith("standby"), "the slate")
+        camera.silent.clear()
+        assert wait_for(lambda: stage.pipeline.state == "running", TIMEOUT_S) < 1
+        stage.pipeline.stop()
+        assert stage.pipeline.join(TIMEOUT_S)
+        assert len(upstream.peers) == 1

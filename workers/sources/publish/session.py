@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import time
+from dataclasses import replace
 
 from camfleet.core.log import LineLimit, Log
 from camfleet.core.wire import Publish
@@ -75,7 +76,7 @@ class PublishSession:
             publication.shown(time.monotonic_ns())
             self._listener.arrived(arrival)
 
-        listener = Listener(self._listener.described, arrived)
+        listener = replace(self._listener, arrived=arrived)
         receiver = TrackReceiver(publication.track, publication.channels, listener, self._clock, now_ns)
         self._receiver = receiver
         self.absence = ""

@@ -47,7 +47,7 @@ class UpstreamPassThrough:
         self._subscription.is_kept = True
         return len(self._subscription) > 0
 
-    def read(self, now_ns: int, _force_key: bool) -> list[AccessUnit]:
+    def read(self, now_ns: int, force_key: bool) -> list[AccessUnit]:
         if self._subscription.is_kept:
             self._subscription.is_kept, self._hurries = False, True
             self._start_ns = max(self._start_ns, now_ns)
@@ -57,6 +57,8 @@ class UpstreamPassThrough:
             if self._subscription.failure:
                 raise SourceError(self._subscription.failure)
             return []
+        if force_key and not arrival.unit.key_frame:
+            self._subscription.want_key_frame()
         self.description = arrival.description
         if arrival.description.codec not in CODECS:
             raise SourceError(f"the stream is {arrival.description.codec}, not H.264 or H.265; {RE_ENCODE}")

@@ -87,16 +87,21 @@ class TrackReceiver:
     @property
     def due_ns(self) -> int:
         """When to call `report`."""
-        return self._reports.due_ns(self._depacketizer)
+        return self._reports.due_ns(self._key_frame_is_wanted)
 
     def report(self, now_ns: int) -> bytes:
         """RTCP for the sender; empty: none is due."""
-        return self._reports.report(self._depacketizer, now_ns)
+        return self._reports.report(self._depacketizer, self._key_frame_is_wanted, now_ns)
 
     def report_frame(self, now_ns: int) -> bytes:
         """The same as a `$` frame."""
         report = self.report(now_ns)
         return b"$" + bytes([self._channels[1]]) + len(report).to_bytes(2) + report if report else b""
+
+    @property
+    def _key_frame_is_wanted(self) -> bool:
+        """After a loss, or by a stream."""
+        return self._depacketizer.needs_key_frame or self._listener.key_frame_is_wanted()
 
     def rest(self, now_ns: int) -> None:
         """Media is not to be expected yet."""

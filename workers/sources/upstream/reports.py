@@ -22,19 +22,19 @@ class Reports:
         self._expected = self._received = 0
         self._sender_ntp = self._sender_came_ns = 0
 
-    def due_ns(self, depacketizer: Depacketizer) -> int:
-        return min(self._due_ns, self._key_frame_due_ns) if depacketizer.needs_key_frame else self._due_ns
+    def due_ns(self, key_frame_wanted: bool) -> int:
+        return min(self._due_ns, self._key_frame_due_ns) if key_frame_wanted else self._due_ns
 
-    def report(self, depacketizer: Depacketizer, now_ns: int) -> bytes:
+    def report(self, depacketizer: Depacketizer, key_frame_wanted: bool, now_ns: int) -> bytes:
         """Empty when nothing is due."""
-        if now_ns < self.due_ns(depacketizer):
+        if now_ns < self.due_ns(key_frame_wanted):
             return b""
         reception = depacketizer.reception()
         if reception is None:
             self._due_ns = now_ns + REPORT_INTERVAL_NS
             self._key_frame_due_ns = now_ns + KEY_FRAME_INTERVAL_NS // 2
             return b""
-        wanted = depacketizer.needs_key_frame and now_ns >= self._key_frame_due_ns
+        wanted = key_frame_wanted and now_ns >= self._key_frame_due_ns
         if wanted:
             self._key_frame_due_ns = now_ns + KEY_FRAME_INTERVAL_NS
         self._due_ns = now_ns + REPORT_INTERVAL_NS

@@ -71,3 +71,4 @@ class Listener:
 
     described: Callable[[Description], object]  # the stream is known before its first picture is
     arrived: Callable[[Arrival], object]
+    key_frame_is_wanted: Callable[[], bool]  # by a stream: who can ask the sender for one does

@@ -52,6 +52,10 @@ class Subscription:
     def skipped(self) -> int:
         return self._upstream.skipped + self._arrivals.overflows
 
+    def want_key_frame(self) -> None:
+        """Nothing else is of use; cameras that can be asked are."""
+        self._upstream.key_frame_is_wanted = True
+
     def take(self) -> Arrival | None:
         with self._lock:
             return self._arrivals.take()
@@ -71,6 +75,8 @@ class Subscription:
             if self.is_kept and arrival.unit.key_frame:
                 self._arrivals.begin_anew()
             self._arrivals.put(arrival)
+            if self._arrivals.needs_key_frame:
+                self.want_key_frame()
         self._wake()
 
     def wake(self) -> None:
@@ -99,10 +105,12 @@ class Upstream:
         self.failure = ""
         self.rests_until_ns = 0  # who comes until then hears of the same failure
         self.description: Description | None = None
+        self.key_frame_is_wanted = False  # until one comes
         self._source = source
         self._users: tuple[Subscription, ...] = ()
         self._interrupt = Interrupt()
-        self._session = open_session(self._interrupt, Listener(self._described, self._arrived))
+        listener = Listener(self._described, self._arrived, lambda: self.key_frame_is_wanted)
+        self._session = open_session(self._interrupt, listener)
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
 
     @property
@@ -155,5 +163,7 @@ class Upstream:
 
     def _arrived(self, arrival: Arrival) -> None:
         self.description = arrival.description
+        if arrival.unit.key_frame:
+            self.key_frame_is_wanted = False
         for user in self._users:
             user.put(arrival)

@@ -189,6 +189,15 @@ def test_a_gap_costs_until_the_next_key_frame_which_is_asked_for(monkeypatch: py
         assert reader.feed.skipped > 0
 
 
+def test_a_key_frame_that_a_stream_wants_is_asked_for() -> None:
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        publisher.send(film(2))
+        reader.units(1)
+        wait_for(lambda: reader.feed.due_ns == 0)
+        reader.feed.read(0, True)
+        wait_for(lambda: any(rtcp.parse(each[4:], SSRC).key_frame_wanted for each in publisher.heard))
+
+
 def test_an_rtcp_bye_is_not_the_end() -> None:
     with Reader(SOURCE) as reader, Publisher() as publisher:
         publisher.send(film(3))
