@@ -344,7 +344,8 @@ class StreamPipeline:
             self._linger_until_ns = 0
         if now_ns - self._opened_ns > PROVEN_NS:
             self._back_off_ns = FIRST_RETRY_NS
-        self._retry_at_ns = now_ns + self._back_off_ns
+        # From one attempt to the next: one that has waited for an answer has waited.
+        self._retry_at_ns = max(self._opened_ns + self._back_off_ns, now_ns + FIRST_RETRY_NS)
         self._back_off_ns = min(2 * self._back_off_ns, LAST_RETRY_NS)
         self._standby.miss(reason, shown, now_ns)
         if not self._standby.enabled:

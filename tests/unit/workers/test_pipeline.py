@@ -346,6 +346,22 @@ def test_the_back_off_grows_to_its_limit_and_begins_again_after_a_good_run(
     assert logged == ["no_picture", "no_picture"]  # and not for every attempt
 
 
+def test_the_back_off_counts_from_the_beginning_of_an_attempt(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was in vain for as long, as to a camera that is away, is not waited for once more."""
+    monkeypatch.setattr(module, "FIRST_RETRY_NS", 10_000_000)
+    monkeypatch.setattr(module, "LAST_RETRY_NS", 640_000_000)
+    stage.refusals = [SourceError("gone")] * 6
+    pipeline = stage.pipeline()
+    pipeline.want()
+    until(lambda: pipeline.state == "running")
+    until(lambda: time.monotonic_ns() - stage.tried_ns[-1] > 650_000_000)
+    stage.feeds[0].broken = SourceError("gone")
+    until(lambda: stage.feeds[0].closed.is_set())
+    closed_ns = time.monotonic_ns()
+    until(lambda: len(stage.feeds) == 2)
+    assert stage.tried_ns[-1] - closed_ns < 300_000_000
+
+
 def test_malformed_access_units_are_left_out_and_reported_ever_more_rarely(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

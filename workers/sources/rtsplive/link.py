@@ -11,8 +11,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Protocol, Self
 
+from ...clockmap import NS_PER_S
 from ..upstream import Interrupt, LeftError
 
+# For one address. The kernel asks again after 1 s, then 2 s later, then 4: what is back by then is seen sooner by who
+# begins anew, and another address may answer.
+CONNECT_TIMEOUT_NS = 2 * NS_PER_S
 CHUNK_SIZE = 64 * 1024
 MAX_UNSENT_SIZE = 64 * 1024  # our requests and reports have some hundred bytes
 
@@ -162,6 +166,7 @@ class Link:
         self._sock.close()
 
     def _connect(self, address: tuple[Any, ...], deadline_ns: int) -> None:
+        deadline_ns = min(deadline_ns, time.monotonic_ns() + CONNECT_TIMEOUT_NS)
         try:
             self._sock.connect(address)
         except BlockingIOError:

@@ -11,21 +11,62 @@ from pathlib import Path
 
 import pytest
 from camfleet.core.rtsp.client import ServerURL
-from camfleet.workers.sources.rtsplive.link import MAX_UNSENT_SIZE, Link, LinkError, TLSOptions
+from camfleet.workers.sources.rtsplive import link as module
+from camfleet.workers.sources.rtsplive.link import MAX_UNSENT_SIZE, Link, LinkError, Places, TLSOptions
 from camfleet.workers.sources.upstream import Interrupt
 from cryptography import x509
 
 from tests.kit.authority import Authority
 
 
+NS_PER_S = 1_000_000_000
+
+
 @contextmanager
-def connected(listener: socket.socket, *, tls: bool = False) -> Iterator[Link]:
-    interrupt = Interrupt()
+def connected(
+    listener: socket.socket, *, tls: bool = False, places: Places | None = None, within_s: float = 5
+) -> Iterator[Link]:
     url = ServerURL.parse(f"rtsp{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}/")
     options = TLSOptions(verify=False, ca_file="", fingerprint="")
-    with closing(Link.open(url, options, interrupt, time.monotonic_ns() + 5_000_000_000)) as link:
+    deadline_ns = time.monotonic_ns() + round(within_s * NS_PER_S)
+    with closing(Interrupt()) as interrupt, closing(Link.open(url, options, interrupt, deadline_ns, places)) as link:
         yield link
-    interrupt.close()
+
+
+@contextmanager
+def swallowing() -> Iterator[socket.socket]:
+    """A server whose queue is full: the kernel loses what asks for more connections."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        yield listener
+
+
+def place(listener: socket.socket) -> Places:
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())]
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_NS", NS_PER_S // 5)
+    with socket.create_server(("127.0.0.1", 0)) as listener, swallowing() as other:
+        began_s = time.monotonic()
+        with connected(listener, places=[*place(other), *place(listener)]):
+            assert 0.2 < time.monotonic() - began_s < 1
+
+
+@pytest.mark.parametrize(("timeout_s", "within_s"), [(0.2, 5.0), (5.0, 0.2)])
+def test_who_does_not_answer_is_not_waited_for_any_longer(
+    timeout_s: float, within_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_NS", round(timeout_s * NS_PER_S))
+    with swallowing() as other:
+        began_s = time.monotonic()
+        with pytest.raises(LinkError, match="does not answer within the time given"), connected(
+            other, within_s=within_s
+        ):
+            pass
+        assert time.monotonic() - began_s < 1
 
 
 def test_a_server_that_does_not_read() -> None:
