@@ -14,6 +14,7 @@ from .units import UnitCompletion
 
 SILENCE_TIMEOUT_NS = 10 * NS_PER_S  # without any RTP
 MAX_AHEAD_NS = 2 * NS_PER_S  # pictures of a burst are a millisecond apart
+TOO_FAST = "sends pictures faster than they can be shown; `ffmpeg -re` sends a film in its own time"
 PICTURE_TIMEOUT_NS = 30 * NS_PER_S  # with RTP, but no picture to begin with; cameras have a key frame every 1 to 10 s
 
 
@@ -79,7 +80,7 @@ class TrackReceiver:
             self._picture_ns = now_ns
             capture_ns = self._clock.place(unit.timestamp, now_ns)
             if capture_ns - now_ns > MAX_AHEAD_NS:
-                raise SourceError("sends pictures faster than they can be shown")
+                raise SourceError(TOO_FAST)
             self._listener.arrived(Arrival(AccessUnit(data, capture_ns, unit.key_frame), description))
 
     # ---------------------------------------------------------------- what is due

@@ -259,7 +259,7 @@ def test_time_is_not_pushed_far_ahead() -> None:
             for packet in next(packets([unit], sequence=number, timestamp=number * 90_000)):
                 publisher.put(packet)
         wait_for(publisher.ended.is_set)
-        wait_for(lambda: "the last one sends pictures faster than they can be shown" in reader.feed.absence)
+        wait_for(lambda: "the last one sends pictures faster than they can be shown; `ffmpeg -re`" in reader.feed.absence)
 
 
 def test_what_its_inlet_drops_is_told(caplog: pytest.LogCaptureFixture) -> None:
