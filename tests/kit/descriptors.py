@@ -1,7 +1,9 @@
 """What this process has open."""
 
-import contextlib
 import gc
+import resource
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 
@@ -21,6 +23,21 @@ def times_open(path: Path, process: int | str = "self") -> int:
     """How often a process has the file open now."""
     names = []
     for link in Path(f"/proc/{process}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # closed meanwhile
             names.append(str(link.readlink()))
     return names.count(str(path))
+
+
+@contextmanager
+def limit_of_open_files(limit: int) -> Iterator[None]:
+    """New ones have numbers below it; those that are open stay."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def none_left() -> AbstractContextManager[None]:
+    return limit_of_open_files(3)  # those of standard input, output and errors; and poll() takes no more than the limit

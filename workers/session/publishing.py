@@ -5,9 +5,11 @@ from typing import Self
 
 from camfleet.core.log import Log
 from camfleet.core.net.fanout import FanOut
+from camfleet.core.net.inlet import Inlet
 from camfleet.core.rtsp import Media, ServerConnection
 from camfleet.core.rtsp.errors import FORBIDDEN, METHOD_NOT_ALLOWED, SERVICE_UNAVAILABLE, RefusalError
 from camfleet.core.wire import Publish
+from camfleet.workers.sources import SourceError
 from camfleet.workers.sources.publish import Publication, PublishingPoint, publishing_point
 
 from .stream import LiveStream
@@ -15,16 +17,20 @@ from .stream import LiveStream
 log = Log("session")
 
 
-def check_publisher(stream: LiveStream, user: str, now_ns: int) -> Publish:
+def check_publisher(stream: LiveStream, user: str, now_ns: int) -> tuple[Publish, PublishingPoint]:
     """Raises RefusalError when he may not publish there, or not now."""
     source = stream.spec.source
     if not isinstance(source, Publish):
         raise RefusalError(METHOD_NOT_ALLOWED, reason="the stream has another source now")
     if user != source.user:
         raise RefusalError(FORBIDDEN, reason="this user may not publish here")
-    if not publishing_point(source).is_free(now_ns):
+    try:
+        point = publishing_point(source)
+    except SourceError as error:
+        raise RefusalError(SERVICE_UNAVAILABLE, reason=str(error)) from None
+    if not point.is_free(now_ns):
         raise _taken()
-    return source
+    return source, point
 
 
 class OwnPublication:
@@ -47,10 +53,13 @@ class OwnPublication:
         announced, channels = rtsp.announced, rtsp.video_channels
         assert announced is not None
         assert channels is not None
-        source = check_publisher(stream, rtsp.user or "", now_ns)
-        point = publishing_point(source)
+        source, point = check_publisher(stream, rtsp.user or "", now_ns)
+        try:
+            inlet = Inlet()
+        except OSError as error:
+            raise RefusalError(SERVICE_UNAVAILABLE, reason=str(error)) from None
         send, end = partial(fanout.send, client), partial(fanout.close, client)
-        publication = Publication(announced.video, channels, peer, send, end)
+        publication = Publication(announced.video, channels, peer, send, end, inlet)
         if not point.take(publication, now_ns):
             raise _taken()
         fanout.record(client, publication.inlet, *channels)

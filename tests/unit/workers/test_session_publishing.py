@@ -10,6 +10,7 @@ from camfleet.core.net.inlet import Inlet
 from camfleet.core.wire import Publish, Source, StreamSpec, TestLive
 from camfleet.workers.sources.publish import publishing_point
 
+from tests.kit.descriptors import none_left
 from tests.kit.live_camera import Camera, Client, reply, request, session_of, statuses
 from tests.kit.publishing import DESCRIPTION, RECORD_TCP
 from tests.kit.rtsp import user
@@ -128,6 +129,19 @@ def test_a_second_publisher_is_refused_at_once_and_at_record(camera: Camera) -> 
     end(camera, client)
     assert statuses(late.ask("RECORD", URL, late.session, login=ENCODER)) == [200]
     end(camera, late)
+
+
+def test_who_finds_no_descriptors_left_is_told(camera: Camera) -> None:
+    client = camera.client()
+    with none_left():
+        assert "503 Service Unavailable: no descriptors left (ulimit -n)" in reply(announce(client)[-1:])
+    set_up(client)
+    waiting = publishing_point(SOURCE)  # the stream has what it needs, but there is none for an inlet
+    with none_left():
+        assert statuses(client.ask("RECORD", URL, client.session, login=ENCODER)) == [503]
+    assert waiting.current is None
+    assert statuses(client.ask("RECORD", URL, client.session, login=ENCODER)) == [200]
+    end(camera, client)
 
 
 def test_who_is_silent_gives_way(camera: Camera) -> None:

@@ -12,6 +12,7 @@ import struct
 from urllib.parse import parse_qs, urlsplit
 
 from ..base import SourceError
+from ..descriptors import why_not
 from ..rtsplive.link import Places
 from ..upstream import Interrupt
 
@@ -81,5 +82,5 @@ class Datagrams:
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise SourceError(f"{self._place} cannot be listened on: {error.strerror or error}") from None
+            raise SourceError(f"{self._place} cannot be listened on: {why_not(error)}") from None
         return sock

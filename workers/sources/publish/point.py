@@ -11,6 +11,7 @@ from camfleet.core.sdp.parse import VideoTrack
 from camfleet.core.wire import Publish
 
 from ...clockmap import NS_PER_S
+from ..descriptors import new_eventfd
 
 # Who has sent nothing for so long gives way to another client: readers do not see him any more, and mostly it is the
 # same one who comes back from a network that has forgotten his old connection.
@@ -44,7 +45,7 @@ class PublishingPoint:
     """Of one stream; has one publication at a time. May be used from any thread."""
 
     def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable after a change
+        self.fd = new_eventfd()  # readable after a change
         weakref.finalize(self, os.close, self.fd)
         self._lock = threading.Lock()
         self._current: Publication | None = None
@@ -84,7 +85,7 @@ _guard = threading.Lock()
 
 
 def publishing_point(source: Publish) -> PublishingPoint:
-    """The one of this source."""
+    """The one of this source. Raises SourceError."""
     with _guard:
         point = _points.get(source)
         if point is None:

@@ -8,6 +8,7 @@ from typing import Self
 from camfleet.core.rtp.reorder import ReorderBuffer
 from camfleet.core.rtsp.client import UDPPorts
 
+from ..descriptors import why_not
 from .link import Link, LinkError
 
 MAX_SIZE = 65_535
@@ -29,7 +30,14 @@ class Datagrams:
 
     @classmethod
     def open(cls, link: Link) -> Self:
-        """On the address that the server knows us by."""
+        """On the address that the server knows us by. Raises LinkError."""
+        try:
+            return cls._open(link)
+        except OSError as error:
+            raise LinkError(f"cannot be given UDP ports: {why_not(error)}") from None
+
+    @classmethod
+    def _open(cls, link: Link) -> Self:
         family, host = link.local_address
         for _ in range(TRIES):
             with contextlib.ExitStack() as stack:

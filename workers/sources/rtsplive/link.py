@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any, Protocol, Self
 
 from ...clockmap import NS_PER_S
+from ..descriptors import why_not
 from ..upstream import Interrupt, LeftError
 
 # For one address. The kernel asks again after 1 s, then 2 s later, then 4: what is back by then is seen sooner by who
@@ -67,7 +68,7 @@ class TLSOptions:
             except ssl.SSLError:
                 raise LinkError(f"ca_file {self.ca_file} has no certificate as PEM") from None
             except OSError as error:
-                raise LinkError(f"ca_file {self.ca_file}: {error.strerror}") from None
+                raise LinkError(f"ca_file {self.ca_file}: {why_not(error)}") from None
         else:
             context.load_default_certs()
         return context
@@ -101,7 +102,12 @@ class Link:
         places = look_up(url) if places is None else places
         reason = "has no address"
         for family, kind, protocol, _, address in places:
-            link = cls(socket.socket(family, kind, protocol), interrupt)
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:
+                reason = f"cannot be reached: {why_not(error)}"
+                continue
+            link = cls(sock, interrupt)
             try:
                 link._connect(address, deadline_ns)
                 if context is not None:
@@ -208,7 +214,7 @@ def look_up(url: Server) -> Places:
     try:
         return socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise LinkError(f"has no address: {error.strerror}") from None
+        raise LinkError(f"has no address: {why_not(error)}") from None
     except UnicodeError:  # "a..b", as in a redirect
         raise LinkError("has no address: that is no name of a host") from None
 

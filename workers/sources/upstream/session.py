@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ...codecs import Description
 from ..arrivals import Arrival
+from ..descriptors import new_eventfd
 
 
 class LeftError(Exception):
@@ -19,7 +20,8 @@ class Interrupt:
     """Ends a session, for good; from any thread."""
 
     def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        """Raises SourceError."""
+        self.fd = new_eventfd()
         self._is_set = False
 
     def set(self) -> None:

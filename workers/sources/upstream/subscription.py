@@ -90,7 +90,8 @@ _guard = threading.Lock()
 
 
 def subscribe(source: Source, open_session: OpenSession, wake: Callable[[], object]) -> Subscription:
-    """To the upstream that runs already, or to a new one. Never waits; `wake` is called when there is something new."""
+    """To the upstream that runs already, or to a new one. Never waits; `wake` is called when there is something new.
+    Raises SourceError."""
     with _guard:
         upstream = _upstreams.get(source)
         if upstream is None or (upstream.failure and time.monotonic_ns() >= upstream.rests_until_ns):
@@ -110,7 +111,11 @@ class Upstream:
         self._users: tuple[Subscription, ...] = ()
         self._interrupt = Interrupt()
         listener = Listener(self._described, self._arrived, lambda: self.key_frame_is_wanted)
-        self._session = open_session(self._interrupt, listener)
+        try:
+            self._session = open_session(self._interrupt, listener)
+        except BaseException:
+            self._interrupt.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
 
     @property

@@ -3,13 +3,10 @@
 import ctypes
 import os
 import re
-import resource
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,7 @@ from camfleet.core.net.fanout import Closed, FanOut, Received
 from camfleet.core.ring.stream import MediaStream
 
 from tests.kit.access_units import key_access_unit
-from tests.kit.descriptors import descriptors
+from tests.kit.descriptors import descriptors, limit_of_open_files
 from tests.kit.engine import Rig, tcp_pair
 
 
@@ -31,16 +28,6 @@ def watched() -> int:
             counts.append(len(targets) - 1)
     assert len(counts) == 1, "other tests have left engines"
     return counts[0]
-
-
-@contextmanager
-def limit_of_open_files(limit: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("free", range(3))

@@ -1,5 +1,6 @@
 """A connection to a server, without what is said on it."""
 
+import errno
 import socket
 import ssl
 import threading
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
 from camfleet.core.rtsp.client import ServerURL
@@ -17,7 +20,7 @@ from camfleet.workers.sources.upstream import Interrupt
 from cryptography import x509
 
 from tests.kit.authority import Authority
-
+from tests.kit.descriptors import none_left
 
 NS_PER_S = 1_000_000_000
 
@@ -55,6 +58,25 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: 
             assert 0.2 < time.monotonic() - began_s < 1
 
 
+def test_without_descriptors_it_is_said_and_without_ipv6_the_next_address_is_tried() -> None:
+    url = ServerURL.parse("rtsp://127.0.0.1/")
+    options = TLSOptions(verify=True, ca_file="", fingerprint="")
+    somewhere: Places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))]
+    refused = pytest.raises(LinkError, match=r"cannot be reached: no descriptors left \(ulimit -n\)")
+    with closing(Interrupt()) as interrupt, none_left(), refused:
+        Link.open(url, options, interrupt, time.monotonic_ns() + NS_PER_S, somewhere)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        unknown: Places = [(cast(socket.AddressFamily, 999), socket.SOCK_STREAM, 0, "", ("::1", 1))]
+        with connected(listener, places=[*unknown, *place(listener)]):
+            pass
+
+
+def test_without_descriptors_no_name_can_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
+    with pytest.raises(LinkError, match=r"has no address: no descriptors left \(ulimit -n\)"):
+        module.look_up(ServerURL.parse("rtsp://camera/"))
+
+
 @pytest.mark.parametrize(("timeout_s", "within_s"), [(0.2, 5.0), (5.0, 0.2)])
 def test_who_does_not_answer_is_not_waited_for_any_longer(
     timeout_s: float, within_s: float, monkeypatch: pytest.MonkeyPatch
@@ -62,8 +84,9 @@ def test_who_does_not_answer_is_not_waited_for_any_longer(
     monkeypatch.setattr(module, "CONNECT_TIMEOUT_NS", round(timeout_s * NS_PER_S))
     with swallowing() as other:
         began_s = time.monotonic()
-        with pytest.raises(LinkError, match="does not answer within the time given"), connected(
-            other, within_s=within_s
+        with (
+            pytest.raises(LinkError, match="does not answer within the time given"),
+            connected(other, within_s=within_s),
         ):
             pass
         assert time.monotonic() - began_s < 1

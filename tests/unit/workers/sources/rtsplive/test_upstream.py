@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Never, cast
 
 import pytest
 from camfleet.core.rtp import rtcp
 from camfleet.core.wire import RTSPLive, VideoSpec
-from camfleet.workers.sources import PictureSource, Place, UpstreamPassThrough, arrivals, open_pictures
+from camfleet.workers.sources import PictureSource, Place, SourceError, UpstreamPassThrough, arrivals, open_pictures
 from camfleet.workers.sources.planes import planes
 from camfleet.workers.sources.rtsplive import datagrams, session
-from camfleet.workers.sources.rtsplive.link import Link
+from camfleet.workers.sources.rtsplive.link import Link, LinkError
 from camfleet.workers.sources.upstream import receiver
 from camfleet.workers.sources.upstream import subscription as upstream
 from cryptography import x509
@@ -30,7 +30,7 @@ from tests.kit import upstream as kit
 from tests.kit.access_units import PPS, SPS, START, access_unit, key_access_unit
 from tests.kit.authority import Authority
 from tests.kit.clips import STEP, units_of, write_clip
-from tests.kit.descriptors import descriptors
+from tests.kit.descriptors import descriptors, none_left
 from tests.kit.source_reader import Reader
 from tests.kit.upstream import Peer, Script, Upstream
 from tests.kit.wait import wait_for
@@ -404,6 +404,16 @@ def test_closing_does_not_wait_for_a_server_that_never_answers(tls: bool, monkey
         assert time.monotonic() - began_s < 1
 
 
+def test_without_descriptors_it_is_said_and_nothing_is_left() -> None:
+    def broken(*_: object) -> Never:
+        raise SourceError("no")
+
+    with none_left(), pytest.raises(SourceError, match=r"no descriptors left \(ulimit -n\)"):
+        Reader(RTSPLive(url="rtsp://127.0.0.1/"))
+    with pytest.raises(SourceError, match="no"):
+        upstream.subscribe(RTSPLive(url="rtsp://127.0.0.1/"), broken, lambda: None)
+
+
 def test_a_wrong_password_is_not_tried_again_for_a_minute() -> None:
     """By the same settings."""
 
@@ -594,6 +604,12 @@ def test_udp_that_floods_leaves_a_turn_to_others(monkeypatch: pytest.MonkeyPatch
             own.rtcp.sendto(number.to_bytes(2), ("127.0.0.1", received.ports.rtcp))
         found = [list(received.reports()) for _ in range(4)]
     assert [len(turn) for turn in found] == [4, 4, 1, 0]
+
+
+def test_udp_without_descriptors() -> None:
+    link = SimpleNamespace(local_address=(socket.AF_INET, "127.0.0.1"), peer_host="127.0.0.1", watch=lambda _: None)
+    with none_left(), pytest.raises(LinkError, match=r"no descriptors left \(ulimit -n\)"):
+        datagrams.Datagrams.open(cast(Link, link))
 
 
 def test_udp_that_no_packet_comes_through() -> None:
