@@ -26,6 +26,7 @@ TIMEOUT_S = 10.0  # from the connection to the last header, and from one piece o
 MAX_REDIRECTS = 3
 MAX_URL_SIZE = 4096
 READ_SIZE = 64 * 1024
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 USER_AGENT = "camfleet"
 
 
@@ -59,8 +60,8 @@ class Address:
 
 
 class Fetcher:
-    """Opens resources for one visit. From the first server it may be led to others, but not out of TLS, and not to an
-    address of this network: what else there is in it is nobody's business."""
+    """Opens resources for one visit. From the first server it may be led to others, but not out of TLS, and not to a
+    private address: what else there is in it is nobody's business."""
 
     def __init__(self, first: Address, tls: TLSOptions, account: Account | None, interrupt: Interrupt) -> None:
         self.refused = False
@@ -110,7 +111,7 @@ class Fetcher:
             raise SourceError(f"{self._first.place} leads to {address.place}, out of TLS; that is not followed")
         places = look_up(address)
         if address.host != self._first.host and not all(_is_public(str(place[4][0])) for place in places):
-            raise LinkError("is an address of this network that another server leads to; that is not followed")
+            raise LinkError("is a private address that another server leads to; that is not followed")
         deadline_ns = _deadline_ns()
         # To those places that were looked at: a second look-up might find others.
         stream = _Stream(Link.open(address, self._tls, self._interrupt, deadline_ns, places), deadline_ns)
@@ -194,5 +195,8 @@ def _plain_words(error: LinkError | http.client.HTTPException) -> str:
 
 
 def _is_public(host: str) -> bool:
+    """Of IPv6 what is given out as global unicast (RFC 4291 2.4), but no way to an address of IPv4."""
     address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and (address not in GLOBAL_UNICAST or address.sixtofour is not None):
+        return False
     return address.is_global and not address.is_multicast

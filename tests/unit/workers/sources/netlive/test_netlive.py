@@ -553,9 +553,16 @@ def test_redirects(target: str, reason: str) -> None:
         ("fd00::1", False),
         ("fe80::1%eth0", False),
         ("ff0e::1", False),
+        ("fec0::1", False),
+        ("::10.0.0.1", False),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b:1::10.0.0.1", False),
+        ("2002:a00:1::", False),
+        ("2001:0:a00:1::1", False),
+        ("2a00:1450:4001:80b::200e", True),
     ],
 )
-def test_addresses_of_this_network(host: str, public: bool) -> None:
+def test_private_addresses(host: str, public: bool) -> None:
     assert fetch._is_public(host) is public
 
 
@@ -563,7 +570,7 @@ def places(*hosts: str, port: int = 1) -> link.Places:
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
 
-def test_a_name_with_one_address_of_this_network_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_one_private_address_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     pages: dict[str, Page] = {"/led": redirect("http://both.example.org/x")}
     with site(pages) as server:
         found = {"127.0.0.1": places("127.0.0.1", port=server.server_port)}
