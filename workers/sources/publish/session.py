@@ -91,6 +91,7 @@ class PublishSession:
                 log.warning("media_dropped", peer=publication.peer, reason=TOO_FAST, times=overflows)
                 told = overflows
             for start in range(0, len(taken), PART_SIZE):
+                self._interrupt.check()
                 buffer += taken[start : start + PART_SIZE]
                 while buffer and receiver.take_frame(buffer, now_ns):
                     pass

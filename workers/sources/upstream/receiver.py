@@ -24,8 +24,8 @@ class TrackReceiver:
     def __init__(
         self, track: VideoTrack, channels: tuple[int, int], listener: Listener, clock: MediaClock, now_ns: int
     ) -> None:
-        """`channels`: of RTP and RTCP, where they are interleaved. Raises SourceError, as `deliver`, for pictures that
-        nobody can want."""
+        """`channels`: of RTP and RTCP, where they are interleaved. Raises SourceError, as all that
+        takes and delivers, for what nobody can want."""
         self.has_media = False
         self._channels = channels
         self._listener = listener

@@ -6,9 +6,11 @@ from camfleet.core.rtp import rtcp
 from camfleet.core.rtp.depacketizer import Depacketizer
 
 from ...clockmap import NS_PER_S
+from ..base import SourceError
 
 REPORT_INTERVAL_NS = 5 * NS_PER_S  # RFC 3550 6.2
 KEY_FRAME_INTERVAL_NS = NS_PER_S  # who cannot give one is not asked all the time
+MAX_HEARD = 500  # a second; senders have a report every five, and Python reads it
 
 
 class Reports:
@@ -21,6 +23,7 @@ class Reports:
         self._key_frame_due_ns = now_ns + KEY_FRAME_INTERVAL_NS // 2  # it usually comes by itself
         self._expected = self._received = 0
         self._sender_ntp = self._sender_came_ns = 0
+        self._heard, self._heard_since_ns = 0, now_ns
 
     def due_ns(self, key_frame_wanted: bool) -> int:
         return min(self._due_ns, self._key_frame_due_ns) if key_frame_wanted else self._due_ns
@@ -56,7 +59,13 @@ class Reports:
         )
 
     def receive(self, compound: bytes, depacketizer: Depacketizer, now_ns: int) -> None:
-        """What the sender says; what is malformed, or of somebody else, is passed over."""
+        """What the sender says; what is malformed, or of somebody else, is passed over. Raises SourceError for a flood
+        of it."""
+        if now_ns - self._heard_since_ns >= NS_PER_S:
+            self._heard, self._heard_since_ns = 0, now_ns
+        self._heard += 1
+        if self._heard > MAX_HEARD:
+            raise SourceError(f"sends more than {MAX_HEARD} reports (RTCP) a second")
         reception = depacketizer.reception()
         if reception is None:
             return

@@ -1,6 +1,8 @@
 """Publications as a stream shows them: one after the other, whatever the clients send."""
 
+import contextlib
 import gc
+import itertools
 import os
 import random
 import threading
@@ -12,8 +14,9 @@ from camfleet.core.net.inlet import Inlet
 from camfleet.core.rtp import rtcp
 from camfleet.core.sdp.parse import VideoTrack, parse_video
 from camfleet.core.wire import Publish
-from camfleet.workers.sources.publish import Publication, PublishingPoint, point, publishing_point
-from camfleet.workers.sources.upstream import receiver, reports
+from camfleet.workers.sources.publish import Publication, PublishingPoint, PublishSession, point, publishing_point
+from camfleet.workers.sources.publish import session as publish_session
+from camfleet.workers.sources.upstream import Arrival, Interrupt, LeftError, Listener, receiver, reports
 from camfleet.workers.sources.upstream import subscription as upstream
 
 from tests.kit.access_units import access_unit
@@ -191,10 +194,14 @@ def test_a_gap_costs_until_the_next_key_frame_which_is_asked_for(monkeypatch: py
 
 def test_a_key_frame_that_a_stream_wants_is_asked_for() -> None:
     with Reader(SOURCE) as reader, Publisher() as publisher:
-        publisher.send(film(2))
+        *first, last = packets(film(3))
+        for packet in itertools.chain(*first):
+            publisher.put(packet)
         reader.units(1)
         wait_for(lambda: reader.feed.due_ns == 0)
         reader.feed.read(0, True)
+        for packet in last:
+            publisher.put(packet)
         wait_for(lambda: any(rtcp.parse(each[4:], SSRC).key_frame_wanted for each in publisher.heard))
 
 
@@ -207,6 +214,46 @@ def test_an_rtcp_bye_is_not_the_end() -> None:
             publisher.send(film(3), sequence=number, timestamp=number * 900)
             assert [unit.data for unit in reader.units(3)] == film()[:3]
         assert not publisher.ended.is_set()
+
+
+def test_a_flood_of_reports_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one costs Python some microseconds: 8 MB of them would be seconds."""
+    monkeypatch.setattr(receiver, "SILENCE_TIMEOUT_NS", 60 * NS_PER_S)
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        publisher.send(film(1))
+        for _ in range(reports.MAX_HEARD + 1):
+            publisher.put(bytes(8), channel=1)
+        wait_for(publisher.ended.is_set)
+        wait_for(lambda: "the last one sends more than 500 reports (RTCP) a second" in reader.feed.absence)
+
+
+def test_as_many_reports_over_some_seconds_are_no_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MAX_HEARD", 5)
+    monkeypatch.setattr(reports, "NS_PER_S", NS_PER_S // 20)
+    with Reader(SOURCE) as reader, Publisher() as publisher:
+        wait_for(lambda: not reader.feed.absence)
+        for _ in range(10):
+            publisher.put(bytes(8), channel=1)
+            time.sleep(0.02)
+        publisher.send(film(1))
+        reader.units(1)
+        assert not publisher.ended.is_set()
+
+
+def test_the_last_reader_s_end_does_not_wait_for_all_that_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish_session, "PART_SIZE", 10_000)
+    seen: list[Arrival] = []
+    with contextlib.closing(Interrupt()) as interrupt, Publisher() as publisher:
+
+        def arrived(arrival: Arrival) -> None:
+            seen.append(arrival)
+            interrupt.set()
+
+        publisher.send(film(100))
+        session = PublishSession(SOURCE, interrupt, Listener(lambda _: None, arrived, lambda: False))
+        with pytest.raises(LeftError):
+            session.run()
+    assert 0 < len(seen) < 20
 
 
 def noise() -> list[bytes]:
@@ -259,7 +306,7 @@ def test_time_is_not_pushed_far_ahead() -> None:
             for packet in next(packets([unit], sequence=number, timestamp=number * 90_000)):
                 publisher.put(packet)
         wait_for(publisher.ended.is_set)
-        wait_for(lambda: "the last one sends pictures faster than they can be shown; `ffmpeg -re`" in reader.feed.absence)
+        wait_for(lambda: "sends pictures faster than they can be shown; `ffmpeg -re`" in reader.feed.absence)
 
 
 def test_what_its_inlet_drops_is_told(caplog: pytest.LogCaptureFixture) -> None:
