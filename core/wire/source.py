@@ -96,9 +96,6 @@ class RTSPLive(UpstreamSpec, frozen=True, tag="rtsplive"):
 
     udp: bool = False
 
-    def __repr__(self) -> str:
-        return f"RTSPLive(url={self.url!r})"
-
 
 class NetLive(UpstreamSpec, frozen=True, tag="netlive"):
     """A stream of another protocol than RTSP: rtmp, rtmps, http, https or udp."""

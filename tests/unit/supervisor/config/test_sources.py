@@ -103,6 +103,12 @@ def test_what_the_worker_gets(tmp_path: Path) -> None:
     assert spec(tmp_path, f'{TLS}, tls = "off"').verify is False
 
 
+def test_the_path_may_be_a_key(tmp_path: Path) -> None:
+    source = spec(tmp_path, 'url = "rtsp://h/user=u_password=secret?key=secret", user = "u", password = "secret"')
+    assert source.url.count("secret") == 2
+    assert "secret" not in repr(source)
+
+
 def test_files_start_at_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("secret\n")
     make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -keyout /dev/null -out"
