@@ -30,12 +30,9 @@ from .upstream import PICTURE_STALE_NS, OpenSession, UpstreamCapture, UpstreamPa
 
 def open_pass_through(source: Source, place: Place, start_ns: int) -> Feed:
     """The source's own access units, the first due at `start_ns`. For kinds that have some (`passes_through`)."""
-    match source:
-        case FileLive():
-            return open_file_pass_through(source, place.lineup, start_ns)
-        case RTSPLive() | NetLive() | Publish():
-            return UpstreamPassThrough(source, _session(source), place, start_ns)
-    raise AssertionError(source)
+    if isinstance(source, FileLive):
+        return open_file_pass_through(source, place.lineup, start_ns)
+    return UpstreamPassThrough(source, _session(source), place, start_ns)
 
 
 def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int) -> PictureSource:
@@ -51,18 +48,16 @@ def open_pictures(source: Source, place: Place, video: VideoSpec, start_ns: int)
             return SharedPictures(source, x11.opener(source), video, start_ns)
         case Webcam():
             return SharedPictures(source, webcam.opener(source), video, start_ns)
-        case RTSPLive() | NetLive() | Publish():
-            session = _session(source)
-            return SharedPictures(
-                source, lambda _wait: UpstreamCapture(source, session), video, start_ns, PICTURE_STALE_NS
-            )
-    raise AssertionError(source)
+    session = _session(source)
+    return SharedPictures(source, lambda _wait: UpstreamCapture(source, session), video, start_ns, PICTURE_STALE_NS)
 
 
-def _session(source: RTSPLive | NetLive | Publish) -> OpenSession:
+def _session(source: Source) -> OpenSession:
     match source:
         case RTSPLive():
             return partial(RTSPSession, source)
         case NetLive():
             return partial(NetSession, source)
-    return partial(PublishSession, source)
+        case Publish():
+            return partial(PublishSession, source)
+    raise AssertionError(source)
