@@ -139,7 +139,7 @@ class _Visit:
 
     def _due_ns(self) -> int:
         due_ns = self._rtsp.keep_alive_due_ns
-        if self._receiver:
+        if self._receiver and self.is_playing:
             due_ns = min(due_ns, self._receiver.due_ns)
         if self._datagrams and self._datagrams.due_ns is not None:
             due_ns = min(due_ns, self._datagrams.due_ns)

@@ -462,19 +462,25 @@ def test_a_server_that_ignores_signs_of_life_is_not_left_and_hears_the_end() -> 
         assert set(heard[:-1]) == {"GET_PARAMETER"}
 
 
-def test_media_is_awaited_from_the_answer_to_play_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_media_is_awaited_from_the_answer_to_play_on_which_is_awaited_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "ANSWER_TIMEOUT_NS", 10 * NS_PER_S)
+    turns = itertools.count()
+    wait = Link.wait
+    monkeypatch.setattr(Link, "wait", lambda link, deadline_ns: (next(turns), wait(link, deadline_ns)))
+    turned = list[int]()
 
     def script(peer: Peer) -> None:
         kit.describe(peer)
         peer.answer(peer.request(), "Session: 1", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
         play = peer.request()
         peer.wait(1.5 * receiver.SILENCE_TIMEOUT_NS / NS_PER_S)
+        turned.append(next(turns))
         peer.answer(play)
         kit.send_film(peer, kit.film())
 
     with Upstream(script) as server, Reader(source(server)) as reader:
         reader.units(5)
+    assert turned[0] < 20
 
 
 def test_stamps_and_numbers_that_jump_are_no_failure() -> None:
