@@ -8,6 +8,7 @@ from pathlib import Path
 from camfleet.core.wire import CameraSpec
 
 from . import StartError
+from .environment import for_workers
 from .questions import ask
 
 MODULE = "camfleet.workers.encoders"
@@ -17,7 +18,7 @@ TIMEOUT_S = 120.0  # each encoder has ten seconds there
 def show(run_dir: Path) -> int:
     """Try all and print what came of it; running cameras go by it from then on. The exit code."""
     kept = ["--run-dir", str(run_dir)] if run_dir.is_dir() else []
-    return subprocess.run([sys.executable, "-P", "-m", MODULE, *kept], check=False).returncode
+    return subprocess.run([sys.executable, "-P", "-m", MODULE, *kept], env=for_workers(), check=False).returncode
 
 
 async def complaints(cameras: Iterable[CameraSpec], running: Iterable[CameraSpec] = ()) -> list[str]:

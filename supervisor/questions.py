@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+from .environment import for_workers
+
 
 async def ask(module: str, arguments: list[str], timeout_s: float) -> Any:
     """What the module prints, which is JSON. Raises OSError (TimeoutError too), subprocess.SubprocessError, ValueError.
@@ -21,6 +23,7 @@ async def ask(module: str, arguments: list[str], timeout_s: float) -> Any:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env=for_workers(),
         start_new_session=True,  # Ctrl-C is for us
     )
     try:

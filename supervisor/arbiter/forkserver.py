@@ -1,7 +1,6 @@
 """The supervisor's end of the fork server (core/wire/forking.py): asks for workers, never blocks on the answer."""
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 from camfleet.core.build import build
-from camfleet.core.log import LEVEL_VARIABLE, Log, level
+from camfleet.core.log import Log
 from camfleet.core.wire.forking import MAX_ORDER_SIZE, Exited, Fork, Forked, decode, encode
 
+from ..environment import for_workers
 from .process import Process
 
 log = Log("arbiter")
@@ -20,12 +20,6 @@ log = Log("arbiter")
 # By name only: the supervisor never imports a worker's code. -P: nor does anybody the working directory's.
 COMMAND = [sys.executable, "-P", "-m", "camfleet.workers.forkserver"]
 FORK_TIMEOUT_S = 10.0  # the first fork waits for the imports: 0.2 s on an idle machine, seconds on a cold or busy one
-
-# What workers may know of the supervisor's environment: where programs, libraries, the clock's zone and a desktop are.
-# Some webcams are read through libv4l's v4l2convert.so, which is preloaded. Everything else, which may be secret, stays
-# out.
-ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "DISPLAY",
-               "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "XDG_RUNTIME_DIR", "TMPDIR")  # fmt: skip
 
 
 class ForkServerError(Exception):
@@ -57,7 +51,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 COMMAND,
                 stdin=theirs.fileno(),
-                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {LEVEL_VARIABLE: level()},
+                env=for_workers(),
                 start_new_session=True,
             )
         ours.setblocking(False)

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from camfleet.supervisor.encoders import show
+from camfleet.supervisor.environment import for_workers
 from camfleet.supervisor.questions import ask
 
 from tests.kit.supervisor import until
@@ -31,6 +34,30 @@ async def test_the_answer_is_json() -> None:
         await ask("timeit", once("import os; os._exit(1)"), 60)
     with pytest.raises(json.JSONDecodeError):
         await ask("timeit", once("pass"), 60)
+
+
+async def test_who_answers_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PASSWORD", "secret")
+    tell = "import json, os, sys; print(json.dumps(dict(os.environ))); sys.stdout.flush(); os._exit(0)"
+    told = await ask("timeit", once(tell), 60)
+    assert "SOME_PASSWORD" not in told
+    assert told["PATH"] == os.environ["PATH"]
+
+
+def test_nor_is_what_the_command_for_people_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`camfleet encoders`; what it finds out, workers go by: a driver must be found there or not as here."""
+    monkeypatch.setenv("SOME_PASSWORD", "secret")
+    started: list[dict[str, str]] = []
+
+    def run(command: list[str], *, env: dict[str, str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        assert not check
+        started.append(env)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert show(tmp_path) == 0
+    assert started == [for_workers()]
+    assert "SOME_PASSWORD" not in started[0]
 
 
 async def test_one_that_takes_too_long_is_ended() -> None:
