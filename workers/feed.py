@@ -7,11 +7,12 @@ from camfleet.core.wire import Image, OverlaySpec, StreamSpec, VideoSpec
 from msgspec import structs
 
 from .codecs import H264, AccessUnit, Description
-from .encoders import EncoderError, open_encoder
+from .encoders import AUTO, SOFTWARE, EncoderError, OpeningEncoder, VideoEncoder, needs_card, open_encoder
 from .malloc import keep_large_blocks
 from .sources import Feed, FrameClock, ImageFile, Overlay, PictureSource, Place, open_pass_through, open_pictures
 
 MAX_STILL_GROUP = 60  # pictures: one or two such groups are coded before the first is seen
+OPENING = "the driver of the graphics card has not answered yet"
 
 
 def encodes(stream: StreamSpec) -> bool:
@@ -31,15 +32,21 @@ def open_feed(place: Place, stream: StreamSpec, start_ns: int, before: Feed | No
         if not encodes(stream):
             return open_pass_through(stream.source, place, start_ns)
         keep_large_blocks()
-        if isinstance(stream.source, Image) and not stream.overlays:
+        if isinstance(stream.source, Image) and not stream.overlays and not needs_card(video):
             file = ImageFile(stream.source.path, video.width, video.height)
         pictures = file.open() if file else open_pictures(stream.source, place, video, start_ns)
     finally:
         if before is not None:
             before.close()
     if file is not None:
-        return StillFeed(pictures, structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP)), start_ns, file.replaced)
+        return StillFeed(pictures, _for_a_still(video), start_ns, file.replaced)
     return EncodedFeed(pictures, video, start_ns, place, stream.overlays)
+
+
+def _for_a_still(video: VideoSpec) -> VideoSpec:
+    """What is coded once is nothing to wait for a graphics card for."""
+    encoder = SOFTWARE[video.codec].name if video.encoder == AUTO else video.encoder
+    return structs.replace(video, gop=min(video.gop, MAX_STILL_GROUP), encoder=encoder)
 
 
 def adapt(feed: Feed, place: Place, before: StreamSpec, after: StreamSpec) -> bool:
@@ -55,7 +62,14 @@ def adapt(feed: Feed, place: Place, before: StreamSpec, after: StreamSpec) -> bo
 
 
 class EncodedFeed:
-    """Asks the source for a picture at each frame's time and encodes it."""
+    """Asks the source for a picture at each frame's time and encodes it.
+
+    As long as the encoder of a graphics card opens, it goes on with the one before it, or gives nothing.
+    """
+
+    encoder = ""
+    description: Description | None = None
+    _encoder: VideoEncoder
 
     def __init__(
         self,
@@ -86,11 +100,15 @@ class EncodedFeed:
 
     @property
     def absence(self) -> str:
-        return self._source.absence
+        return self._source.absence or ("" if self._encoder.parameter_sets else OPENING)
 
     def read(self, now_ns: int, force_key: bool) -> Sequence[AccessUnit]:
         number = self._clock.tick(now_ns)
         capture_ns = self._clock.time_ns(number)
+        if isinstance(self._encoder, OpeningEncoder):
+            opening, self._encoder = self._encoder, self._encoder.opened(capture_ns)
+            if self._encoder is not opening or self._encoder.name != self.encoder:
+                self._describe()
         picture = self._source.picture(number, capture_ns)
         if picture is None:
             return []
@@ -116,8 +134,7 @@ class EncodedFeed:
         only_bitrate = before == structs.replace(video, bitrate_bps=before.bitrate_bps)
         if only_bitrate and self._encoder.set_bitrate(video.bitrate_bps):
             return True
-        self._encoder.close()  # before the next one: a graphics card may have only one to give
-        self._open_encoder()
+        self._open_encoder(self._encoder)
         return True
 
     def close(self) -> None:
@@ -131,14 +148,16 @@ class EncodedFeed:
             self._overlay = Overlay(overlays, video.width, video.height, place.camera_name, place.unix_offset_ns)
             self._laid_over = place.camera_name, overlays
 
-    def _open_encoder(self) -> None:
-        self._encoder = open_encoder(self._video, self._source.colours)
-        self._describe()
+    def _open_encoder(self, before: VideoEncoder | None = None) -> None:
+        self._encoder = open_encoder(self._video, self._source.colours, before=before)
+        if not isinstance(self._encoder, OpeningEncoder):
+            self._describe()
 
     def _describe(self) -> None:
         video, encoder = self._video, self._encoder
-        self.encoder = encoder.name
-        self.description = Description(video.width, video.height, video.fps, encoder.parameter_sets, video.codec)
+        if encoder.parameter_sets:
+            self.encoder = encoder.name
+            self.description = Description(video.width, video.height, video.fps, encoder.parameter_sets, video.codec)
 
 
 class StillFeed:
@@ -189,6 +208,7 @@ class StillFeed:
             units = [unit for _ in range(groups * group) for unit in coded.read(coded.due_ns, False)]
         finally:
             coded.close()
+        assert coded.description is not None  # an encoder that is there at once
         self.encoder, self.description = coded.encoder, coded.description
         self._units = [replace(unit, data=bytes(unit.data)) for unit in units]
         if [unit.key_frame for unit in self._units] != groups * ([True] + (group - 1) * [False]):

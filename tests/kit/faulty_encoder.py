@@ -6,12 +6,16 @@ from contextlib import contextmanager
 
 from av.video.frame import VideoFrame
 from camfleet.core.wire import VideoSpec
-from camfleet.workers.codecs import AccessUnit, Colours
-from camfleet.workers.encoders import Encoder, EncoderError
+from camfleet.workers.codecs import BT709, AccessUnit, Colours
+from camfleet.workers.encoders import Encoder, EncoderError, OpeningEncoder, VideoEncoder, open_encoder
 from camfleet.workers.encoders.backends import SOFTWARE, Backend
 from camfleet.workers.encoders.errors import with_reasons
 
+from tests.kit.clips import flat_picture
+from tests.kit.wait import wait_for
+
 DEADLINE_S = 30.0  # a thread that hangs longer would outlive the tests
+FPS = 30
 
 
 class Faults:
@@ -95,3 +99,27 @@ def faults(*, at_open: str = "", at_picture: tuple[int, str] = (0, ""), cpu: boo
         yield made
     finally:
         made.let_go()
+
+
+def small_video(encoder: str = "nvenc", codec: str = "h264") -> VideoSpec:
+    return VideoSpec(codec=codec, width=160, height=96, fps=FPS, bitrate_bps=300_000, gop=300, encoder=encoder)
+
+
+def open_and_wait(video: VideoSpec, made: Faults) -> VideoEncoder:
+    """What the stream has in the end."""
+    encoder = open_encoder(video, BT709, made)
+    if isinstance(encoder, OpeningEncoder):
+        wait_for(lambda: encoder.opened(0) is not encoder, why="the card has not answered")
+        return encoder.opened(0)
+    return encoder
+
+
+def run(encoder: VideoEncoder, first: int, count: int) -> list[AccessUnit]:
+    units: list[AccessUnit] = []
+    for number in range(first, first + count):
+        units += encoder.encode(flat_picture(number, 160, 96), number, number * 1_000_000_000 // FPS, False)
+    return units
+
+
+def driver_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("h264_", "hevc_"))]

@@ -3,7 +3,7 @@
 from .backends import AUTO, BACKENDS, SOFTWARE, choose
 from .encoder import Encoder, VideoEncoder
 from .errors import EncoderError
-from .opening import is_checked_at_start, open_encoder
+from .opening import OpeningEncoder, needs_card, open_encoder
 
 __all__ = [
     "AUTO",
@@ -11,8 +11,9 @@ __all__ = [
     "SOFTWARE",
     "Encoder",
     "EncoderError",
+    "OpeningEncoder",
     "VideoEncoder",
     "choose",
-    "is_checked_at_start",
+    "needs_card",
     "open_encoder",
 ]

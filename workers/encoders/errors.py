@@ -42,7 +42,9 @@ TRANSIENT = frozenset({_NO_SESSION})
 PYAV_ERRORS = (av.error.FFmpegError, ValueError, RuntimeError)
 
 _log_level = threading.Lock()  # PyAV has one for the process
-_TURN_TIMEOUT_S = 1.0  # a driver may hang with the lock held; others do without the reasons then
+# A driver may hang with the lock held; others do without the reasons then. Encoders of cards are opened in turn anyway,
+# and the slate that is shown meanwhile has two seconds.
+_TURN_TIMEOUT_S = 0.2
 
 
 class EncoderError(Exception):

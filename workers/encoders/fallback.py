@@ -1,14 +1,10 @@
 """An encoder of a graphics card, and the CPU's when that one fails: the stream goes on in the same second or the next.
 
-What a driver does is not ours: a call may raise, never return, or give nothing for ever. So it is made in a thread of
-its own and waited for with a deadline. A thread that does not come back is left behind with all that it holds; nothing
-can end it but the end of the process. (A driver that crashes ends the process at once: the supervisor starts another.)
+What a driver does is not ours: a call may raise, never return, or give nothing for ever. drivers.py makes it, and waits
+for it no longer than we say.
 """
 
-import threading
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from typing import TypeVar
 
 from av.video.frame import VideoFrame
 from camfleet.core.log import Log
@@ -17,6 +13,7 @@ from camfleet.core.wire import VideoSpec
 from ..clockmap import NS_PER_S
 from ..codecs import AccessUnit, Colours
 from .backends import SOFTWARE, Backend
+from .drivers import DriverThread
 from .encoder import Encoder, VideoEncoder
 from .errors import EncoderError
 
@@ -26,10 +23,7 @@ OPEN_TIMEOUT_S = 5.0  # a first CUDA context takes a second or two
 HANG_TIMEOUT_S = 1.0  # for a call: with the time to open x264 well under two seconds
 SILENCE_NS = NS_PER_S  # from a picture that went in to what comes out of it; it should be no time at all
 
-_hanging: set[str] = set()  # encoders that do: each further try would leave another thread behind
-
 Opener = Callable[[VideoSpec, Backend, Colours], VideoEncoder]
-T = TypeVar("T")
 
 
 class FallbackEncoder:
@@ -37,13 +31,14 @@ class FallbackEncoder:
 
     def __init__(self, video: VideoSpec, backend: Backend, colours: Colours, open: Opener = Encoder) -> None:
         self._video, self._backend, self._colours, self._open = video, backend, colours, open
-        self._helper: _Helper | None = _Helper(backend.ffmpeg)
+        self._helper: DriverThread | None = DriverThread(backend.ffmpeg)
         try:
             self._encoder = self._helper.call(lambda: open(video, backend, colours), OPEN_TIMEOUT_S)
         except EncoderError:
             self._helper.end()
             raise
         self._failed = ""  # why the hardware is not used any more
+        self._is_closed = False
         self._waiting_ns: int | None = None  # capture time of the oldest picture that nothing has come of
 
     @property
@@ -53,6 +48,11 @@ class FallbackEncoder:
     @property
     def parameter_sets(self) -> tuple[bytes, ...]:
         return self._encoder.parameter_sets
+
+    @property
+    def has_card(self) -> bool:
+        """Not the CPU's yet."""
+        return self._helper is not None
 
     def encode(self, picture: VideoFrame, number: int, capture_ns: int, force_key: bool) -> list[AccessUnit]:
         if self._helper is None:
@@ -72,8 +72,9 @@ class FallbackEncoder:
     def close(self) -> None:
         if self._helper is None:
             self._encoder.close()
-        else:
-            self._helper.end(self._encoder.close)
+        elif not self._is_closed:
+            self._is_closed = True
+            self._helper.give_back(self._encoder.close, HANG_TIMEOUT_S)
 
     def _watch(self, capture_ns: int, alive: bool) -> None:
         if alive:
@@ -86,60 +87,9 @@ class FallbackEncoder:
     def _fall_back(self, reason: str) -> None:
         """Raises EncoderError when software cannot be had either."""
         assert self._helper is not None
-        self._helper.end(self._encoder.close)
+        self._helper.give_back(self._encoder.close, HANG_TIMEOUT_S)
         self._helper = None
         software = SOFTWARE[self._video.codec]
         log.warning("encoder_failed", encoder=self._backend.ffmpeg, reason=reason, instead=software.ffmpeg)
         self._encoder = self._open(self._video, software, self._colours)
         self._failed = reason
-
-
-class _Helper:
-    """A thread that makes calls one after the other, until it hangs in one."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        threading.Thread(target=_work, args=(self._calls,), name=name, daemon=True).start()
-
-    def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """What it returns. Raises EncoderError for whatever goes wrong in a driver, and when it takes too long."""
-        answers: SimpleQueue[T | Exception] = SimpleQueue()
-
-        def answer() -> None:
-            try:
-                answers.put(function())
-            except Exception as error:
-                answers.put(error)
-            _hanging.discard(self._name)
-
-        if self._name in _hanging:
-            raise EncoderError(f"{self._name}: another call of the driver still hangs in this process")
-        self._calls.put(answer)
-        try:
-            result = answers.get(timeout=timeout_s)
-        except Empty:
-            _hanging.add(self._name)
-            raise EncoderError(f"{self._name}: no answer of the driver within {timeout_s:g} s") from None
-        if isinstance(result, EncoderError):
-            raise result
-        if isinstance(result, Exception):
-            raise EncoderError(f"{self._name}: {type(result).__name__}: {result}") from result
-        return result
-
-    def end(self, last: Callable[[], object] = lambda: None) -> None:
-        """After what it is doing, and `last`; if it hangs, never."""
-        self._calls.put(lambda: _quietly(last))
-        self._calls.put(None)
-
-
-def _work(calls: SimpleQueue[Callable[[], None] | None]) -> None:
-    while (call := calls.get()) is not None:
-        call()
-
-
-def _quietly(function: Callable[[], object]) -> None:
-    try:
-        function()
-    except Exception as error:
-        log.warning("encoder_not_closed", reason=str(error))

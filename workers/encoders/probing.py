@@ -1,6 +1,7 @@
 """Which encoders of this machine's graphics cards can be used, found by using them, each in a process of its own.
 
-    unusable()            a worker asks: from memory, from the file in the run folder, or by starting
+    known()               a worker asks: from memory, or from the file in the run folder
+    unusable()            ... or, in seconds, by starting
       python -m camfleet.workers.encoders        ... which imports PyAV, forks for each encoder, and writes the file
         trial()                                  ... opens it and encodes: it may crash, or be killed when it hangs
 
@@ -55,15 +56,29 @@ def cache_in(run_dir: Path) -> Path:
     return run_dir / "encoders.json"
 
 
-def unusable() -> Mapping[str, str]:
-    """Why not, by Backend.key. An encoder that is not in it may be tried."""
+def known() -> Mapping[str, str] | None:
+    """As `unusable`; None when that has to be found out."""
     global _remembered
     if not devices():
         return {backend.key: NO_GPU for backend in HARDWARE}
     now = machine()
     if _remembered[0] != now:
-        _remembered = now, _find_out(now)
+        found = load(_cache, now) if _cache is not None else None
+        if found is None:
+            return None
+        _remembered = now, found
     return _remembered[1]
+
+
+def unusable() -> Mapping[str, str]:
+    """Why not, by Backend.key. An encoder that is not in it may be tried."""
+    global _remembered
+    found = known()
+    if found is None:
+        now = machine()
+        found = _find_out(now)
+        _remembered = now, found
+    return found
 
 
 def devices() -> list[str]:

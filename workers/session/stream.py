@@ -10,7 +10,7 @@ from camfleet.core.rtsp.parameters import NO_PARAMETERS, Parameters
 from camfleet.core.wire import StreamSpec
 from camfleet.core.wire.control import StreamStats
 from camfleet.core.wire.succession import StreamNumbers
-from camfleet.workers.encoders import is_checked_at_start
+from camfleet.workers.encoders import needs_card
 from camfleet.workers.feed import encodes
 from camfleet.workers.pipeline import IDLE, StreamPipeline
 
@@ -58,7 +58,7 @@ class LiveStream:
 
     def _try_encoder(self) -> None:
         """An encoder that was asked for by name is tried now, so that the state says when it cannot be had."""
-        if self.spec.video is not None and is_checked_at_start(self.spec.video):
+        if self.spec.video is not None and needs_card(self.spec.video):
             self.pipeline.want()
             self.pipeline.unwant()
 

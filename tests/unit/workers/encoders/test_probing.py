@@ -179,6 +179,18 @@ def test_what_one_worker_has_found_out_all_know(asked: list[list[str]]) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.usefixtures("card")
+def test_what_is_known_takes_no_time(asked: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert probing.known() is None
+    assert asked == []
+    found = probing.unusable()
+    monkeypatch.setattr(probing, "_find_out", lambda _: pytest.fail("asked"))
+    forget()  # as another worker
+    assert probing.known() == found
+    monkeypatch.setattr(probing, "_cache", None)
+    assert probing.known() == found
+
+
 def test_who_comes_while_another_worker_tries_waits_for_its_answer(card: Path, asked: list[list[str]]) -> None:
     cache, found = probing.cache_in(card.parent / "run"), dict[str, str]()
     with cache.with_suffix(".probing").open("w") as lock:

@@ -1,3 +1,4 @@
+from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
@@ -6,6 +7,7 @@ import pytest
 from av.video.frame import VideoFrame
 from camfleet.core.wire import Image as ImageSpec
 from camfleet.core.wire import OverlaySpec, StreamSpec, VideoSpec
+from camfleet.workers.encoders import opening
 from camfleet.workers.feed import EncodedFeed, StillFeed, open_feed
 from camfleet.workers.sources import Place, SourceError
 from camfleet.workers.sources import image as module
@@ -72,6 +74,22 @@ def test_it_is_coded_once_unless_something_moves_over_it(tmp_path: Path) -> None
     assert len(decode([bytes(unit.data) for unit in units])) == 50
     clock = StreamSpec(id="stream1", source=stream.source, video=VIDEO, overlays=(OverlaySpec(text="%S"),))
     assert isinstance(open_feed(PLACE, clock, 0), EncodedFeed)
+
+
+def test_what_is_coded_once_does_not_wait_for_a_card_unless_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "known", dict)
+    monkeypatch.setattr(opening, "in_turn", lambda _: Future())  # it never answers
+    Image.new("RGB", (160, 90), (255, 0, 0)).save(tmp_path / "x.png")
+    feeds = [
+        open_feed(PLACE, StreamSpec(id="stream1", source=ImageSpec(path=str(tmp_path / "x.png")), video=video), 0)
+        for video in (msgspec.structs.replace(VIDEO, encoder=encoder) for encoder in ("auto", "nvenc"))
+    ]
+    assert [type(feed) for feed in feeds] == [StillFeed, EncodedFeed]
+    assert [feed.encoder for feed in feeds] == ["libx264", ""]
+    assert [len(list(feed.read(0, False))) for feed in feeds] == [1, 0]
+    assert "has not answered yet" in feeds[1].absence
 
 
 @pytest.mark.parametrize("overlays", [(), (OverlaySpec(text="x", size=0.1),)], ids=["coded once", "with an overlay"])
