@@ -1,11 +1,13 @@
 import dataclasses
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from av.video.frame import VideoFrame
 from camfleet.core.wire import FileLive, OverlaySpec, StreamSpec, TestLive, VideoSpec
+from camfleet.workers import feed as module
 from camfleet.workers.codecs import BT709, H264, AccessUnit
-from camfleet.workers.encoders import EncoderError
+from camfleet.workers.encoders import SOFTWARE, Encoder, EncoderError, OpeningEncoder, VideoEncoder
 from camfleet.workers.feed import EncodedFeed, adapt, encodes, open_feed
 from camfleet.workers.sources import Feed, Place
 from msgspec.structs import replace
@@ -82,7 +84,7 @@ class ClosablePictures:
     shared = None
     closed = False
 
-    def picture(self, number: int, capture_ns: int, /) -> VideoFrame:
+    def picture(self, number: int, capture_ns: int, /) -> VideoFrame | None:
         raise AssertionError((number, capture_ns))
 
     def close(self) -> None:
@@ -94,6 +96,36 @@ def test_the_source_is_closed_when_the_encoder_does_not_open() -> None:
     with pytest.raises(EncoderError):
         EncodedFeed(source, VideoSpec(encoder="h264_magic"), START_NS)
     assert source.closed
+
+
+class NoPictures(ClosablePictures):
+    absence = "no picture yet"
+
+    def picture(self, number: int, capture_ns: int, /) -> None:
+        return
+
+
+def test_an_encoder_that_comes_late_is_told_before_there_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    coming: Future[VideoEncoder] = Future()
+    monkeypatch.setattr(module, "open_encoder", lambda _video, _colours, before: OpeningEncoder(coming, None, before))
+    feed = EncodedFeed(NoPictures(), VIDEO, START_NS)
+    assert run(feed, 2) == []
+    assert feed.description is None
+    coming.set_result(Encoder(VIDEO, SOFTWARE["h264"]))
+    assert run(feed, 1) == []
+    assert feed.description is not None
+    assert (feed.encoder, len(feed.description.parameter_sets)) == ("libx264", 2)
+    feed.close()
+
+
+def test_an_encoder_that_does_not_come_is_told_before_there_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    coming: Future[VideoEncoder] = Future()
+    monkeypatch.setattr(module, "open_encoder", lambda _video, _colours, before: OpeningEncoder(coming, None, before))
+    feed = EncodedFeed(NoPictures(), VIDEO, START_NS)
+    coming.set_exception(EncoderError("h264_nvenc: no driver"))
+    with pytest.raises(EncoderError, match="no driver"):
+        run(feed, 1)
+    feed.close()
 
 
 def test_an_encoder_that_does_not_open_is_told() -> None:

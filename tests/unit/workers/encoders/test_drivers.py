@@ -84,6 +84,8 @@ def test_what_is_opened_in_turn_waits_for_what_is_given_back(start: Callable[[],
         start().give_back(close, timeout_s)
         opening = in_turn(closed.is_set)
         if closed_before:
+            with pytest.raises(TimeoutError):
+                opening.result(SHORT_S)
             gate.open()
         assert opening.result(LONG_S) is closed_before
         gate.open()
