@@ -100,7 +100,8 @@ class EncodedFeed:
 
     @property
     def absence(self) -> str:
-        return self._source.absence or ("" if self._encoder.parameter_sets else OPENING)
+        is_missed = isinstance(self._encoder, OpeningEncoder) and self._encoder.is_missed
+        return self._source.absence or (OPENING if is_missed else "")
 
     def read(self, now_ns: int, force_key: bool) -> Sequence[AccessUnit]:
         number = self._clock.tick(now_ns)

@@ -24,8 +24,8 @@ from .probing import NO_GPU, known, unusable
 
 log = Log("encoders")
 
-# Most cards are there by then, and the stream is spared a change of encoders; the slate would be shown after a second.
-AUTO_PATIENCE_NS = 3 * NS_PER_S // 4
+# Most cards are there by then, and the stream is spared a change of encoders, or the slate.
+PATIENCE_NS = 3 * NS_PER_S // 4
 
 
 def open_encoder(
@@ -70,6 +70,12 @@ class OpeningEncoder:
         self._spare = cache(spare) if spare is not None else None
         self._meanwhile = meanwhile
         self._began_ns: int | None = None
+        self._is_late = False
+
+    @property
+    def is_missed(self) -> bool:
+        """It has been waited for, and nothing else encodes."""
+        return self._is_late and self._meanwhile is None
 
     @property
     def name(self) -> str:
@@ -93,7 +99,8 @@ class OpeningEncoder:
         if self._began_ns is None:
             self._began_ns = now_ns
         if not self._coming.done():
-            if self._meanwhile is None and self._spare is not None and now_ns - self._began_ns >= AUTO_PATIENCE_NS:
+            self._is_late = now_ns - self._began_ns >= PATIENCE_NS
+            if self.is_missed and self._spare is not None:
                 self._meanwhile = self._spare()
             return self
         try:

@@ -101,7 +101,7 @@ def test_the_source_is_closed_when_the_encoder_does_not_open() -> None:
 class NoPictures(ClosablePictures):
     absence = "no picture yet"
 
-    def picture(self, number: int, capture_ns: int, /) -> None:
+    def picture(self, _number: int, _capture_ns: int, /) -> None:
         return
 
 

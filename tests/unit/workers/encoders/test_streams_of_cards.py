@@ -179,6 +179,23 @@ def test_a_card_that_hangs_when_it_is_opened_anew_is_stood_in_for(
         assert stream.pipeline.encoder == "h264_nvenc"
 
 
+def test_a_card_that_is_opened_anew_soon_needs_no_slate(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback, "OPEN_TIMEOUT_S", 5.0)  # as it is
+    with faults() as made:
+        stream = watch(small_video(), made)
+        stream.comes("h264_nvenc")
+        made.at_open = "hang"
+        stream.change(replace(small_video(), gop=7))
+        wait_for(lambda: made.hanging)
+        time.sleep(0.3)
+        made.let_go()
+        wait_for(lambda: made.opened == ["h264_nvenc", "h264_nvenc"])
+        before = len(stream.sink.pushed)
+        wait_for(lambda: len(stream.sink.pushed) > before + 2)
+        assert [state for _, state, _ in stream.shown if state.startswith("standby")] == []
+        assert stream.longest_wait_s() > 0.2
+
+
 def test_a_driver_that_hangs_for_long_costs_one_thread_and_is_tried_again_when_it_answers(watch: Watch) -> None:
     with faults(at_open="hang") as made:
         stream = watch(small_video(), made)
