@@ -87,7 +87,7 @@ class FileFilm:
 
     def _scheduled(self) -> Generator[tuple[int, VideoFrame], None, None]:
         """(when to show, what), in the order of showing."""
-        since_picture = 0
+        since_picture = of_pass = 0
         for packet in self._file.packets():
             try:
                 frames = self._decoder.decode(packet)  # None at the end of a pass: gives what is left
@@ -95,13 +95,17 @@ class FileFilm:
                 self.skipped += 1
                 frames = []
             since_picture = 0 if frames else since_picture + 1
+            of_pass += len(frames)
             if since_picture > MAX_SEARCH:
                 raise SourceError(f"{self._file.path}: {MAX_SEARCH} packets without a picture; the file is damaged")
             for frame in frames:
                 yield self._timeline.place(frame.pts, frame.duration), frame
             if packet is None:
+                if not of_pass:
+                    raise SourceError(f"{self._file.path}: no picture could be decoded; the file is damaged")
                 if self._once:
                     return
+                of_pass = 0
                 self._timeline.new_pass()
 
 

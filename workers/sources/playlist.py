@@ -24,6 +24,7 @@ log = Log("sources")
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".m2ts"})
 MAX_FILES = 10_000  # of a folder
+MAX_LOGGED = 10  # of files that cannot be played, one after the other
 
 
 PartT = TypeVar("PartT")
@@ -38,9 +39,16 @@ def rounds(source: FileLive) -> Iterator[list[str]]:
     """The files in the order of playing, for each round anew: folders may have changed, and shuffling is no rhythm."""
     last = ""
     while True:
-        files = [file for path in source.paths or (source.path,) for file in _files(path)]
+        files: list[str] = []
+        failure = SourceError(f"{source.path or source.paths[0]} has no MP4, MKV or TS file")
+        for path in source.paths or (source.path,):
+            try:
+                files += _files(path)
+            except SourceError as error:
+                log.warning("folder_passed_over", reason=str(error))
+                failure = error
         if not files:
-            raise SourceError(f"{source.path or source.paths[0]} has no MP4, MKV or TS file")
+            raise failure
         if source.shuffle:
             random.shuffle(files)
             if files[0] == last:  # one twice, over the seam
@@ -68,7 +76,8 @@ class PlayList:
                 return open_part(self._files.pop(0))
             except SourceError as error:
                 first, failed = first or error, failed + 1
-                log.warning("file_passed_over", reason=str(error))
+                if failed <= MAX_LOGGED:
+                    log.warning("file_passed_over", reason=str(error))
             if failed > self._round_size:  # each has been tried
                 raise first
 

@@ -1,5 +1,9 @@
 """Several files as one film: their order, their seams, and those that cannot be played."""
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from camfleet.workers.sources import SourceError
 from camfleet.workers.sources.filepictures import FileFilm, _films
 from camfleet.workers.sources.lineup import Lineup
 from camfleet.workers.sources.playlist import (
+    MAX_LOGGED,
     ListPassThrough,
     is_list,
     open_file_feed,
@@ -106,6 +111,45 @@ def test_what_cannot_be_played_is_passed_over(folder: Path) -> None:
     units, shapes = played(FileLive(str(folder)), 3 * PICTURES)
     assert shapes == ["h264 160"] * PICTURES + ["h264 320"] * PICTURES + ["h264 160"] * PICTURES
     assert len(units) == 3 * PICTURES
+
+
+def test_a_film_without_one_picture_that_can_be_decoded_is_passed_over(folder: Path) -> None:
+    """It opens, and has packets: that nothing comes of them is seen at its end."""
+    (folder / "b.mkv").unlink()
+    damaged = write_clip(folder / "b.mp4", pictures=PICTURES)
+    head, samples, tail = re.split(b"(mdat.*)(?=....moov)", damaged.read_bytes(), flags=re.DOTALL)
+    damaged.write_bytes(head + b"mdat" + bytes(len(samples) - 4) + tail)
+    with closing(open_file_pictures(FileLive(str(folder)), Lineup(), 160, 96, START_NS)) as source:
+        seen = [source.picture(n, START_NS + n * FRAME_NS) for n in range(5 * PICTURES)]
+        assert all(seen)
+    for whole in (folder / "a.mp4", folder / "c.ts"):
+        whole.unlink()
+    with pytest.raises(SourceError, match=r"b\.mp4: no picture could be decoded"):
+        open_file_pictures(FileLive(str(folder)), Lineup(), 160, 96, START_NS)
+
+
+def test_a_folder_that_cannot_be_read_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked, listed = folder.parent / "locked", Path.iterdir
+    locked.mkdir()
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert len(next(rounds(FileLive(paths=(str(locked), str(folder)))))) == 3
+    with pytest.raises(SourceError, match="locked cannot be read: Permission denied"):
+        next(rounds(FileLive(paths=(str(locked),))))
+
+
+def test_of_many_files_that_cannot_be_played_only_some_are_logged(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(40):
+        (folder / f"x{number}.mp4").write_bytes(b"no film")
+    played(FileLive(str(folder)), 4 * PICTURES)
+    assert [record.message for record in caplog.records].count("file_passed_over") == MAX_LOGGED
 
 
 def test_when_nothing_can_be_played_the_first_says_why(folder: Path) -> None:
