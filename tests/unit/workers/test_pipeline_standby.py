@@ -74,7 +74,7 @@ def test_a_source_that_has_never_been_seen_is_stood_in_for_at_once(stage: Stage)
 def test_who_comes_after_a_failure_is_not_told_of_it(stage: Stage) -> None:
     """The news of it may come late, and a PLAY that waits would be refused."""
     stage.refusals = [EMPTY] * 100
-    pipeline = stage.pipeline(source=FileLive("/clip.mp4"), standby=True)
+    pipeline = stage.pipeline(source=FileLive("/clip.mp4"), standby=True, linger_s=5.0)
     pipeline.want()
     pipeline.unwant()
     wait_for(lambda: pipeline.state == "failed: /clip.mp4 is empty")
