@@ -1,5 +1,8 @@
 """Media of a client that publishes; inlet.pxd is the contract."""
 
+import os
+
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
@@ -101,7 +104,7 @@ cdef class Inlet:
         pthread_mutex_init(&self.state.mutex, NULL)
         self.state.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if self.state.wake_fd < 0:
-            raise OSError("no eventfd: is the limit of open files reached?")
+            raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self) -> None:
         inlet_release(self.state)

@@ -78,7 +78,7 @@ class DriverThread:
             _hanging[answers] = self._name
             if answers.empty():
                 raise EncoderError(f"{self._name}: no answer of the driver within {timeout_s:g} s") from None
-            del _hanging[answers]  # it came in between
+            _hanging.pop(answers, None)  # it came in between
             result = answers.get()
         if isinstance(result, EncoderError):
             raise result

@@ -10,6 +10,7 @@ from camfleet.core.rtsp import Media, ServerConnection
 from camfleet.core.rtsp.errors import FORBIDDEN, METHOD_NOT_ALLOWED, SERVICE_UNAVAILABLE, RefusalError
 from camfleet.core.wire import Publish
 from camfleet.workers.sources import SourceError
+from camfleet.workers.sources.descriptors import why_not
 from camfleet.workers.sources.publish import Publication, PublishingPoint, publishing_point
 
 from .stream import LiveStream
@@ -57,7 +58,7 @@ class OwnPublication:
         try:
             inlet = Inlet()
         except OSError as error:
-            raise RefusalError(SERVICE_UNAVAILABLE, reason=str(error)) from None
+            raise RefusalError(SERVICE_UNAVAILABLE, reason=why_not(error)) from None
         send, end = partial(fanout.send, client), partial(fanout.close, client)
         publication = Publication(announced.video, channels, peer, send, end, inlet)
         if not point.take(publication, now_ns):

@@ -38,6 +38,7 @@ def is_list(source: FileLive) -> bool:
 def rounds(source: FileLive) -> Iterator[list[str]]:
     """The files in the order of playing, for each round anew: folders may have changed, and shuffling is no rhythm."""
     last = ""
+    told: set[str] = set()
     while True:
         files: list[str] = []
         failure = SourceError(f"{source.path or source.paths[0]} has no MP4, MKV or TS file")
@@ -45,7 +46,9 @@ def rounds(source: FileLive) -> Iterator[list[str]]:
             try:
                 files += _files(path)
             except SourceError as error:
-                log.warning("folder_passed_over", reason=str(error))
+                if str(error) not in told:
+                    log.warning("folder_passed_over", reason=str(error))
+                    told.add(str(error))
                 failure = error
         if not files:
             raise failure
@@ -61,6 +64,7 @@ class PlayList:
     """Opens one file after the other. One that cannot be played is passed over; when none can, the first says why."""
 
     def __init__(self, source: FileLive) -> None:
+        self._source = source
         self._rounds = rounds(source)
         self._round_size = 0
         self._files: list[str] = []
@@ -70,7 +74,7 @@ class PlayList:
         failed = 0
         while True:
             if not self._files:
-                self._files = next(self._rounds)
+                self._files = self._next_round()
                 self._round_size = len(self._files)
             try:
                 return open_part(self._files.pop(0))
@@ -80,6 +84,13 @@ class PlayList:
                     log.warning("file_passed_over", reason=str(error))
             if failed > self._round_size:  # each has been tried
                 raise first
+
+    def _next_round(self) -> list[str]:
+        try:
+            return next(self._rounds)
+        except SourceError:
+            self._rounds = rounds(self._source)  # a generator that has raised gives no more
+            raise
 
 
 class ListPassThrough:

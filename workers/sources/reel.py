@@ -15,6 +15,7 @@ from typing import Protocol
 
 from camfleet.core.wire import FileLive
 
+from ..clockmap import NS_PER_S
 from ..codecs import AccessUnit, Colours, Description
 from .arrivals import MAX_WAITING_SIZE, Arrival, Arrivals
 from .base import Feed, SourceError
@@ -24,6 +25,9 @@ from .lineup import Lineup
 # Who begins in the middle of a group of pictures shows what there was of it so many times faster than life, until life
 # is caught up with: half a minute in less than a second.
 MAX_HURRY = 40
+# Of what has been kept: the readers' thread is handed 256 at most, and has to wake up first.
+MAX_AT_ONCE = 50
+PAUSE_NS = NS_PER_S // 100
 NOW_NS = 0
 
 
@@ -215,7 +219,8 @@ class Reel:
         if now_ns < self.feed.due_ns:
             return False
         self._batch = iter(self.feed.read(now_ns, False))
-        self._keeps = self._lineup.is_shared(self._source)
+        # Nobody comes to one whose place another reel has taken.
+        self._keeps = self._lineup.is_shared(self._source) and _reels.get(self._source) is self
         if self._keeps:
             self._is_shared = True
             self._newest.forget(now_ns)
@@ -252,18 +257,19 @@ class ReelPassThrough:
         self.description = self._cursor.description
         self._start_ns = start_ns
         self._is_late = self._cursor.begins_ns < start_ns
-        self._held: Arrival | None = None  # the first of another description
+        self._held: Arrival | None = None  # the first of another description, or after a pause
+        self._resumes_ns = NOW_NS
 
     @property
     def due_ns(self) -> int:
-        return NOW_NS if self._held else self._cursor.due_ns
+        return max(NOW_NS if self._held else self._cursor.due_ns, self._resumes_ns)
 
     @property
     def skipped(self) -> int:
         return self._cursor.skipped
 
     def read(self, now_ns: int, _force_key: bool) -> Iterator[AccessUnit]:
-        """All that is due and of one description, each unit read when it is asked for."""
+        """What is due and of one description, each unit read when it is asked for."""
         if (units := self._cursor.take_all(now_ns)) is not None:
             self.description = self._cursor.description
             return units
@@ -275,12 +281,16 @@ class ReelPassThrough:
         return self._units(arrival, now_ns)
 
     def _units(self, arrival: Arrival | None, now_ns: int) -> Iterator[AccessUnit]:
-        while arrival is not None:
+        for _ in range(MAX_AT_ONCE):
+            if arrival is None:
+                return
             if arrival.description is not self.description:
                 self._held = arrival
                 return
             yield self._in_step(arrival.unit) if self._is_late else arrival.unit
             arrival = self._cursor.take(now_ns)
+        if arrival is not None:
+            self._held, self._resumes_ns = arrival, now_ns + PAUSE_NS
 
     def _in_step(self, unit: AccessUnit) -> AccessUnit:
         """What was shown before the start, in a hurry; pictures keep their order."""

@@ -27,7 +27,7 @@ from ..codecs import BT709
 from .base import SourceError
 from .letterbox import Letterbox
 from .pace import Pace
-from .planes import Plane, frame_over
+from .planes import Plane, frame_over, planes
 
 log = Log("sources")
 
@@ -35,7 +35,7 @@ log = Log("sources")
 # standby picture within two seconds, and none where a program closes one window and opens the next.
 STALE_NS = 3 * NS_PER_S // 2
 
-MAX_OPENING_NS = 5 * NS_PER_S  # a webcam may take three seconds for its first picture
+MAX_OPENING_NS = 10 * NS_PER_S  # a webcam may take eight seconds for its first picture
 MAX_CLOSING_S = 1.0  # of a Capture
 OPENING = "it is still being opened: what it waits for does not answer"
 HANGS = "the last capture still hangs, and has to end first; `camfleet replace` of the camera starts without it"
@@ -258,5 +258,6 @@ class SharedPictures:
         frame = frame_over(picture.samples)
         fits = (frame.width, frame.height) == self._size and picture.pixel_aspect == 1
         fitted = frame if fits else self._letterbox.fit(frame, picture.pixel_aspect)
-        self.shared = picture.samples if fitted is frame else None
+        is_over = fitted is frame and np.may_share_memory(planes(frame).luma, picture.samples)
+        self.shared = picture.samples if is_over else None
         return fitted

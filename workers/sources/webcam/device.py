@@ -29,6 +29,7 @@ log = Log("sources")
 
 # A camera that gives no picture for so long is opened anew, which is all that can be done about one that hangs.
 MAX_SILENCE_NS = 3 * NS_PER_S
+MAX_FIRST_NS = 8 * NS_PER_S  # for the first picture: some wait for a signal, or set their exposure
 # Of a camera that may choose: no larger than streams usually are.
 USUAL = 1280, 720
 # FFmpeg would look at pictures for 5 MB, and then give those first: all that follow would be late.
@@ -82,7 +83,7 @@ class Device:
 
 
 def open_camera(source: Webcam) -> Device:
-    """May wait until the camera has given its first picture, MAX_SILENCE_NS at most. Raises SourceError."""
+    """May wait until the camera has given its first picture, MAX_FIRST_NS at most. Raises SourceError."""
     for node in candidates(source.device):
         offered = offers(node)
         if offered is not None:
@@ -153,7 +154,7 @@ def _container(path: str, before: set[int], chosen: dict[str, str]) -> InputCont
             for descriptor in _descriptors(path) - before:
                 stop_streaming(descriptor)
 
-    limit = threading.Timer(MAX_SILENCE_NS / NS_PER_S, give_up)
+    limit = threading.Timer(MAX_FIRST_NS / NS_PER_S, give_up)
     limit.start()
     container = None
     try:

@@ -17,6 +17,7 @@ from camfleet.workers.sources.lineup import Lineup
 from camfleet.workers.sources.playlist import (
     MAX_LOGGED,
     ListPassThrough,
+    PlayList,
     is_list,
     open_file_feed,
     open_file_pictures,
@@ -128,7 +129,9 @@ def test_a_film_without_one_picture_that_can_be_decoded_is_passed_over(folder: P
         open_file_pictures(FileLive(str(folder)), Lineup(), 160, 96, START_NS)
 
 
-def test_a_folder_that_cannot_be_read_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     locked, listed = folder.parent / "locked", Path.iterdir
     locked.mkdir()
 
@@ -139,8 +142,12 @@ def test_a_folder_that_cannot_be_read_is_passed_over(folder: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
     assert len(next(rounds(FileLive(paths=(str(locked), str(folder)))))) == 3
-    with pytest.raises(SourceError, match="locked cannot be read: Permission denied"):
-        next(rounds(FileLive(paths=(str(locked),))))
+    playlist = PlayList(FileLive(paths=(str(locked),)))
+    for _ in range(2):  # each stream that asks is told
+        with pytest.raises(SourceError, match="locked cannot be read: Permission denied"):
+            playlist.next_part(str)
+    assert list(map(len, islice(rounds(FileLive(paths=(str(locked), str(folder)))), 3))) == [3, 3, 3]
+    assert [record.message for record in caplog.records].count("folder_passed_over") == 4
 
 
 def test_of_many_files_that_cannot_be_played_only_some_are_logged(

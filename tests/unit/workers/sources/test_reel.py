@@ -16,7 +16,7 @@ from camfleet.workers.sources.filepictures import FilePictures, _films
 from camfleet.workers.sources.lineup import Lineup
 from camfleet.workers.sources.mediafile import MediaFile
 from camfleet.workers.sources.playlist import open_file_pass_through, open_file_pictures
-from camfleet.workers.sources.reel import ReelPassThrough, _reels
+from camfleet.workers.sources.reel import MAX_AT_ONCE, PAUSE_NS, ReelPassThrough, _reels
 
 from tests.kit.clips import decode, number_of, write_clip
 from tests.kit.descriptors import times_open
@@ -243,6 +243,21 @@ def test_a_second_stream_has_its_picture_at_once_and_is_in_step_soon(
         each for each in life.items() if each[0] > in_step_ns
     ]
     assert opened == ["long.mp4"]
+
+
+def test_what_has_been_kept_comes_a_few_at_a_time(long_clip: Path, camera: Callable[..., Camera]) -> None:
+    """The readers' thread is handed so much, and no more, before it has woken up. The other one may leave meanwhile."""
+    live = camera(long_clip, None, None)
+    main = live.pass_through()
+    live.run(9)
+    sub = live.pass_through()
+    units = live.units(sub)
+    units += sub.read(live.now_ns, False)
+    assert len(units) == MAX_AT_ONCE
+    assert sub.due_ns == live.now_ns + PAUSE_NS
+    live.leave(main)
+    live.run(5)
+    assert list(live.shown(sub).values())[:400] == [n % 50 for n in range(300)] + [n % 50 for n in range(100)]
 
 
 def test_pictures_of_a_film_that_is_passed_through_are_there_at_once_and_in_step_soon(

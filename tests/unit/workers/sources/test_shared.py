@@ -229,7 +229,7 @@ def test_who_comes_back_to_a_capture_that_is_still_being_opened_gets_that_one(op
     last = tap(open_capture=open_late)
     assert captures() == 1
     assert newest(last) == Absence("")  # nobody knows yet
-    assert last.newest(time.monotonic_ns() + 6000 * MS) == Absence(OPENING)
+    assert last.newest(time.monotonic_ns() + 11_000 * MS) == Absence(OPENING)
     open_late.may_open.set()
     wait_for(lambda: isinstance(newest(last), Picture))
     last.close()
@@ -348,6 +348,18 @@ def test_who_has_samples_of_its_own_is_told_so(
         planes(frame).luma[:] = 200
         assert (mine.shared is captured.samples) == is_shared == bool((captured.samples[:64] == 200).all())
         assert is_shared or mine.shared is None
+
+
+@pytest.mark.usefixtures("opened")
+def test_of_a_height_that_has_to_be_copied_anyway_a_stream_has_samples_of_its_own() -> None:
+    Played.at_first = captured = Picture(np.full((90 * 3 // 2, 64), 50, np.uint8), time.monotonic_ns())
+    with pictures(64, 90) as mine:
+        wait_for(lambda: mine.picture(0, time.monotonic_ns()) is not None)
+        frame = mine.picture(0, captured.capture_ns)
+        assert frame is not None
+        planes(frame).luma[:] = 200
+        assert mine.shared is None
+        assert (captured.samples == 50).all()
 
 
 def test_streams_in_threads_of_their_own_write_into_no_frame_of_another(opened: list[Played]) -> None:

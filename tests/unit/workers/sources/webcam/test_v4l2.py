@@ -105,7 +105,7 @@ def test_a_camera_that_gives_not_even_a_first_picture_is_opened_anew(
 ) -> None:
     with reading(driver, camera, Webcam(device="Paper", format=picture_format)) as reader:
         took_s = reader.has(f"0: {camera.path} (Paper Camera: Paper) gives no pictures, and is opened anew")
-        assert 3 <= took_s < 2 * 3  # once, and not again as of a camera that is open
+        assert 8 <= took_s < 2 * 8  # once, and not again as of a camera that is open
         for _ in range(2):  # the first is for FFmpeg to look at
             camera.show(picture)
         reader.sees(size, luma)
